@@ -1,0 +1,20 @@
+/** Every program of the repository: bundle name to entry file. The bundles are what pods run as /opt/mesh/NAME.js. */
+export const programs: Readonly<Record<string, string>> = {
+  mesh: 'cli/src/main.ts',
+  proxy: 'services/proxy/src/main.ts',
+  'proxy-init': 'services/proxy/src/init-main.ts',
+  gateway: 'services/gateway/src/main.ts',
+  identity: 'services/identity/src/main.ts',
+  destination: 'services/destination/src/main.ts',
+  mirror: 'services/mirror/src/main.ts',
+  injector: 'services/injector/src/main.ts',
+  apiserver: 'clusters/apiserver/src/main.ts',
+  controllers: 'clusters/controllers/src/main.ts',
+  node: 'clusters/node/src/main.ts',
+  world: 'clusters/local/src/world-main.ts',
+  frontend: 'clusters/apps/src/frontend-main.ts',
+  catalog: 'clusters/apps/src/catalog-main.ts',
+  cart: 'clusters/apps/src/cart-main.ts',
+  ratings: 'clusters/apps/src/ratings-main.ts',
+  load: 'clusters/apps/src/load-main.ts',
+};
