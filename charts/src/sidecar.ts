@@ -1,0 +1,160 @@
+/**
+ * Adds the sidecar to a pod: pure, so that the webhook, `mesh inject --manual` and tests share one truth.
+ *
+ * Two init containers go first: `mesh-init` redirects the pod's traffic, `mesh-proxy` is a native sidecar
+ * (restartPolicy Always, KEP-753), so that other init containers have a network and jobs can finish.
+ */
+import {
+  controlPlaneNamespace,
+  env,
+  type EnvVar,
+  fieldEnv,
+  identityTokenMount,
+  identityTokenVolume,
+  lockedDown,
+} from './objects.ts';
+import type { Values } from './values.ts';
+
+export const injectAnnotation = 'mesh.io/inject';
+export const proxyVersionAnnotation = 'mesh.io/proxy-version';
+export const opaquePortsAnnotation = 'mesh.io/opaque-ports';
+export const inboundPolicyAnnotation = 'mesh.io/default-inbound-policy';
+export const skipInboundAnnotation = 'mesh.io/skip-inbound-ports';
+export const skipOutboundAnnotation = 'mesh.io/skip-outbound-ports';
+export const controlPlaneLabel = 'mesh.io/control-plane-ns';
+
+interface Container {
+  name: string;
+  [field: string]: unknown;
+}
+
+export interface PodTemplate {
+  metadata?: {
+    name?: string;
+    namespace?: string;
+    labels?: Record<string, string>;
+    annotations?: Record<string, string>;
+    [field: string]: unknown;
+  };
+  spec?: {
+    containers: Container[];
+    initContainers?: Container[];
+    volumes?: { name: string; [field: string]: unknown }[];
+    hostNetwork?: boolean;
+    [field: string]: unknown;
+  };
+}
+
+export type InjectionDecision = { inject: true } | { inject: false; reason: string };
+
+/** The pod's own annotation wins over the namespace's; anything but `enabled` is no. */
+export function injectionDecision(
+  pod: PodTemplate,
+  namespaceAnnotations: Readonly<Record<string, string>>,
+): InjectionDecision {
+  const asked = pod.metadata?.annotations?.[injectAnnotation] ?? namespaceAnnotations[injectAnnotation];
+  if (asked === undefined)
+    return { inject: false, reason: `neither pod nor namespace has ${injectAnnotation}: enabled` };
+  if (asked !== 'enabled')
+    return { inject: false, reason: `${injectAnnotation} is ${JSON.stringify(asked)}` };
+  if (pod.spec?.hostNetwork === true) {
+    return { inject: false, reason: 'the pod uses the host network, whose traffic cannot be redirected' };
+  }
+  if (pod.spec?.initContainers?.some(({ name }) => name === 'mesh-proxy')) {
+    return { inject: false, reason: 'the pod already has a sidecar' };
+  }
+  return { inject: true };
+}
+
+/** A copy of `pod` with the sidecar; `namespaceAnnotations` give defaults for its settings. */
+export function withSidecar(
+  pod: PodTemplate,
+  values: Values,
+  namespaceAnnotations: Readonly<Record<string, string>> = {},
+): PodTemplate {
+  const settings = { ...namespaceAnnotations, ...pod.metadata?.annotations };
+  const spec = pod.spec ?? { containers: [] };
+  return {
+    ...pod,
+    metadata: {
+      ...pod.metadata,
+      labels: { ...pod.metadata?.labels, [controlPlaneLabel]: controlPlaneNamespace },
+      annotations: { ...pod.metadata?.annotations, [proxyVersionAnnotation]: values.version },
+    },
+    spec: {
+      ...spec,
+      initContainers: [
+        initContainer(values, settings),
+        proxyContainer(values, settings),
+        ...(spec.initContainers ?? []),
+      ],
+      volumes: [...(spec.volumes ?? []), identityTokenVolume],
+    },
+  };
+}
+
+function initContainer(values: Values, settings: Readonly<Record<string, string>>): Container {
+  const optional: [string, string | undefined][] = [
+    ['MESH_INIT_SKIP_INBOUND_PORTS', settings[skipInboundAnnotation]],
+    ['MESH_INIT_SKIP_OUTBOUND_PORTS', settings[skipOutboundAnnotation]],
+  ];
+  return {
+    name: 'mesh-init',
+    image: values.image,
+    command: ['node', '/opt/mesh/proxy-init.js'],
+    env: optional.flatMap(([name, value]) => (value === undefined ? [] : [{ name, value }])),
+    securityContext: {
+      runAsUser: 0,
+      runAsGroup: 0,
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'], add: ['NET_ADMIN', 'NET_RAW'] },
+    },
+  };
+}
+
+function proxyContainer(values: Values, settings: Readonly<Record<string, string>>): Container {
+  return {
+    name: 'mesh-proxy',
+    image: values.image,
+    restartPolicy: 'Always',
+    command: ['node', '/opt/mesh/proxy.js'],
+    env: [
+      ...workloadEnv(values),
+      ...env({
+        MESH_OPAQUE_PORTS: settings[opaquePortsAnnotation] ?? values.opaquePorts.join(','),
+        MESH_INBOUND_DEFAULT_POLICY: settings[inboundPolicyAnnotation] ?? values.inboundPolicy,
+      }),
+    ],
+    ports: [
+      { name: 'mesh-inbound', containerPort: 4143 },
+      { name: 'mesh-admin', containerPort: 4191 },
+    ],
+    startupProbe: { httpGet: { path: '/ready', port: 4191 }, periodSeconds: 1, failureThreshold: 120 },
+    readinessProbe: { httpGet: { path: '/ready', port: 4191 }, periodSeconds: 2 },
+    securityContext: lockedDown(2102),
+    volumeMounts: [identityTokenMount],
+  };
+}
+
+/** What every program with a workload identity needs to know. */
+export function workloadEnv(values: Values): EnvVar[] {
+  const inCluster = `${controlPlaneNamespace}.svc.${values.clusterDomain}`;
+  return [
+    ...env({
+      MESH_CLUSTER: values.cluster,
+      MESH_TRUST_DOMAIN: `${values.cluster}.${values.trustSuffix}`,
+      MESH_TRUST_ANCHORS: values.anchors,
+      MESH_IDENTITY_ADDR: `mesh-identity.${inCluster}:8080`,
+      MESH_DESTINATION_ADDR: `mesh-destination.${inCluster}:8086`,
+      MESH_POLICY_ADDR: `mesh-destination.${inCluster}:8090`,
+      MESH_TOKEN_FILE: `${identityTokenMount.mountPath}/token`,
+      MESH_LOG_LEVEL: values.logLevel,
+    }),
+    fieldEnv('MESH_SERVICE_ACCOUNT', 'spec.serviceAccountName'),
+    fieldEnv('MESH_NAMESPACE', 'metadata.namespace'),
+    fieldEnv('MESH_POD_NAME', 'metadata.name'),
+    fieldEnv('MESH_POD_IP', 'status.podIP'),
+    fieldEnv('MESH_NODE_NAME', 'spec.nodeName'),
+  ];
+}
