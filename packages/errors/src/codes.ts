@@ -7,6 +7,7 @@ export const errorCodes = {
   'kube-api': 'The Kubernetes API refused a request.',
   'install-cluster-name': 'The cluster name given at install is no DNS label of at most 20 characters.',
   'install-config': 'The stored values of an install cannot be read.',
+  'injector-review': 'The webhook was sent something that is no review of a pod.',
   'kube-unreachable': 'The Kubernetes API did not answer.',
   'kube-limit': 'An answer of the Kubernetes API is larger than the named limit.',
 } as const satisfies Record<string, string>;

@@ -1,0 +1,235 @@
+import { readFileSync, statSync } from 'node:fs';
+import {
+  Agent as HttpAgent,
+  request as httpRequest,
+  type IncomingMessage,
+  type RequestOptions,
+} from 'node:http';
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import type { Clock } from '@mesh/clock/clock';
+import { MeshError } from '@mesh/errors/mesh-error';
+import type { LimitLedger } from '@mesh/limits/limits';
+import { KubeApiError } from './api-error.ts';
+import type { KubeConfig } from './config.ts';
+import type { KubeLimit } from './limits.ts';
+
+export interface TransportRequest {
+  method: string;
+  /** Path and query. */
+  path: string;
+  body?: string | undefined;
+  contentType?: string | undefined;
+  accept?: string | undefined;
+  signal?: AbortSignal | undefined;
+  /** Until the answer is complete (`send`) or its head is here (`open`). */
+  timeoutMs?: number | undefined;
+}
+
+export interface TransportResponse {
+  status: number;
+  headers: IncomingMessage['headers'];
+  body: string;
+}
+
+/** HTTP to one API server: credentials, keep-alive, time-outs and size limits; knows nothing of Kubernetes objects. */
+export class Transport {
+  readonly #config: KubeConfig;
+  readonly #clock: Clock;
+  readonly #limits: LimitLedger<KubeLimit>;
+  readonly #base: URL;
+  readonly #agent: HttpAgent | HttpsAgent;
+  #token: { stamp: string; value: string } | undefined;
+
+  constructor(config: KubeConfig, clock: Clock, limits: LimitLedger<KubeLimit>) {
+    this.#config = config;
+    this.#clock = clock;
+    this.#limits = limits;
+    this.#base = new URL(config.server);
+    const options = { keepAlive: true, maxFreeSockets: 4, scheduling: 'lifo' as const };
+    this.#agent = this.#base.protocol === 'http:' ? new HttpAgent(options) : new HttpsAgent(options);
+  }
+
+  /** Closes kept connections, and breaks those in use. */
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  /**
+   * One request and its whole answer, whatever its status.
+   * @throws MeshError kube-unreachable, kube-limit; the signal's reason when aborted
+   */
+  async send(request: TransportRequest): Promise<TransportResponse> {
+    const most = this.#limits.values.kube_response_bytes;
+    return await this.#start(request, (response, resolve, fail) => {
+      const chunks: Buffer[] = [];
+      let size = 0;
+      response.on('data', (chunk: Buffer) => {
+        size += chunk.length;
+        if (size > most) {
+          this.#limits.hit('kube_response_bytes');
+          fail(
+            new MeshError('kube-limit', `${describe(request)}: answer is larger than ${most} bytes`, {
+              remedy: 'Ask for smaller pages (limit) or fewer objects (selectors).',
+            }),
+          );
+          return;
+        }
+        chunks.push(chunk);
+      });
+      response.on('end', () =>
+        resolve({
+          status: response.statusCode ?? 0,
+          headers: response.headers,
+          body: Buffer.concat(chunks).toString('utf8'),
+        }),
+      );
+      response.on('close', () => {
+        if (!response.complete) fail(new Error('connection closed within the answer'));
+      });
+    });
+  }
+
+  /**
+   * Starts a streaming answer; the caller owns the response from then on and must read or destroy it.
+   * @throws KubeApiError when the status is not 2xx; otherwise as `send`
+   */
+  async open(request: TransportRequest): Promise<IncomingMessage> {
+    const response = await this.#start<IncomingMessage | TransportResponse>(
+      request,
+      (incoming, resolve, fail) => {
+        const status = incoming.statusCode ?? 0;
+        if (status >= 200 && status < 300) {
+          resolve(incoming);
+          return;
+        }
+        const chunks: Buffer[] = [];
+        incoming.on('data', (chunk: Buffer) => {
+          if (chunks.length < 64) chunks.push(chunk);
+        });
+        incoming.on('end', () =>
+          resolve({ status, headers: incoming.headers, body: Buffer.concat(chunks).toString('utf8') }),
+        );
+        incoming.on('close', () => {
+          if (!incoming.complete) fail(new Error('connection closed within the answer'));
+        });
+      },
+    );
+    if (!('status' in response)) return response;
+    throw new KubeApiError({
+      ...response,
+      request: describe(request),
+      retryAfter: response.headers['retry-after'],
+    });
+  }
+
+  #start<Result>(
+    request: TransportRequest,
+    onResponse: (
+      response: IncomingMessage,
+      resolve: (result: Result) => void,
+      fail: (thrown: unknown) => void,
+    ) => void,
+  ): Promise<Result> {
+    const { signal, timeoutMs = this.#limits.values.kube_request_ms } = request;
+    return new Promise<Result>((resolve, reject) => {
+      if (signal?.aborted) {
+        reject(signal.reason);
+        return;
+      }
+      const outgoing = (this.#base.protocol === 'http:' ? httpRequest : httpsRequest)(this.#options(request));
+      const settle = (): void => {
+        timer.cancel();
+        signal?.removeEventListener('abort', onAbort);
+      };
+      const fail = (thrown: unknown): void => {
+        settle();
+        reject(thrown instanceof MeshError ? thrown : unreachable(request, this.#config, thrown));
+        outgoing.destroy();
+      };
+      const onAbort = (): void => {
+        settle();
+        reject(signal?.reason);
+        outgoing.destroy();
+      };
+      const timer = this.#clock.after(
+        timeoutMs,
+        () => fail(new Error(`no answer within ${timeoutMs} ms`)),
+        true,
+      );
+      signal?.addEventListener('abort', onAbort, { once: true });
+      outgoing.on('error', fail);
+      outgoing.on('response', (response) => {
+        response.on('error', fail);
+        onResponse(
+          response,
+          (result) => {
+            settle();
+            resolve(result);
+          },
+          fail,
+        );
+      });
+      outgoing.end(request.body);
+    });
+  }
+
+  #options({ method, path, body, contentType, accept }: TransportRequest): RequestOptions {
+    const headers: Record<string, string> = {
+      host: this.#base.host,
+      accept: accept ?? 'application/json',
+      'user-agent': 'mesh',
+    };
+    if (body !== undefined) {
+      headers['content-type'] = contentType ?? 'application/json';
+      headers['content-length'] = String(Buffer.byteLength(body));
+    }
+    const token = this.#currentToken();
+    if (token !== undefined) headers['authorization'] = `Bearer ${token}`;
+    const { ca, clientCert, clientKey, serverName, socketPath } = this.#config;
+    const tls = {
+      ...(ca !== undefined && { ca }),
+      ...(clientCert !== undefined && { cert: clientCert }),
+      ...(clientKey !== undefined && { key: clientKey }),
+      ...(serverName !== undefined && { servername: serverName }),
+    };
+    return {
+      method,
+      path: this.#base.pathname.replace(/\/$/, '') + path,
+      headers,
+      agent: this.#agent,
+      host: this.#base.hostname.replace(/^\[|\]$/g, ''),
+      port: this.#base.port === '' ? (this.#base.protocol === 'http:' ? 80 : 443) : Number(this.#base.port),
+      ...(socketPath !== undefined && { socketPath }),
+      ...tls,
+    };
+  }
+
+  #currentToken(): string | undefined {
+    const { token, tokenFile } = this.#config;
+    if (tokenFile === undefined) return token;
+    try {
+      const { mtimeMs, ino, size } = statSync(tokenFile);
+      const stamp = `${mtimeMs} ${ino} ${size}`;
+      if (this.#token?.stamp !== stamp) {
+        this.#token = { stamp, value: readFileSync(tokenFile, 'utf8').trim() };
+      }
+      return this.#token.value;
+    } catch (cause) {
+      if (this.#token !== undefined) return this.#token.value;
+      throw new MeshError('kubeconfig-invalid', `cannot read token file ${tokenFile}`, { cause });
+    }
+  }
+}
+
+/** `GET /api/v1/pods`: the query is left out because selectors may be long. */
+export function describe({ method, path }: TransportRequest): string {
+  const query = path.indexOf('?');
+  return `${method} ${query === -1 ? path : path.slice(0, query)}`;
+}
+
+function unreachable(request: TransportRequest, config: KubeConfig, cause: unknown): MeshError {
+  const where =
+    config.socketPath === undefined ? config.server : `${config.server} (through ${config.socketPath})`;
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new MeshError('kube-unreachable', `${describe(request)} at ${where}: ${why}`, { cause });
+}
