@@ -1,0 +1,189 @@
+/**
+ * Responses that a proxy or gateway makes itself, from one table: cause → HTTP status, gRPC status, text, and whether
+ * the client's connection ends with it. Header names are Linkerd's, so that either data plane understands the other.
+ */
+import { getHeader } from './headers.ts';
+import type { Headers, RequestHead, ResponseHead } from './message.ts';
+
+export interface SyntheticCause {
+  readonly status: number;
+  /** gRPC status code (grpc/doc/statuscodes.md). */
+  readonly grpcStatus: number;
+  /** True: the client side closes its HTTP/1 connection after this response. */
+  readonly closes: boolean;
+  readonly message: string;
+}
+
+const grpc = {
+  deadlineExceeded: 4,
+  notFound: 5,
+  permissionDenied: 7,
+  resourceExhausted: 8,
+  failedPrecondition: 9,
+  aborted: 10,
+  internal: 13,
+  unavailable: 14,
+} as const;
+
+export const syntheticCauses = {
+  'no-route': {
+    status: 404,
+    grpcStatus: grpc.notFound,
+    closes: false,
+    message: 'no route matches the request',
+  },
+  'unknown-service': {
+    status: 404,
+    grpcStatus: grpc.notFound,
+    closes: false,
+    message: 'the gateway serves no such export',
+  },
+  unauthorized: {
+    status: 403,
+    grpcStatus: grpc.permissionDenied,
+    closes: false,
+    message: 'the client is not authorized',
+  },
+  'rate-limited': {
+    status: 429,
+    grpcStatus: grpc.resourceExhausted,
+    closes: false,
+    message: 'the rate limit is used up',
+  },
+  redirected: { status: 302, grpcStatus: grpc.notFound, closes: false, message: 'redirected' },
+  'failure-injected': {
+    status: 500,
+    grpcStatus: grpc.failedPrecondition,
+    closes: false,
+    message: 'a failure was injected by policy',
+  },
+  'policy-timeout': {
+    status: 504,
+    grpcStatus: grpc.deadlineExceeded,
+    closes: false,
+    message: 'a timeout of the route passed',
+  },
+  'profile-timeout': {
+    status: 504,
+    grpcStatus: grpc.deadlineExceeded,
+    closes: true,
+    message: 'the timeout of the service profile passed',
+  },
+  failfast: {
+    status: 504,
+    grpcStatus: grpc.deadlineExceeded,
+    closes: true,
+    message: 'no endpoint became ready in time',
+  },
+  'connect-timeout': {
+    status: 504,
+    grpcStatus: grpc.deadlineExceeded,
+    closes: true,
+    message: 'connecting to the endpoint took too long',
+  },
+  'no-endpoints': {
+    status: 503,
+    grpcStatus: grpc.unavailable,
+    closes: true,
+    message: 'the service has no endpoints',
+  },
+  overloaded: {
+    status: 503,
+    grpcStatus: grpc.unavailable,
+    closes: true,
+    message: 'too many requests are in flight or queued',
+  },
+  'identity-required': {
+    status: 502,
+    grpcStatus: grpc.unavailable,
+    closes: true,
+    message: 'the endpoint does not have the required identity',
+  },
+  'endpoint-failed': {
+    status: 502,
+    grpcStatus: grpc.unavailable,
+    closes: true,
+    message: 'the connection to the endpoint failed',
+  },
+  'endpoint-protocol': {
+    status: 502,
+    grpcStatus: grpc.unavailable,
+    closes: true,
+    message: 'the endpoint broke the protocol',
+  },
+  loop: {
+    status: 508,
+    grpcStatus: grpc.aborted,
+    closes: true,
+    message: 'the request passed this gateway before',
+  },
+  'bad-request': {
+    status: 400,
+    grpcStatus: grpc.internal,
+    closes: true,
+    message: 'the request is malformed',
+  },
+  unexpected: { status: 500, grpcStatus: grpc.internal, closes: true, message: 'unexpected failure' },
+} as const satisfies Record<string, SyntheticCause>;
+
+export type SyntheticReason = keyof typeof syntheticCauses;
+
+export interface SyntheticOptions {
+  /** Whether the request was gRPC (see `isGrpc`): answer with trailers only, status 200. */
+  grpc: boolean;
+  /**
+   * Whether the client may learn why: `l5d-proxy-error` and `grpc-message`. Inbound: only a meshed peer;
+   * outbound: yes.
+   */
+  informational: boolean;
+  /** Replaces the table's message; any text, it is made safe for a field value. */
+  message?: string;
+  /** Replaces the table's HTTP status (redirects, injected failures). */
+  status?: number;
+  /** Replaces the table's gRPC status (injected failures). */
+  grpcStatus?: number;
+  /** Further fields, for example `location`. */
+  headers?: Headers;
+}
+
+/** The whole response: send it with `respond(head, true)`. */
+export function syntheticResponse(reason: SyntheticReason, options: SyntheticOptions): ResponseHead {
+  const cause: SyntheticCause = syntheticCauses[reason];
+  const message = options.message ?? cause.message;
+  const headers: Headers = [];
+  if (options.grpc) {
+    headers.push('content-type', 'application/grpc');
+    headers.push('grpc-status', String(options.grpcStatus ?? cause.grpcStatus));
+    if (options.informational) headers.push('grpc-message', grpcMessage(message));
+  }
+  headers.push('content-length', '0');
+  if (options.informational) headers.push('l5d-proxy-error', fieldText(message));
+  if (cause.closes) headers.push('l5d-proxy-connection', 'close');
+  if (options.headers !== undefined) headers.push(...options.headers);
+  return { status: options.grpc ? 200 : (options.status ?? cause.status), headers };
+}
+
+/** True when the request speaks gRPC: content-type `application/grpc`, with a suffix or parameters or without. */
+export function isGrpc(head: RequestHead): boolean {
+  const type = getHeader(head.headers, 'content-type');
+  if (type === undefined || !type.startsWith('application/grpc')) return false;
+  const next = type.charAt('application/grpc'.length);
+  return next === '' || next === '+' || next === ';' || next === ' ';
+}
+
+/** Text as a field value: visible ASCII and single spaces. */
+function fieldText(text: string): string {
+  return text.replaceAll(/[^\x21-\x7e]+/g, ' ').trim();
+}
+
+/** Text as `grpc-message` carries it: UTF-8, percent-encoded outside visible ASCII and space, and for `%` itself. */
+function grpcMessage(text: string): string {
+  let encoded = '';
+  for (const byte of Buffer.from(text, 'utf8')) {
+    encoded +=
+      byte >= 0x20 && byte <= 0x7e && byte !== 0x25
+        ? String.fromCharCode(byte)
+        : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+  }
+  return encoded.trim();
+}
