@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { injectionDecision, type PodTemplate, withSidecar } from './sidecar.ts';
+import { resolveValues } from './values.ts';
+
+const values = resolveValues({ cluster: 'east', anchors: 'PEM' });
+const pod = (
+  extra: Partial<NonNullable<PodTemplate['spec']>> = {},
+  annotations?: Record<string, string>,
+): PodTemplate => ({
+  metadata: annotations === undefined ? {} : { annotations },
+  spec: { containers: [{ name: 'app' }], ...extra },
+});
+const enabled = { 'mesh.io/inject': 'enabled' };
+
+test('the namespace turns injection on, the pod has the last word', () => {
+  assert.equal(injectionDecision(pod(), enabled).inject, true);
+  assert.equal(injectionDecision(pod({}, { 'mesh.io/inject': 'disabled' }), enabled).inject, false);
+  assert.equal(injectionDecision(pod({}, enabled), {}).inject, true);
+  assert.equal(injectionDecision(pod(), {}).inject, false);
+});
+
+test('pods on the host network and pods with a sidecar are left alone', () => {
+  assert.equal(injectionDecision(pod({ hostNetwork: true }), enabled).inject, false);
+  assert.equal(injectionDecision(withSidecar(pod(), values), enabled).inject, false);
+});
+
+test('the redirect comes first, then the native sidecar, then the init containers of the pod', () => {
+  const injected = withSidecar(pod({ initContainers: [{ name: 'migrate' }] }), values);
+  assert.deepEqual(
+    injected.spec?.initContainers?.map(({ name, restartPolicy }) => [name, restartPolicy]),
+    [
+      ['mesh-init', undefined],
+      ['mesh-proxy', 'Always'],
+      ['migrate', undefined],
+    ],
+  );
+  assert.deepEqual(
+    injected.spec?.containers.map(({ name }) => name),
+    ['app'],
+  );
+});
+
+test('the proxy holds no capability and no root', () => {
+  const proxy = withSidecar(pod(), values).spec?.initContainers?.[1];
+  assert.deepEqual(proxy?.['securityContext'], {
+    runAsUser: 2102,
+    runAsGroup: 2102,
+    runAsNonRoot: true,
+    allowPrivilegeEscalation: false,
+    readOnlyRootFilesystem: true,
+    capabilities: { drop: ['ALL'] },
+    seccompProfile: { type: 'RuntimeDefault' },
+  });
+});
+
+test("settings on the pod win over the namespace's, and those over the install's", () => {
+  const opaque = (template: PodTemplate): unknown =>
+    (template.spec?.initContainers?.[1]?.['env'] as { name: string; value?: string }[]).find(
+      ({ name }) => name === 'MESH_OPAQUE_PORTS',
+    )?.value;
+  const key = 'mesh.io/opaque-ports';
+  assert.equal(opaque(withSidecar(pod(), values)), values.opaquePorts.join(','));
+  assert.equal(opaque(withSidecar(pod(), values, { [key]: '1' })), '1');
+  assert.equal(opaque(withSidecar(pod({}, { [key]: '2' }), values, { [key]: '1' })), '2');
+});
+
+test('the pod that came in is not changed', () => {
+  const before = pod({ volumes: [{ name: 'data' }] });
+  const copy = structuredClone(before);
+  withSidecar(before, values);
+  assert.deepEqual(before, copy);
+});

@@ -1,0 +1,94 @@
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:https';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describeError } from '@mesh/errors/mesh-error';
+import { LimitLedger, type LimitSpec } from '@mesh/limits/limits';
+import type { Logger } from '@mesh/telemetry/log';
+import type { Counter, Family } from '@mesh/telemetry/metrics';
+import type { ServingMaterial } from './serving-certificate.ts';
+import { type Cluster, review } from './webhook.ts';
+
+export const injectorLimits = {
+  'injector-review-bytes': {
+    default: 3 * 1024 * 1024,
+    unit: 'bytes',
+    why: 'The API server stores no larger object.',
+  },
+} as const satisfies Record<string, LimitSpec>;
+
+interface Options {
+  port: number;
+  cluster: Cluster;
+  log: Logger;
+  reviews: Family<Counter>;
+}
+
+/** The HTTPS side of the webhook; its certificate can be swapped while it serves. */
+export class InjectorServer {
+  readonly limits: LimitLedger<keyof typeof injectorLimits> = new LimitLedger(injectorLimits);
+  readonly #options: Options;
+  #server: Server | undefined;
+
+  constructor(options: Options) {
+    this.#options = options;
+  }
+
+  get serving(): boolean {
+    return this.#server !== undefined;
+  }
+
+  get port(): number {
+    return (this.#server?.address() as AddressInfo).port;
+  }
+
+  async use({ certificate, key }: ServingMaterial): Promise<void> {
+    const context = { cert: certificate, key, minVersion: 'TLSv1.2' } as const;
+    if (this.#server !== undefined) {
+      this.#server.setSecureContext(context);
+      return;
+    }
+    const server = createServer({ ...context, requestTimeout: 15_000 }, (request, response) => {
+      this.#answer(request, response).catch((failure: unknown) => {
+        this.#options.log.warn('admission review failed', { error: describeError(failure) });
+        response.writeHead(400, { 'content-type': 'text/plain' }).end(`${describeError(failure)}\n`);
+      });
+    });
+    server.listen(this.#options.port);
+    await once(server, 'listening');
+    this.#server = server;
+  }
+
+  async close(): Promise<void> {
+    const server = this.#server;
+    if (server === undefined) return;
+    server.close();
+    server.closeAllConnections();
+    await once(server, 'close');
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (request.method !== 'POST' || request.url?.split('?')[0] !== '/inject') {
+      response.writeHead(404, { 'content-type': 'text/plain' }).end('only POST /inject is served\n');
+      return;
+    }
+    const limit = this.limits.values['injector-review-bytes'];
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > limit) {
+        this.limits.hit('injector-review-bytes');
+        response.writeHead(413, { connection: 'close' }).end(`a review has at most ${limit} bytes\n`);
+        return;
+      }
+      chunks.push(chunk);
+    }
+    const { answer, outcome } = await review(
+      JSON.parse(Buffer.concat(chunks).toString('utf8')),
+      this.#options.cluster,
+    );
+    this.#options.reviews.with({ outcome }).add();
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(answer));
+  }
+}
