@@ -1,0 +1,160 @@
+/**
+ * The objects that an import stands for, as ordinary Services and EndpointSlices (design D8). Pure: a record, its
+ * Link and the peer's state in, objects out.
+ */
+import { createHash } from 'node:crypto';
+import type { EndpointSlice, Service } from '@mesh/kube/types';
+import type { LinkSpec } from '@mesh/multicluster/link';
+import { annotations, labels, type PeerState } from '@mesh/multicluster/names';
+import { type ImportPort, type ImportRecord, peerGateway } from './import-record.ts';
+
+export const sourceServiceAnnotation = 'mirror.mesh.io/source-service';
+/** Identity of the pods behind a flat slice; a slice through a gateway carries the gateway's instead. */
+export const remoteIdentityAnnotation = 'mirror.mesh.io/remote-identity';
+export const managedBy = 'mirror.mesh.io';
+export const serviceNameLabel = 'kubernetes.io/service-name';
+export const managedByLabel = 'endpointslice.kubernetes.io/managed-by';
+
+type Named<T> = T & { metadata: { name: string; namespace: string } };
+
+interface ServiceOptions {
+  name: string;
+  record: Pick<ImportRecord, 'namespace' | 'name' | 'ports' | 'labels' | 'annotations'>;
+  /** Absent on a federated Service, which belongs to no single peer. */
+  cluster?: string;
+}
+
+/** `<svc>-<cluster>` or `<svc>-federated`: no selector, so that its slices are ours alone. */
+export function mirrorService({ name, record, cluster }: ServiceOptions): Named<Service> {
+  const { namespace } = record;
+  return {
+    metadata: {
+      name,
+      namespace,
+      labels: {
+        ...record.labels,
+        [labels.mirroredService]: 'true',
+        ...(cluster === undefined ? {} : { [labels.clusterName]: cluster }),
+      },
+      annotations: {
+        ...record.annotations,
+        [sourceServiceAnnotation]: `${namespace}/${record.name}`,
+        ...(cluster === undefined
+          ? {}
+          : { [annotations.remoteName]: `${record.name}.${namespace}.svc.cluster.local` }),
+      },
+    },
+    spec: { type: 'ClusterIP', ports: record.ports.map(servicePort) },
+  };
+}
+
+function servicePort({
+  name,
+  port,
+  appProtocol,
+}: ImportPort): NonNullable<NonNullable<Service['spec']>['ports']>[number] {
+  return {
+    port,
+    protocol: 'TCP',
+    ...(name === '' ? {} : { name }),
+    ...(appProtocol === undefined ? {} : { appProtocol }),
+  };
+}
+
+interface SliceOptions {
+  /** The Service the slices belong to. */
+  service: string;
+  record: ImportRecord;
+  link: LinkSpec;
+  /** The peer's gateway addresses, IPv4. */
+  gateways: readonly string[];
+  state: PeerState;
+  /** Ready endpoints to show; damped by the caller. */
+  weight: number;
+}
+
+/** One slice per identity and port set; none has an address while nothing is ready behind it. */
+export function mirrorSlices({
+  service,
+  record,
+  link,
+  gateways,
+  state,
+  weight,
+}: SliceOptions): Named<EndpointSlice>[] {
+  const common = { service, record, cluster: link.cluster };
+  if (record.path === 'gateway') {
+    const port = link.gatewayPort ?? 4143;
+    return [
+      slice({
+        ...common,
+        suffix: link.cluster,
+        addresses: weight > 0 ? gateways : [],
+        ports: record.ports.map(({ name }) => ({ name, port })),
+        annotations: {
+          [annotations.gatewayIdentity]: peerGateway(link),
+          [annotations.weight]: String(weight),
+          [annotations.peerState]: state,
+        },
+      }),
+    ];
+  }
+  return record.flat.map(({ identity, targetPorts, addresses }) =>
+    slice({
+      ...common,
+      suffix: `${link.cluster}-${createHash('sha256')
+        .update(JSON.stringify([identity, targetPorts]))
+        .digest('hex')
+        .slice(0, 8)}`,
+      addresses,
+      ports: Object.entries(targetPorts).map(([name, port]) => ({ name, port })),
+      annotations: {
+        [remoteIdentityAnnotation]: identity,
+        [annotations.weight]: String(addresses.length),
+        [annotations.peerState]: state,
+      },
+    }),
+  );
+}
+
+interface SliceParts {
+  service: string;
+  record: ImportRecord;
+  cluster: string;
+  suffix: string;
+  addresses: readonly string[];
+  ports: { name: string; port: number }[];
+  annotations: Record<string, string>;
+}
+
+function slice(parts: SliceParts): Named<EndpointSlice> {
+  const { service, record, cluster, suffix, addresses, ports } = parts;
+  // A pinned mirror's name already ends in the cluster.
+  const name = service.endsWith(`-${suffix}`) ? service : `${service}-${suffix}`;
+  return {
+    metadata: {
+      name,
+      namespace: record.namespace,
+      labels: {
+        [serviceNameLabel]: service,
+        [managedByLabel]: managedBy,
+        [labels.mirroredService]: 'true',
+        [labels.clusterName]: cluster,
+      },
+      annotations: {
+        [sourceServiceAnnotation]: `${record.namespace}/${record.name}`,
+        [annotations.remoteName]: `${record.name}.${record.namespace}.svc.cluster.local`,
+        ...parts.annotations,
+      },
+    },
+    addressType: 'IPv4',
+    endpoints: addresses.map((address) => ({ addresses: [address], conditions: { ready: true } })),
+    ports: ports.map(({ name: portName, port }) => ({ name: portName, port, protocol: 'TCP' })),
+  };
+}
+
+/** True when a weight is worth a write: to or from zero, or by a tenth or more (design D8). */
+export function weightMatters(shown: number, now: number): boolean {
+  if (shown === now) return false;
+  return shown === 0 || now === 0 || Math.abs(now - shown) * 10 >= shown;
+}

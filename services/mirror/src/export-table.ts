@@ -1,0 +1,198 @@
+/**
+ * What this cluster offers its peers, kept current from Services and EndpointSlices. Subscribers learn which keys
+ * changed and read the table; what a given peer may see is decided per peer.
+ */
+import { create } from '@bufbuild/protobuf';
+import {
+  type Export,
+  type Export_FlatEndpoint as FlatEndpoint,
+  Export_Mode as Mode,
+  ExportSchema,
+} from '@mesh/control-api/gen/mesh/federation/v1/federation_pb';
+import type { Informer } from '@mesh/kube/informer';
+import { annotationOf, isDeleting, refKey } from '@mesh/kube/objects';
+import type { EndpointSlice, Pod, Service, Stored } from '@mesh/kube/types';
+import { annotations, exportRequest, ownPrefixes } from '@mesh/multicluster/names';
+import { identityName } from '@mesh/trust/names';
+import { serviceNameLabel } from './desired.ts';
+
+interface ExportTableOptions {
+  cluster: string;
+  suffix: string;
+  services: Informer<Service>;
+  /** Indexed by `service`: `namespace/service`. */
+  slices: Informer<EndpointSlice>;
+  pods: Informer<Pod>;
+}
+
+interface Entry {
+  record: Export;
+  /** Undefined: every linked cluster. */
+  allowedClusters: ReadonlySet<string> | undefined;
+}
+
+export const sliceServiceIndex = {
+  service: (slice: EndpointSlice): string[] => {
+    const name = slice.metadata?.labels?.[serviceNameLabel];
+    return name === undefined ? [] : [refKey({ namespace: slice.metadata?.namespace, name })];
+  },
+};
+
+export class ExportTable {
+  readonly #options: ExportTableOptions;
+  readonly #entries: Map<string, Entry> = new Map();
+  readonly #listeners: Set<(key: string) => void> = new Set();
+
+  constructor(options: ExportTableOptions) {
+    this.#options = options;
+  }
+
+  /** Call once the informers have synced, so that the first snapshot is whole. */
+  start(): void {
+    this.#options.services.onChange((key) => this.#refresh(key));
+    this.#options.slices.onChange((_, { object, previous }) => {
+      for (const key of new Set(
+        [object, previous].flatMap((slice) => (slice === undefined ? [] : sliceServiceIndex.service(slice))),
+      )) {
+        this.#refresh(key);
+      }
+    });
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** The record that `cluster` may see, or undefined. */
+  visible(key: string, cluster: string): Export | undefined {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return undefined;
+    return entry.allowedClusters?.has(cluster) === false ? undefined : entry.record;
+  }
+
+  keys(): string[] {
+    return [...this.#entries.keys()];
+  }
+
+  onChange(listener: (key: string) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #refresh(key: string): void {
+    const service = this.#options.services.getByKey(key);
+    const entry = service === undefined || isDeleting(service) ? undefined : this.#entry(key, service);
+    const before = this.#entries.get(key);
+    if (entry === undefined && before === undefined) return;
+    if (entry !== undefined && before !== undefined && sameEntry(entry, before)) return;
+    if (entry === undefined) this.#entries.delete(key);
+    else this.#entries.set(key, entry);
+    for (const listener of this.#listeners) listener(key);
+  }
+
+  #entry(key: string, service: Stored<Service>): Entry | undefined {
+    const request = exportRequest(service.metadata.labels);
+    if (request.kind !== 'export' || service.spec?.type === 'ExternalName') return undefined;
+    const slices = this.#options.slices.byIndex('service', key);
+    const direct = request.exported && request.mode === 'remote-discovery';
+    const allowed = annotationOf(service, annotations.allowedClusters);
+    const headless = service.spec?.clusterIP === 'None';
+    const record = create(ExportSchema, {
+      namespace: service.metadata.namespace ?? '',
+      name: service.metadata.name,
+      mode: !request.exported ? Mode.FEDERATED_ONLY : direct ? Mode.REMOTE_DISCOVERY : Mode.GATEWAY,
+      federated: request.federated,
+      headless,
+      ports: (service.spec?.ports ?? []).map(({ name, port, protocol, appProtocol }) => ({
+        name: name ?? '',
+        port,
+        protocol: protocol ?? 'TCP',
+        appProtocol: appProtocol ?? '',
+        opaque: opaquePorts(service).has(port),
+      })),
+      labels: foreign(service.metadata.labels),
+      annotations: foreign(service.metadata.annotations),
+      readyEndpoints: readyCount(slices),
+      flatEndpoints: direct ? slices.flatMap((slice) => this.#flat(slice)) : [],
+      hostnames: headless
+        ? readyEndpoints(slices).flatMap(({ hostname }) => (hostname === undefined ? [] : [hostname]))
+        : [],
+    });
+    return {
+      record,
+      allowedClusters:
+        allowed === undefined
+          ? undefined
+          : new Set(
+              allowed
+                .split(',')
+                .map((name) => name.trim())
+                .filter((name) => name !== ''),
+            ),
+    };
+  }
+
+  /** Pods without a sidecar have no identity, and peers refuse those: plaintext never crosses clusters. */
+  #flat(slice: Stored<EndpointSlice>): Omit<FlatEndpoint, '$typeName'>[] {
+    const { cluster, suffix, pods } = this.#options;
+    return (slice.endpoints ?? []).flatMap((endpoint) => {
+      if (endpoint.conditions?.ready === false) return [];
+      const pod =
+        endpoint.targetRef?.kind === 'Pod'
+          ? pods.get(slice.metadata.namespace, endpoint.targetRef.name ?? '')
+          : undefined;
+      const meshed = pod?.metadata.labels?.['mesh.io/control-plane-ns'] !== undefined;
+      const identity = meshed
+        ? identityName({
+            serviceAccount: pod.spec?.serviceAccountName ?? 'default',
+            namespace: pod.metadata.namespace ?? '',
+            cluster,
+            suffix,
+          })
+        : '';
+      const ports = (slice.ports ?? []).map(({ name, port }) => ({
+        $typeName: 'mesh.federation.v1.Export.TargetPort' as const,
+        name: name ?? '',
+        port: port ?? 0,
+      }));
+      return endpoint.addresses.map((address) => ({
+        address,
+        identity,
+        hostname: endpoint.hostname ?? '',
+        zone: endpoint.zone ?? '',
+        ports,
+      }));
+    });
+  }
+}
+
+function opaquePorts(service: Stored<Service>): ReadonlySet<number> {
+  return new Set((annotationOf(service, 'mesh.io/opaque-ports') ?? '').split(',').map(Number));
+}
+
+/** Everything but our own keys; the importer narrows further. */
+function foreign(from: Readonly<Record<string, string>> | undefined): Record<string, string> {
+  const kept: Record<string, string> = {};
+  for (const [name, value] of Object.entries(from ?? {})) {
+    const ours = ownPrefixes.some((prefix) => name.startsWith(prefix)) && name !== 'mesh.io/opaque-ports';
+    if (!ours && !name.startsWith('kubectl.kubernetes.io/')) kept[name] = value;
+  }
+  return kept;
+}
+
+function readyEndpoints(slices: readonly Stored<EndpointSlice>[]): NonNullable<EndpointSlice['endpoints']> {
+  return slices.flatMap(({ endpoints }) =>
+    (endpoints ?? []).filter(({ conditions }) => conditions?.ready !== false),
+  );
+}
+
+/** Ready addresses, each counted once even when several slices list it for different ports. */
+function readyCount(slices: readonly Stored<EndpointSlice>[]): number {
+  return new Set(readyEndpoints(slices).flatMap(({ addresses }) => addresses)).size;
+}
+
+function sameEntry(one: Entry, other: Entry): boolean {
+  const text = ({ record, allowedClusters }: Entry): string =>
+    JSON.stringify([record, allowedClusters === undefined ? null : [...allowedClusters]]);
+  return text(one) === text(other);
+}

@@ -1,0 +1,181 @@
+/**
+ * One export as a peer sent it, checked and narrowed. A peer is untrusted input: whatever is not provably within
+ * what the Link allows is refused with a reason, and one bad record never affects another.
+ */
+import { Export_Mode as Mode, type Export } from '@mesh/control-api/gen/mesh/federation/v1/federation_pb';
+import {
+  importableAnnotations,
+  importableLabels,
+  inCIDRs,
+  isProtectedNamespace,
+} from '@mesh/multicluster/import-rules';
+import type { LinkSpec } from '@mesh/multicluster/link';
+import { gatewayIdentity, parseIdentity } from '@mesh/trust/names';
+
+export interface ImportPort {
+  /** Empty only when it is the single port. */
+  name: string;
+  port: number;
+  appProtocol: string | undefined;
+}
+
+export interface FlatGroup {
+  /** Identity that each address of the group proves. */
+  identity: string;
+  /** Service port name to port on the pod. */
+  targetPorts: Readonly<Record<string, number>>;
+  addresses: readonly string[];
+}
+
+export interface ImportRecord {
+  namespace: string;
+  name: string;
+  /** Reached through the gateway, or pod by pod. */
+  path: 'gateway' | 'direct';
+  /** Wants a `<svc>-<cluster>` mirror. */
+  pinned: boolean;
+  federated: boolean;
+  ports: readonly ImportPort[];
+  labels: Readonly<Record<string, string>>;
+  annotations: Readonly<Record<string, string>>;
+  readyEndpoints: number;
+  /** Only with path `direct`. */
+  flat: readonly FlatGroup[];
+}
+
+export type RefusalReason =
+  | 'InvalidName'
+  | 'ProtectedNamespace'
+  | 'NamespaceNotSelected'
+  | 'InvalidPorts'
+  | 'UnknownMode'
+  | 'ForeignIdentity'
+  | 'AddressOutsidePodCIDRs';
+
+export interface Refusal {
+  reason: RefusalReason;
+  message: string;
+}
+
+const dnsLabel = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+const portName = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+const maxPorts = 100;
+const maxEndpoints = 1_000_000;
+
+/** The record that `sent` stands for, or why it is refused. */
+export function importRecord(sent: Export, link: LinkSpec): ImportRecord | Refusal {
+  const { namespace, name } = sent;
+  if (!dnsLabel.test(namespace) || !dnsLabel.test(name)) {
+    return refusal(
+      'InvalidName',
+      `${JSON.stringify(`${namespace}/${name}`.slice(0, 200))} is no name of a Service`,
+    );
+  }
+  if (isProtectedNamespace(namespace)) {
+    return refusal('ProtectedNamespace', `namespace ${namespace} is closed to other clusters`);
+  }
+  const selected = link.namespaces;
+  if (selected !== undefined && selected.length > 0 && !selected.includes(namespace)) {
+    return refusal(
+      'NamespaceNotSelected',
+      `namespace ${namespace} is not among spec.namespaces of Link ${link.cluster}`,
+    );
+  }
+  const ports = importPorts(sent);
+  if ('reason' in ports) return ports;
+  const direct = sent.mode === Mode.REMOTE_DISCOVERY;
+  if (!direct && sent.mode !== Mode.GATEWAY && sent.mode !== Mode.FEDERATED_ONLY) {
+    return refusal(
+      'UnknownMode',
+      `mode ${sent.mode} is not known to this version; upgrade this cluster's mesh`,
+    );
+  }
+  const flat = direct ? flatGroups(sent, ports, link) : [];
+  if ('reason' in flat) return flat;
+  return {
+    namespace,
+    name,
+    path: direct ? 'direct' : 'gateway',
+    pinned: sent.mode !== Mode.FEDERATED_ONLY,
+    federated: sent.federated,
+    ports,
+    labels: importableLabels(sent.labels),
+    annotations: importableAnnotations(sent.annotations),
+    readyEndpoints: Math.min(sent.readyEndpoints, maxEndpoints),
+    flat,
+  };
+}
+
+function refusal(reason: RefusalReason, message: string): Refusal {
+  return { reason, message };
+}
+
+function importPorts(sent: Export): ImportPort[] | Refusal {
+  const ports: ImportPort[] = [];
+  const seen = new Set<string>();
+  for (const { name, port, protocol, appProtocol } of sent.ports) {
+    if (protocol !== '' && protocol !== 'TCP') continue;
+    const nameFits = name === '' ? sent.ports.length === 1 : portName.test(name);
+    if (!nameFits || port < 1 || port > 65_535 || seen.has(name) || ports.length >= maxPorts) {
+      return refusal(
+        'InvalidPorts',
+        `port ${JSON.stringify(name.slice(0, 80))}=${port} of ${sent.name} is no Service port`,
+      );
+    }
+    seen.add(name);
+    ports.push({
+      name,
+      port,
+      appProtocol: /^[a-zA-Z0-9./-]{1,128}$/.test(appProtocol) ? appProtocol : undefined,
+    });
+  }
+  if (ports.length === 0) return refusal('InvalidPorts', `${sent.name} has no TCP port; only TCP is carried`);
+  return ports;
+}
+
+/** Flat endpoints grouped by identity and port set; one foreign identity or address refuses the whole record. */
+function flatGroups(sent: Export, ports: readonly ImportPort[], link: LinkSpec): FlatGroup[] | Refusal {
+  const groups = new Map<
+    string,
+    { identity: string; targetPorts: Record<string, number>; addresses: string[] }
+  >();
+  for (const { address, identity, ports: targets } of sent.flatEndpoints) {
+    if (parseIdentity(identity)?.cluster !== link.cluster) {
+      const shown =
+        identity === ''
+          ? 'no identity (it would be called in plaintext)'
+          : `identity ${identity.slice(0, 253)}`;
+      return refusal(
+        'ForeignIdentity',
+        `endpoint ${address.slice(0, 64)} has ${shown}, expected one of cluster ${link.cluster}`,
+      );
+    }
+    if (!inCIDRs(address, link.podCIDRs ?? [])) {
+      return refusal(
+        'AddressOutsidePodCIDRs',
+        `endpoint ${address.slice(0, 64)} is outside spec.podCIDRs (${(link.podCIDRs ?? []).join(', ') || 'none'}) of Link ${link.cluster}`,
+      );
+    }
+    const targetPorts: Record<string, number> = {};
+    for (const { name } of ports) {
+      const target = targets.find((candidate) => candidate.name === name)?.port;
+      if (target === undefined || target < 1 || target > 65_535) {
+        return refusal(
+          'InvalidPorts',
+          `endpoint ${address} does not say where it serves port ${JSON.stringify(name)}`,
+        );
+      }
+      targetPorts[name] = target;
+    }
+    const key = JSON.stringify([identity, targetPorts]);
+    const group = groups.get(key) ?? { identity, targetPorts, addresses: [] };
+    group.addresses.push(address);
+    groups.set(key, group);
+  }
+  return [...groups.values()];
+}
+
+/** The identity that a peer's gateway must prove; a function of its cluster name alone. */
+export function peerGateway(link: LinkSpec): string {
+  return gatewayIdentity(link.cluster);
+}

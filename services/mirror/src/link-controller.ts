@@ -1,0 +1,373 @@
+/**
+ * One session per Link, and everything that follows from it: imports queued when the peer says so, status written
+ * when it changed, and nothing left behind when the Link goes (finalizer).
+ */
+import type { Clock, Random, Timer } from '@mesh/clock/clock';
+import { isNotFound } from '@mesh/kube/api-error';
+import type { KubeClient } from '@mesh/kube/client';
+import { Reconciler } from '@mesh/kube/controller';
+import type { Informer } from '@mesh/kube/informer';
+import { isDeleting } from '@mesh/kube/objects';
+import { endpointSlices, services as servicesType } from '@mesh/kube/resources';
+import type { EndpointSlice, Namespace, Service, Stored } from '@mesh/kube/types';
+import {
+  type ImportedService,
+  type Link,
+  type LinkSpec,
+  multiclusterNamespace,
+} from '@mesh/multicluster/link';
+import { parseIPv4 } from '@mesh/multicluster/import-rules';
+import type { Logger } from '@mesh/telemetry/log';
+import type { MetricRegistry } from '@mesh/telemetry/metrics';
+import { Importer, importIndex, importKey, type Peer } from './importer.ts';
+import { linkStatus, sameStatus } from './link-status.ts';
+import { LinkMetrics } from './metrics.ts';
+import { type GatewayConnection, PeerSession, type ProbeSettings } from './peer-session.ts';
+import { links as linksType } from './resources.ts';
+
+export const finalizer = 'multicluster.mesh.io/mirror';
+
+export interface LinkControllerOptions {
+  client: KubeClient;
+  clock: Clock;
+  random: Random;
+  log: Logger;
+  registry: MetricRegistry;
+  cluster: string;
+  links: Informer<Link>;
+  /** Indexed by `importIndex` and by service. */
+  services: Informer<Service>;
+  slices: Informer<EndpointSlice>;
+  namespaces: Informer<Namespace>;
+  maxExports: number;
+  maxAgeMs: number;
+  connect: (link: LinkSpec, address: string, port: number) => Promise<GatewayConnection>;
+  /** IPv4 addresses of a gateway's host name. */
+  resolve: (host: string) => Promise<string[]>;
+}
+
+interface Linked {
+  link: Stored<Link>;
+  session: PeerSession;
+  gateways: readonly string[];
+  imports: Map<string, ImportedService>;
+  statusWrittenAt: number;
+}
+
+/** Round trips and times of the last sign are written at most this often when nothing else changed. */
+const statusIntervalMs = 10_000;
+
+export class LinkController {
+  readonly #options: LinkControllerOptions;
+  readonly #linked: Map<string, Linked> = new Map();
+  readonly #imports: Reconciler;
+  readonly #links: Reconciler;
+  readonly #metrics: LinkMetrics;
+  readonly #watchers: Set<(cluster: string) => void> = new Set();
+  #timer: Timer | undefined;
+
+  constructor(options: LinkControllerOptions) {
+    this.#options = options;
+    const { client, clock, random, log, services, slices, namespaces } = options;
+    this.#metrics = new LinkMetrics(options.registry, options.cluster);
+    const importer = new Importer({
+      client,
+      clock,
+      services,
+      slices,
+      namespaces,
+      peer: (cluster) => this.#peer(cluster),
+      onOutcome: (cluster, key, outcome) => this.#outcome(cluster, key, outcome),
+    });
+    this.#imports = new Reconciler({
+      name: 'import',
+      reconcile: (key) => importer.reconcile(key),
+      clock,
+      random,
+      concurrency: 4,
+      onError: ({ key, error }) => log.warn('import failed', { key, error: String(error) }),
+    });
+    this.#links = new Reconciler({
+      name: 'link',
+      reconcile: (key) => this.#reconcileLink(key),
+      clock,
+      random,
+      onError: ({ key, error }) => log.warn('link failed', { key, error: String(error) }),
+    });
+  }
+
+  /** Call once the informers have synced. */
+  start(): void {
+    const { links, services, slices, namespaces, clock } = this.#options;
+    this.#links.start();
+    this.#imports.start();
+    links.onChange((key) => this.#links.add(key));
+    // Somebody changed or removed what mirroring owns, or a name that a mirror needs came free.
+    services.onChange((_, { object, previous }) => {
+      for (const service of [object, previous]) {
+        if (service === undefined) continue;
+        const { namespace = '', name } = service.metadata;
+        for (const source of importIndex.source(service)) this.#imports.add(source);
+        this.#everyPeer(`${namespace}/${name}`);
+        const owner = /^(.+)-(federated|[a-z][-a-z0-9]{0,19})$/.exec(name)?.[1];
+        if (owner !== undefined) this.#everyPeer(`${namespace}/${owner}`);
+      }
+    });
+    slices.onChange((_, { object, previous }) => {
+      for (const slice of [object, previous]) {
+        if (slice !== undefined) for (const source of importIndex.source(slice)) this.#imports.add(source);
+      }
+    });
+    namespaces.onChange((_, { object, previous }) => {
+      const name = (object ?? previous)?.metadata.name;
+      for (const [cluster, { session }] of this.#linked) {
+        for (const [key, record] of session.view.entries()) {
+          if (record.namespace === name) this.#imports.add(importKey(cluster, key));
+        }
+      }
+    });
+    this.#timer = clock.every(statusIntervalMs, () => {
+      for (const [cluster, linked] of this.#linked) {
+        void this.#resolveGateways(cluster, linked);
+        this.#links.add(`${multiclusterNamespace}/${linked.link.metadata.name}`);
+      }
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#timer?.cancel();
+    for (const { session } of this.#linked.values()) session.stop();
+    await Promise.all([this.#links.stop(), this.#imports.stop()]);
+  }
+
+  /** The Link to `cluster`, for who decides what a peer may see. */
+  spec(cluster: string): LinkSpec | undefined {
+    return this.#linked.get(cluster)?.link.spec;
+  }
+
+  onLinkChange(listener: (cluster: string) => void): () => void {
+    this.#watchers.add(listener);
+    return () => this.#watchers.delete(listener);
+  }
+
+  #everyPeer(key: string): void {
+    for (const [cluster, { session }] of this.#linked) {
+      if (session.view.get(key) !== undefined) this.#imports.add(importKey(cluster, key));
+    }
+  }
+
+  #peer(cluster: string): Peer | undefined {
+    const linked = this.#linked.get(cluster);
+    if (linked === undefined) return undefined;
+    const { link, session, gateways } = linked;
+    return { link: link.spec, view: session.view, state: session.state, gateways };
+  }
+
+  #outcome(cluster: string, key: string, outcome: ImportedService | undefined): void {
+    const linked = this.#linked.get(cluster);
+    if (linked === undefined) return;
+    const before = JSON.stringify(linked.imports.get(key));
+    if (outcome === undefined) linked.imports.delete(key);
+    else linked.imports.set(key, outcome);
+    if (JSON.stringify(outcome) !== before) this.#links.add(`${multiclusterNamespace}/${cluster}`);
+  }
+
+  async #reconcileLink(key: string): Promise<void> {
+    const link = this.#options.links.getByKey(key);
+    const name = key.slice(key.indexOf('/') + 1);
+    if (link === undefined) {
+      this.#unlink(name);
+      return;
+    }
+    if (isDeleting(link)) {
+      this.#unlink(name);
+      await this.#cleanUp(name);
+      await this.#setFinalizers(
+        link,
+        (link.metadata.finalizers ?? []).filter((other) => other !== finalizer),
+      );
+      return;
+    }
+    if (link.spec.cluster !== name || name === this.#options.cluster) {
+      const message =
+        name === this.#options.cluster
+          ? `cluster ${name} cannot be linked to itself`
+          : `metadata.name is ${name} but spec.cluster is ${link.spec.cluster}; they must be equal`;
+      this.#unlink(name);
+      await this.#refuse(link, message);
+      return;
+    }
+    if (link.metadata.finalizers?.includes(finalizer) !== true) {
+      await this.#setFinalizers(link, [...(link.metadata.finalizers ?? []), finalizer]);
+    }
+    const known = this.#linked.get(name);
+    if (known === undefined || JSON.stringify(known.link.spec) !== JSON.stringify(link.spec))
+      await this.#connect(name, link);
+    else known.link = link;
+    await this.#writeStatus(name);
+  }
+
+  async #connect(name: string, link: Stored<Link>): Promise<void> {
+    const { clock, random, log, cluster, services, connect, maxExports, maxAgeMs } = this.#options;
+    this.#linked.get(name)?.session.stop();
+    const known = services
+      .byIndex('cluster', name)
+      .flatMap((service) =>
+        importIndex.source(service).map((source) => source.slice(source.indexOf('|') + 1)),
+      );
+    const session = new PeerSession({
+      link: link.spec,
+      cluster,
+      probe: probeSettings(link.spec),
+      maxExports,
+      maxAgeMs,
+      known,
+      clock,
+      random,
+      log,
+      connect: (address, port) => connect(link.spec, address, port),
+      onExports: (keys) => {
+        for (const key of keys) this.#imports.add(importKey(name, key));
+      },
+      onState: () => this.#stateChanged(name),
+    });
+    const linked: Linked = {
+      link,
+      session,
+      gateways: link.spec.gatewayAddresses.filter((address) => parseIPv4(address) !== undefined),
+      imports: new Map(),
+      statusWrittenAt: Number.NEGATIVE_INFINITY,
+    };
+    this.#linked.set(name, linked);
+    await this.#resolveGateways(name, linked);
+    this.#metrics.add(name, () => session.status());
+    session.start();
+    // What is there from before is looked at again, under the new terms.
+    for (const key of known) this.#imports.add(importKey(name, key));
+    this.#announce(name);
+  }
+
+  #unlink(name: string): void {
+    const linked = this.#linked.get(name);
+    if (linked === undefined) return;
+    linked.session.stop();
+    this.#linked.delete(name);
+    this.#metrics.remove(name);
+    this.#announce(name);
+  }
+
+  #announce(cluster: string): void {
+    for (const watcher of [...this.#watchers]) watcher(cluster);
+  }
+
+  #stateChanged(name: string): void {
+    const linked = this.#linked.get(name);
+    if (linked === undefined) return;
+    this.#links.add(`${multiclusterNamespace}/${name}`);
+    // Every slice of the peer says how it is doing.
+    for (const slice of this.#options.slices.byIndex('cluster', name)) {
+      for (const source of importIndex.source(slice)) this.#imports.add(source);
+    }
+    for (const [key] of linked.session.view.entries()) this.#imports.add(importKey(name, key));
+  }
+
+  async #resolveGateways(name: string, linked: Linked): Promise<void> {
+    const resolved: string[] = [];
+    for (const address of linked.link.spec.gatewayAddresses) {
+      if (parseIPv4(address) !== undefined) resolved.push(address);
+      else resolved.push(...(await this.#options.resolve(address).catch(() => [])));
+    }
+    const unique = [...new Set(resolved)].sort();
+    // A name server that fails for a moment takes nothing away.
+    if (unique.length === 0 || unique.join() === [...linked.gateways].sort().join()) return;
+    linked.gateways = unique;
+    for (const [key] of linked.session.view.entries()) this.#imports.add(importKey(name, key));
+  }
+
+  async #cleanUp(name: string): Promise<void> {
+    const { client, services, slices } = this.#options;
+    const sources = new Set<string>();
+    for (const slice of slices.byIndex('cluster', name)) {
+      for (const source of importIndex.source(slice)) sources.add(source);
+      await deleteIfThere(client, endpointSlices, slice.metadata);
+    }
+    for (const service of services.byIndex('cluster', name))
+      await deleteIfThere(client, servicesType, service.metadata);
+    for (const source of sources) this.#imports.add(source);
+  }
+
+  async #setFinalizers(link: Stored<Link>, finalizers: string[]): Promise<void> {
+    const { namespace, name, resourceVersion } = link.metadata;
+    const body = { metadata: { finalizers, resourceVersion } };
+    await this.#options.client.patch(linksType, { namespace, name }, { patch: { type: 'merge', body } });
+  }
+
+  async #refuse(link: Stored<Link>, message: string): Promise<void> {
+    const { namespace, name } = link.metadata;
+    const time = new Date(this.#options.clock.wall()).toISOString();
+    const condition = {
+      type: 'Connected',
+      status: 'False',
+      reason: 'InvalidLink',
+      message,
+      lastTransitionTime: time,
+    };
+    if (link.status?.conditions?.some((known) => known.message === message) === true) return;
+    const patch = {
+      type: 'merge',
+      body: { status: { gateway: 'unknown', conditions: [condition] } },
+    } as const;
+    await this.#options.client.patch(linksType, { namespace, name }, { patch, subresource: 'status' });
+  }
+
+  async #writeStatus(name: string): Promise<void> {
+    const linked = this.#linked.get(name);
+    if (linked === undefined) return;
+    const { client, clock } = this.#options;
+    const status = linkStatus({
+      session: linked.session.status(),
+      imports: [...linked.imports.values()].sort((one, other) =>
+        `${one.namespace}/${one.name}` < `${other.namespace}/${other.name}` ? -1 : 1,
+      ),
+      previous: linked.link.status,
+      now: clock.wall(),
+    });
+    const now = clock.now();
+    if (sameStatus(linked.link.status, status) && now - linked.statusWrittenAt < statusIntervalMs) return;
+    linked.statusWrittenAt = now;
+    const ref = { namespace: linked.link.metadata.namespace, name };
+    linked.link = await client.patch(linksType, ref, {
+      patch: { type: 'merge', body: { status } },
+      subresource: 'status',
+    });
+  }
+}
+
+async function deleteIfThere(
+  client: KubeClient,
+  type: typeof servicesType | typeof endpointSlices,
+  { namespace, name }: { namespace?: string; name: string },
+): Promise<void> {
+  try {
+    await client.delete(type, { namespace, name });
+  } catch (thrown) {
+    if (!isNotFound(thrown)) throw thrown;
+  }
+}
+
+const units: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** The CRD admits only well-formed durations; an absent one is the default. */
+function durationMs(text: string | undefined, fallback: number): number {
+  const match = /^(\d+)(ms|s|m|h)$/.exec(text ?? '');
+  const unit = units[match?.[2] ?? ''];
+  return match === null || unit === undefined ? fallback : Number(match[1]) * unit;
+}
+
+export function probeSettings({ probe }: LinkSpec): ProbeSettings {
+  return {
+    periodMs: Math.max(100, durationMs(probe?.period, 1000)),
+    timeoutMs: Math.max(100, durationMs(probe?.timeout, 1000)),
+    failureThreshold: probe?.failureThreshold ?? 3,
+  };
+}

@@ -1,0 +1,112 @@
+/** The status of a Link, from what its session and imports say; pure, so that `kubectl get links` can be believed. */
+import type { ConditionType, ImportedService, LinkCondition, LinkStatus } from '@mesh/multicluster/link';
+import type { SessionStatus } from './peer-session.ts';
+
+/** Imports listed by name in a status; the count is always exact. */
+export const maxListedImports = 200;
+
+interface StatusInput {
+  session: SessionStatus;
+  imports: readonly ImportedService[];
+  previous: LinkStatus | undefined;
+  /** Wall-clock milliseconds. */
+  now: number;
+}
+
+const trustReasons: ReadonlySet<string> = new Set([
+  'foreign-anchor',
+  'bad-signature',
+  'outside-name-constraints',
+  'unknown-domain',
+  'wrong-identity',
+  'expired',
+  'not-yet-valid',
+]);
+
+export function linkStatus({ session, imports, previous, now }: StatusInput): LinkStatus {
+  const { fault } = session;
+  const condition = (
+    type: ConditionType,
+    status: LinkCondition['status'],
+    reason: string,
+    message: string,
+  ): LinkCondition => {
+    const before = previous?.conditions?.find((known) => known.type === type);
+    const unchanged = before?.status === status;
+    return {
+      type,
+      status,
+      reason,
+      message: message.slice(0, 1024),
+      lastTransitionTime: unchanged ? before.lastTransitionTime : new Date(now).toISOString(),
+    };
+  };
+  const untrusted = fault !== undefined && trustReasons.has(fault.reason);
+  return {
+    gateway: session.state,
+    services: imports.filter(({ state }) => state === 'Mirrored').length,
+    imports: imports.slice(0, maxListedImports),
+    ...(session.rttMs === undefined ? {} : { rttMs: Math.round(session.rttMs * 10) / 10 }),
+    ...(session.silentMs === undefined ? {} : { lastSeen: new Date(now - session.silentMs).toISOString() }),
+    conditions: [
+      session.connected
+        ? condition(
+            'Connected',
+            'True',
+            'StreamOpen',
+            'the exports of the peer are followed through its gateway',
+          )
+        : condition(
+            'Connected',
+            'False',
+            fault?.reason ?? 'Connecting',
+            fault?.message ?? 'not connected yet',
+          ),
+      session.state === 'alive'
+        ? condition('GatewayAlive', 'True', 'Answering', 'the gateway answers')
+        : condition(
+            'GatewayAlive',
+            session.state === 'dead' ? 'False' : 'Unknown',
+            fault?.reason ?? 'NoAnswer',
+            fault?.message ?? 'nothing was heard from the gateway yet',
+          ),
+      untrusted
+        ? condition('TrustCompatible', 'False', fault.reason, fault.message)
+        : session.connected
+          ? condition(
+              'TrustCompatible',
+              'True',
+              'Verified',
+              'both clusters verified each other under one anchor',
+            )
+          : condition('TrustCompatible', 'Unknown', 'NotConnected', 'can only be told while connected'),
+      syncedCondition(session, condition),
+    ],
+  };
+}
+
+function syncedCondition(
+  session: SessionStatus,
+  condition: (
+    type: ConditionType,
+    status: LinkCondition['status'],
+    reason: string,
+    message: string,
+  ) => LinkCondition,
+): LinkCondition {
+  if (!session.synced)
+    return condition('Synced', 'Unknown', 'NoSnapshot', 'no snapshot of the exports has arrived yet');
+  if (session.heldRemovals > 0) {
+    const message = `the peer withdrew ${session.heldRemovals} exports, more than half, at once; they stay for 60 s in case that is a mistake`;
+    return condition('Synced', 'False', 'SnapshotShrunk', message);
+  }
+  return session.connected
+    ? condition('Synced', 'True', 'Current', 'every export is current')
+    : condition('Synced', 'False', 'Stale', 'the last known exports stay in place');
+}
+
+/** Equal but for what moves all the time; those alone are written only now and then. */
+export function sameStatus(one: LinkStatus | undefined, other: LinkStatus): boolean {
+  const text = ({ rttMs: _rtt, lastSeen: _seen, ...rest }: LinkStatus): string => JSON.stringify(rest);
+  return one !== undefined && text(one) === text(other);
+}

@@ -1,0 +1,263 @@
+/**
+ * The standing connection to one peer: through its gateway, as our own identity, with nothing else (design D6).
+ * It subscribes to the peer's exports, measures round trips on the same connection, and judges the peer. It never
+ * touches Kubernetes: it says what it knows and calls back when that changed.
+ */
+import { backoffMs, type Clock, type Random, type Timer } from '@mesh/clock/clock';
+import { Federation } from '@mesh/control-api/gen/mesh/federation/v1/federation_pb';
+import { GrpcChannel, type RunningStream } from '@mesh/control-api/grpc-client';
+import { grpcCode, type GrpcStatus } from '@mesh/control-api/status';
+import type { ClientConnection } from '@mesh/http/message';
+import { federationAuthority, type LinkSpec } from '@mesh/multicluster/link';
+import type { PeerState } from '@mesh/multicluster/names';
+import type { Logger } from '@mesh/telemetry/log';
+import { TlsDialError } from '@mesh/trust/dial';
+import { type Changes, PeerView, protocolVersion } from './peer-view.ts';
+import { Verdict } from './verdict.ts';
+
+/** A connection to the peer's gateway that can be asked for a round trip. */
+export type GatewayConnection = ClientConnection & { ping(onPong: (rttMs: number) => void): void };
+
+export interface ProbeSettings {
+  periodMs: number;
+  timeoutMs: number;
+  failureThreshold: number;
+}
+
+export interface PeerSessionOptions {
+  link: LinkSpec;
+  /** This cluster. */
+  cluster: string;
+  probe: ProbeSettings;
+  maxExports: number;
+  /** Knowledge older than this is dropped. */
+  maxAgeMs: number;
+  /** Imports that exist as objects already. */
+  known: Iterable<string>;
+  clock: Clock;
+  random: Random;
+  log: Logger;
+  /** Dials one gateway address as the peer's gateway. @throws TlsDialError */
+  connect: (address: string, port: number) => Promise<GatewayConnection>;
+  onExports: (keys: readonly string[]) => void;
+  /** Verdict, conditions or round trip may have changed. */
+  onState: () => void;
+}
+
+export interface SessionStatus {
+  state: PeerState;
+  connected: boolean;
+  synced: boolean;
+  heldRemovals: number;
+  rttMs: number | undefined;
+  /** Milliseconds since the last sign of life; undefined when there never was one. */
+  silentMs: number | undefined;
+  /** Why it is not connected, or why the last stream ended; empty when all is well. */
+  fault: { reason: string; message: string } | undefined;
+}
+
+const retry = { baseMs: 200, capMs: 5_000, jitter: 0.3 };
+const staleMs = 3_000;
+const tickMs = 500;
+
+export class PeerSession {
+  readonly view: PeerView;
+  readonly #options: PeerSessionOptions;
+  readonly #verdict: Verdict;
+  #timers: Timer[] = [];
+  #connection: GatewayConnection | undefined;
+  #stream: RunningStream | undefined;
+  #pingSentAt: number | undefined;
+  #rttMs: number | undefined;
+  #fault: SessionStatus['fault'];
+  #attempts = 0;
+  #stopped = false;
+  #lastState: PeerState = 'unknown';
+  #startedAt: number;
+
+  constructor(options: PeerSessionOptions) {
+    this.#options = options;
+    const { link, maxExports, known, probe, clock } = options;
+    this.view = new PeerView({ cluster: link.cluster, maxExports, known });
+    this.#verdict = new Verdict({ staleMs, failureThreshold: probe.failureThreshold });
+    this.#startedAt = clock.now();
+  }
+
+  start(): void {
+    const { clock, probe } = this.#options;
+    this.#timers = [
+      clock.every(probe.periodMs, () => this.#probe()),
+      clock.every(tickMs, () => this.#tick()),
+    ];
+    void this.#run();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    for (const timer of this.#timers) timer.cancel();
+    this.#disconnect();
+  }
+
+  get state(): PeerState {
+    return this.#verdict.state(this.#options.clock.now());
+  }
+
+  status(): SessionStatus {
+    const now = this.#options.clock.now();
+    const { lastSeen } = this.#verdict;
+    return {
+      state: this.#verdict.state(now),
+      connected: this.#stream !== undefined && this.#verdict.streamFresh(now),
+      synced: this.view.synced,
+      heldRemovals: this.view.heldRemovals,
+      rttMs: this.#rttMs,
+      silentMs: lastSeen === undefined ? undefined : now - lastSeen,
+      fault: this.#fault,
+    };
+  }
+
+  /** One attempt, then another after it ended; addresses take turns. */
+  async #run(): Promise<void> {
+    const { clock, random, link, connect } = this.#options;
+    while (!this.#stopped) {
+      const address = link.gatewayAddresses[this.#attempts % link.gatewayAddresses.length] ?? '';
+      try {
+        const connection = await connect(address, link.gatewayPort ?? 4143);
+        if (this.#stopped) {
+          connection.destroy();
+          return;
+        }
+        this.#connection = connection;
+        await this.#subscribe(connection);
+      } catch (thrown) {
+        this.#verdict.failed();
+        this.#setFault(
+          thrown instanceof TlsDialError ? thrown.reason : 'connect-failed',
+          String((thrown as Error).message),
+        );
+      }
+      this.#disconnect();
+      this.#options.onState();
+      const delayMs = backoffMs(this.#attempts++, random, retry);
+      await new Promise<void>((resolve) => {
+        this.#timers[2] = clock.after(this.#stopped ? 0 : delayMs, resolve);
+      });
+    }
+  }
+
+  /** Resolves when the stream has ended. */
+  #subscribe(connection: GatewayConnection): Promise<void> {
+    const { clock, cluster } = this.#options;
+    const channel = new GrpcChannel({
+      connect: () => Promise.resolve(connection),
+      authority: federationAuthority,
+      clock,
+    });
+    this.view.begin();
+    return new Promise((resolve) => {
+      // A connection may die without any call noticing; then the stream would wait for ever.
+      connection.onChange = () => {
+        if (!connection.usable) resolve();
+      };
+      this.#stream = channel.serverStream(
+        Federation.method.subscribe,
+        { protocol: protocolVersion, cluster, features: [] },
+        {
+          onMessage: (event) => {
+            const now = clock.now();
+            this.#verdict.event(now);
+            const changes = this.view.receive(event, now);
+            this.#publish(changes);
+            if (changes.fault !== undefined) {
+              this.#setFault(changes.fault.reason, changes.fault.message);
+              resolve();
+            } else if (this.view.synced && this.#fault !== undefined) {
+              this.#fault = undefined;
+              this.#attempts = 0;
+              this.#options.onState();
+            } else if (event.event.case === 'snapshotEnd') {
+              this.#attempts = 0;
+              this.#options.onState();
+            }
+          },
+          onEnd: (status) => {
+            this.#setFault(streamReason(status), status.message);
+            resolve();
+          },
+        },
+      );
+    });
+  }
+
+  #disconnect(): void {
+    this.#stream?.cancel();
+    this.#stream = undefined;
+    this.#connection?.destroy();
+    this.#connection = undefined;
+    this.#pingSentAt = undefined;
+  }
+
+  #probe(): void {
+    const { clock, probe } = this.#options;
+    const connection = this.#connection;
+    if (connection === undefined || !connection.usable) return;
+    const now = clock.now();
+    if (this.#pingSentAt !== undefined) {
+      if (now - this.#pingSentAt < probe.timeoutMs) return;
+      this.#verdict.failed();
+      if (now - this.#pingSentAt >= probe.timeoutMs * probe.failureThreshold) {
+        this.#setFault(
+          'NoAnswer',
+          `the gateway did not answer within ${Math.round(now - this.#pingSentAt)} ms`,
+        );
+        connection.destroy();
+      }
+      return;
+    }
+    this.#pingSentAt = now;
+    connection.ping((rttMs) => {
+      if (this.#connection !== connection) return;
+      this.#pingSentAt = undefined;
+      this.#rttMs = rttMs;
+      this.#verdict.answered(clock.now());
+    });
+  }
+
+  #tick(): void {
+    const { clock, maxAgeMs, onState } = this.#options;
+    const now = clock.now();
+    this.#publish(this.view.settle(now));
+    if (this.view.size > 0 && now - (this.#verdict.lastSeen ?? this.#startedAt) > maxAgeMs)
+      this.#publish(this.view.clear());
+    const state = this.#verdict.state(now);
+    if (state === this.#lastState) return;
+    this.#options.log.info('peer state changed', {
+      peer: this.#options.link.cluster,
+      from: this.#lastState,
+      to: state,
+    });
+    this.#lastState = state;
+    onState();
+  }
+
+  #publish({ keys }: Changes): void {
+    if (keys.length > 0) this.#options.onExports(keys);
+  }
+
+  #setFault(reason: string, message: string): void {
+    if (this.#fault?.reason !== reason) {
+      this.#options.log.warn('peer is not connected', {
+        peer: this.#options.link.cluster,
+        reason,
+        detail: message,
+      });
+    }
+    this.#fault = { reason, message };
+  }
+}
+
+function streamReason({ code }: GrpcStatus): string {
+  if (code === grpcCode.permissionDenied || code === grpcCode.unauthenticated) return 'NotAllowed';
+  if (code === grpcCode.failedPrecondition) return 'ProtocolMismatch';
+  return 'StreamEnded';
+}

@@ -1,0 +1,187 @@
+/**
+ * What one peer exports, from its event stream: a pure state machine, so that every order of events can be tested.
+ *
+ * Rules (design §5.1): nothing is removed before SnapshotEnd; a snapshot whose count disagrees is no snapshot; a
+ * snapshot that loses more than half of what was known is held for `holdMs` before its removals count; a gap in the
+ * sequence ends the stream, because something was missed.
+ */
+import type { Event, Export } from '@mesh/control-api/gen/mesh/federation/v1/federation_pb';
+import { refKey } from '@mesh/kube/objects';
+
+export const protocolVersion = 1;
+/** How long a snapshot that loses more than half is held before its removals count. */
+export const shrinkHoldMs = 60_000;
+
+export type StreamFault =
+  | { reason: 'ProtocolMismatch'; message: string }
+  | { reason: 'WrongCluster'; message: string }
+  | { reason: 'SequenceGap'; message: string }
+  | { reason: 'BadSnapshot'; message: string }
+  | { reason: 'TooManyExports'; message: string };
+
+export interface Changes {
+  /** Keys (`namespace/name`) whose record changed, appeared or went. */
+  keys: readonly string[];
+  fault: StreamFault | undefined;
+}
+
+interface PeerViewOptions {
+  cluster: string;
+  maxExports: number;
+  /** Keys of imports that exist as objects from an earlier run: a first snapshot is measured against them. */
+  known?: Iterable<string>;
+}
+
+const none: Changes = { keys: [], fault: undefined };
+
+export class PeerView {
+  readonly #cluster: string;
+  readonly #maxExports: number;
+  readonly #exports: Map<string, Export> = new Map();
+  /** From an earlier run and not confirmed yet; empty after the first snapshot. */
+  readonly #unconfirmed: Set<string>;
+  /** The running snapshot: keys it brought, and keys known before it. */
+  #snapshot: { seen: Set<string>; before: ReadonlySet<string> } | undefined;
+  /** Removals of a suspicious snapshot, and when they may count. */
+  #held: { keys: Set<string>; untilMs: number } | undefined;
+  #synced = false;
+  #sequence: bigint | undefined;
+  #epoch: bigint | undefined;
+
+  constructor({ cluster, maxExports, known = [] }: PeerViewOptions) {
+    this.#cluster = cluster;
+    this.#maxExports = maxExports;
+    this.#unconfirmed = new Set(known);
+  }
+
+  /** A snapshot has been seen since this process started; only then may anything be removed. */
+  get synced(): boolean {
+    return this.#synced;
+  }
+
+  /** Removals that wait for the hold to pass. */
+  get heldRemovals(): number {
+    return this.#held?.keys.size ?? 0;
+  }
+
+  /** Whether an import without a record must stay for now. */
+  mustKeep(key: string): boolean {
+    return !this.#synced || this.#held?.keys.has(key) === true;
+  }
+
+  get size(): number {
+    return this.#exports.size;
+  }
+
+  get(key: string): Export | undefined {
+    return this.#exports.get(key);
+  }
+
+  entries(): IterableIterator<[string, Export]> {
+    return this.#exports.entries();
+  }
+
+  /** A new stream begins; what is known stays until its snapshot is complete. */
+  begin(): void {
+    this.#sequence = undefined;
+    this.#epoch = undefined;
+    this.#snapshot = undefined;
+  }
+
+  receive(event: Event, nowMs: number): Changes {
+    const gap = this.#checkSequence(event);
+    if (gap !== undefined) return { keys: [], fault: gap };
+    switch (event.event.case) {
+      case 'hello':
+        return this.#hello(event.event.value);
+      case 'export':
+        return this.#upsert(event.event.value);
+      case 'removed':
+        return this.#remove(refKey(event.event.value));
+      case 'snapshotEnd':
+        return this.#snapshotEnd(event.event.value.count, nowMs);
+      default:
+        // Beats, and what newer versions may add, only prove that the peer is there.
+        return none;
+    }
+  }
+
+  /** Lets held removals count once their time has come. Call now and then. */
+  settle(nowMs: number): Changes {
+    if (this.#held === undefined || nowMs < this.#held.untilMs) return none;
+    const keys = [...this.#held.keys];
+    this.#held = undefined;
+    for (const key of keys) this.#exports.delete(key);
+    return { keys, fault: undefined };
+  }
+
+  /** Forgets everything, for data older than the stated maximum. */
+  clear(): Changes {
+    const keys = [...this.#exports.keys()];
+    this.#exports.clear();
+    this.#held = undefined;
+    return { keys, fault: undefined };
+  }
+
+  #checkSequence({ epoch, seq }: Event): StreamFault | undefined {
+    if (this.#epoch !== undefined && (epoch !== this.#epoch || seq !== (this.#sequence ?? 0n) + 1n)) {
+      return {
+        reason: 'SequenceGap',
+        message: `event ${epoch}/${seq} came after ${this.#epoch}/${this.#sequence}; subscribing again`,
+      };
+    }
+    this.#epoch = epoch;
+    this.#sequence = seq;
+    return undefined;
+  }
+
+  #hello({ protocol, cluster }: { protocol: number; cluster: string }): Changes {
+    if (protocol !== protocolVersion) {
+      const message = `cluster ${this.#cluster} speaks federation protocol ${protocol}, this one ${protocolVersion}; upgrade the older mesh`;
+      return { keys: [], fault: { reason: 'ProtocolMismatch', message } };
+    }
+    if (cluster !== this.#cluster) {
+      const message = `the gateway of Link ${this.#cluster} belongs to cluster ${JSON.stringify(cluster.slice(0, 80))}`;
+      return { keys: [], fault: { reason: 'WrongCluster', message } };
+    }
+    this.#snapshot = { seen: new Set(), before: new Set([...this.#unconfirmed, ...this.#exports.keys()]) };
+    return none;
+  }
+
+  #upsert(record: Export): Changes {
+    const key = refKey(record);
+    if (!this.#exports.has(key) && this.#exports.size >= this.#maxExports) {
+      const message = `cluster ${this.#cluster} exports more than ${this.#maxExports} services; raise MESH_MIRROR_MAX_EXPORTS if that is meant`;
+      return { keys: [], fault: { reason: 'TooManyExports', message } };
+    }
+    this.#exports.set(key, record);
+    this.#snapshot?.seen.add(key);
+    this.#held?.keys.delete(key);
+    return { keys: [key], fault: undefined };
+  }
+
+  #remove(key: string): Changes {
+    this.#snapshot?.seen.delete(key);
+    return this.#exports.delete(key) ? { keys: [key], fault: undefined } : none;
+  }
+
+  #snapshotEnd(count: number, nowMs: number): Changes {
+    const snapshot = this.#snapshot;
+    if (snapshot === undefined || snapshot.seen.size !== count) {
+      const message = `the snapshot announced ${count} exports and brought ${snapshot?.seen.size ?? 0}; nothing is removed`;
+      return { keys: [], fault: { reason: 'BadSnapshot', message } };
+    }
+    const { seen, before } = snapshot;
+    this.#snapshot = undefined;
+    this.#unconfirmed.clear();
+    this.#synced = true;
+    const gone = [...before].filter((key) => !seen.has(key));
+    if (gone.length * 2 > before.size) {
+      this.#held ??= { keys: new Set(), untilMs: nowMs + shrinkHoldMs };
+      for (const key of gone) this.#held.keys.add(key);
+      return none;
+    }
+    for (const key of gone) this.#exports.delete(key);
+    return { keys: gone, fault: undefined };
+  }
+}
