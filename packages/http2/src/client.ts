@@ -1,0 +1,197 @@
+import type { Socket } from 'node:net';
+import type {
+  ClientConnection,
+  ClientHandler,
+  ClientStream,
+  RequestHead,
+  ResetReason,
+} from '@mesh/http/message';
+import { Connection, type ConnectionOptions } from './connection.ts';
+import { errorCode } from './error-codes.ts';
+import { clientPreface, maxStreamId } from './frames.ts';
+import { parseResponse } from './head-rules.ts';
+import type { DecodeStatus } from './hpack/decoder.ts';
+import { settingId } from './settings.ts';
+import { Http2Stream } from './stream.ts';
+import { SocketTransport, type Transport } from './transport.ts';
+
+export interface Http2ClientOptions extends ConnectionOptions {
+  /** `:scheme` of requests that do not state one. Default `http`. */
+  scheme?: 'http' | 'https';
+}
+
+export interface Http2ClientConnection extends ClientConnection {
+  /** Measures a round trip on the connection; not called when the connection ends first. */
+  ping(onPong: (rttMs: number) => void): void;
+  /** The server accepts extended CONNECT (RFC 8441); known once its SETTINGS arrived. */
+  readonly extendedConnect: boolean;
+}
+
+/** Speaks HTTP/2 with prior knowledge on a connected socket (ALPN `h2`, where it is TLS). */
+export function connectHttp2(socket: Socket, options: Http2ClientOptions): Http2ClientConnection {
+  const transport = new SocketTransport(socket);
+  const connection = new Http2Client(transport, options);
+  transport.attach(connection);
+  return connection;
+}
+
+/** Streams we assume the server to allow until it said so (RFC 9113 §6.5.2 recommends at least this). */
+const streamsBeforeSettings = 100;
+
+/** The client side of a connection (RFC 9113). */
+export class Http2Client extends Connection implements Http2ClientConnection {
+  onChange: () => void = () => {};
+  protected readonly pausesReading = false;
+  readonly #scheme: string;
+  readonly #pings: { sentAt: number; onPong: (rttMs: number) => void }[] = [];
+  #pingsAnswered = 0;
+  #nextId = 1;
+  #draining = false;
+  #mostStreams = streamsBeforeSettings;
+
+  constructor(transport: Transport, options: Http2ClientOptions) {
+    super(transport, options);
+    this.#scheme = options.scheme ?? 'http';
+    // A server's SETTINGS must not turn push on (§6.5.2).
+    this.peer.enablePush = 0;
+    this.output.appendCopy(clientPreface, 0, clientPreface.length);
+    this.queueSettings([[settingId.enablePush, 0], ...this.commonSettings()]);
+  }
+
+  get usable(): boolean {
+    return this.state === 'open' && !this.#draining && this.#nextId <= maxStreamId;
+  }
+
+  get capacity(): number {
+    return this.usable ? Math.max(0, this.#mostStreams - this.streams.size) : 0;
+  }
+
+  get extendedConnect(): boolean {
+    return this.peer.enableConnectProtocol === 1;
+  }
+
+  request(head: RequestHead, end: boolean, handler: ClientHandler): ClientStream {
+    const stream = new Http2Stream(this, this.#nextId, this.peer.initialWindowSize, this.streamWindow);
+    stream.handler = handler;
+    stream.clientHandler = handler;
+    stream.isHead = head.method === 'HEAD';
+    stream.isUpgrade = head.upgrade !== '';
+    stream.openedInFlush = this.flushes;
+    this.#nextId += 2;
+    this.streams.set(stream.id, stream);
+    this.guard.streamOpened();
+    const { encoder } = this;
+    encoder.begin();
+    encoder.field(':method', stream.isUpgrade ? 'CONNECT' : head.method);
+    if (head.method !== 'CONNECT' || stream.isUpgrade) {
+      encoder.field(':scheme', head.scheme === '' ? this.#scheme : head.scheme);
+      encoder.field(':path', head.path === '' ? '/' : head.path);
+    }
+    if (head.authority !== '') encoder.field(':authority', head.authority);
+    if (stream.isUpgrade) encoder.field(':protocol', head.upgrade);
+    this.encodeFields(head.headers);
+    this.queueBlock(stream.id, end);
+    stream.localEnd = end;
+    return stream;
+  }
+
+  ping(onPong: (rttMs: number) => void): void {
+    if (this.state !== 'open') return;
+    this.#pings.push({ sentAt: this.clock.now(), onPong });
+    this.queuePing(this.#pingsAnswered + this.#pings.length);
+  }
+
+  drain(): void {
+    if (this.state !== 'open' || this.#draining) return;
+    this.#draining = true;
+    this.queueGoaway(0, errorCode.noError);
+    if (this.streams.size === 0) this.finish();
+  }
+
+  protected override onHead(
+    streamId: number,
+    endStream: boolean,
+    fields: string[],
+    status: DecodeStatus,
+  ): boolean {
+    const stream = this.streams.get(streamId);
+    if (stream === undefined) return this.lateFrame(streamId);
+    if (stream.remoteEnd) return this.fail(errorCode.streamClosed);
+    if (stream.responded) return this.onTrailers(stream, endStream, fields, status);
+    const response = status === 'ok' ? parseResponse(fields) : status;
+    if (typeof response === 'string') return this.streamFault(stream, errorCode.protocolError);
+    const { head, contentLength } = response;
+    if (head.status < 200) {
+      if (endStream) return this.streamFault(stream, errorCode.protocolError);
+      stream.clientHandler.onInform(head);
+      return this.state === 'open';
+    }
+    const bodiless = stream.isHead || head.status === 204 || head.status === 304;
+    if (endStream && contentLength > 0 && !bodiless) {
+      return this.streamFault(stream, errorCode.protocolError);
+    }
+    stream.responded = true;
+    stream.bodyLeft = bodiless ? 0 : stream.isUpgrade ? -1 : contentLength;
+    if (endStream) {
+      stream.bodyLeft = 0;
+      this.remoteEnded(stream);
+    }
+    stream.clientHandler.onResponse(head, endStream);
+    return this.state === 'open';
+  }
+
+  protected override isIdle(streamId: number): boolean {
+    return streamId % 2 === 0 || streamId >= this.#nextId;
+  }
+
+  protected override mayReceiveBody(stream: Http2Stream): boolean {
+    return stream.responded;
+  }
+
+  protected override onPeerSettings(): boolean {
+    if (this.peer.enablePush !== 0) return this.fail(errorCode.protocolError);
+    const before = this.#mostStreams;
+    this.#mostStreams = this.peer.maxConcurrentStreams;
+    if (before !== this.#mostStreams) this.onChange();
+    return true;
+  }
+
+  protected override onGoaway(lastStreamId: number): void {
+    const wasUsable = this.usable;
+    this.#draining = true;
+    for (const stream of [...this.streams.values()]) {
+      if (stream.id > lastStreamId && !stream.dead) this.kill(stream, 'refused');
+    }
+    if (this.streams.size === 0) this.finish();
+    if (wasUsable) this.onChange();
+  }
+
+  protected override onPong(payload: number): void {
+    if (payload !== this.#pingsAnswered + 1) return;
+    const ping = this.#pings.shift();
+    if (ping === undefined) return;
+    this.#pingsAnswered += 1;
+    ping.onPong(this.clock.now() - ping.sentAt);
+  }
+
+  protected override onPeerReset(): boolean {
+    return true;
+  }
+
+  protected override onStreamGone(): void {
+    if (this.#draining && this.streams.size === 0) this.finish();
+    else if (this.streams.size === this.#mostStreams - 1) this.onChange();
+  }
+
+  protected override lossReason(stream: Http2Stream): ResetReason {
+    return stream.openedInFlush === this.flushes ? 'refused' : 'closed';
+  }
+
+  protected override onUnusable(): void {
+    this.onChange();
+  }
+
+  protected override onGone(): void {
+    this.onChange();
+  }
+}

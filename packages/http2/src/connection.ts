@@ -1,0 +1,771 @@
+import type { Clock, Timer } from '@mesh/clock/clock';
+import type { Headers, ResetReason } from '@mesh/http/message';
+import { errorCode, reasonOfCode } from './error-codes.ts';
+import { FloodGuard } from './flood-guard.ts';
+import {
+  defaultMaxFrameBytes,
+  FrameReader,
+  type FrameSink,
+  frameFlag,
+  frameType,
+  maxWindow,
+  readUint32,
+} from './frames.ts';
+import { HeaderBlock } from './header-block.ts';
+import { parseTrailers } from './head-rules.ts';
+import { HpackDecoder, type DecodeStatus } from './hpack/decoder.ts';
+import { encodedBlock, HpackEncoder } from './hpack/encoder.ts';
+import type { Http2LimitName, Http2Limits } from './limits.ts';
+import { Output } from './output.ts';
+import { ReceiveWindow } from './receive-window.ts';
+import { ResetMemory } from './reset-memory.ts';
+import { SendQueue, type SendQueueOwner } from './send-queue.ts';
+import { PeerSettings, settingId } from './settings.ts';
+import { type Http2Stream, hasHandler } from './stream.ts';
+import type { Transport, TransportUser } from './transport.ts';
+import { atTurnEnd, type TurnTask } from './turn.ts';
+
+export interface ConnectionOptions {
+  clock: Clock;
+  limits: Http2Limits;
+  /** Receive window of each stream, bytes. Default 65,535. */
+  streamWindow?: number;
+  /** Receive window of the connection, bytes. Default 1 MiB. */
+  connectionWindow?: number;
+  /** Queued bytes of a stream from which `write` returns false. Default 64 KiB. */
+  writeHighWater?: number;
+}
+
+/** Bytes collected for one write to the socket before DATA waits for the next. */
+const writeBytes = 131_072;
+
+/**
+ * One HTTP/2 connection in either role, apart from its socket: bytes go in by `receive`, frames collect in an
+ * output and leave in one write at the end of the turn. The subclass knows what HEADERS mean.
+ */
+export abstract class Connection implements FrameSink, SendQueueOwner, TransportUser, TurnTask {
+  readonly writeHighWater: number;
+  protected readonly clock: Clock;
+  protected readonly limits: Http2Limits;
+  protected readonly guard: FloodGuard;
+  protected readonly output: Output = new Output();
+  protected readonly encoder: HpackEncoder = new HpackEncoder();
+  protected readonly peer: PeerSettings = new PeerSettings();
+  protected readonly streams: Map<number, Http2Stream> = new Map();
+  protected readonly resets: ResetMemory = new ResetMemory();
+  protected readonly streamWindow: number;
+  /** Highest stream id the peer opened. */
+  protected lastPeerId = 0;
+  /** `open`; `closing`: our last frame is queued, input is dropped; `closed`. */
+  protected state: 'open' | 'closing' | 'closed' = 'open';
+  /** Writes to the transport so far. */
+  protected flushes = 0;
+  readonly #transport: Transport;
+  readonly #reader: FrameReader = new FrameReader();
+  readonly #decoder: HpackDecoder;
+  readonly #block: HeaderBlock = new HeaderBlock();
+  readonly #send: SendQueue;
+  readonly #receive: ReceiveWindow;
+  #blocked = false;
+  #paused = false;
+  #inTurnQueue = false;
+  #ended = false;
+  #settingsSeen = false;
+  #prefaceTimer: Timer | undefined;
+  #blockTimer: Timer | undefined;
+  #stallTimer: Timer | undefined;
+  #lingerTimer: Timer | undefined;
+  #blockedTicks = 0;
+
+  constructor(transport: Transport, options: ConnectionOptions) {
+    const { clock, limits } = options;
+    this.clock = clock;
+    this.limits = limits;
+    this.writeHighWater = options.writeHighWater ?? 65_536;
+    this.streamWindow = options.streamWindow ?? 65_535;
+    this.guard = new FloodGuard(limits, clock);
+    this.#transport = transport;
+    this.#send = new SendQueue(this.output, this);
+    this.#receive = new ReceiveWindow({
+      windowBytes: options.connectionWindow ?? 1_048_576,
+      owedBytes: limits.values.http2OwedBytes,
+    });
+    this.#decoder = new HpackDecoder({
+      headerListBytes: limits.values.http2HeaderListBytes,
+      headerCount: limits.values.http2HeaderCount,
+    });
+    this.#prefaceTimer = clock.after(
+      limits.values.http2PrefaceMs,
+      () => this.#timedOut('http2PrefaceMs', errorCode.settingsTimeout),
+      true,
+    );
+  }
+
+  get activeStreams(): number {
+    return this.streams.size;
+  }
+
+  /** Ends everything at once: all streams are reset with `closed`. */
+  destroy(): void {
+    this.onLost();
+    this.#lingerTimer?.cancel();
+    this.#transport.destroy();
+  }
+
+  // ---- bytes in
+
+  receive(chunk: Buffer): void {
+    if (this.state === 'open') this.#reader.read(chunk, 0, this);
+  }
+
+  protected receiveFrom(chunk: Buffer, from: number): void {
+    if (this.state === 'open') this.#reader.read(chunk, from, this);
+  }
+
+  onOversizedFrame(): void {
+    this.fail(errorCode.frameSizeError);
+  }
+
+  onFrame(
+    type: number,
+    flags: number,
+    streamId: number,
+    source: Buffer,
+    start: number,
+    end: number,
+  ): boolean {
+    if (!this.#settingsSeen && (type !== frameType.settings || (flags & frameFlag.ack) !== 0)) {
+      return this.fail(errorCode.protocolError);
+    }
+    if (this.#block.streamId !== 0 && type !== frameType.continuation) {
+      return this.fail(errorCode.protocolError);
+    }
+    switch (type) {
+      case frameType.data:
+        return this.#onData(flags, streamId, source, start, end);
+      case frameType.headers:
+        return this.#onHeaders(flags, streamId, source, start, end);
+      case frameType.continuation:
+        return this.#onContinuation(flags, streamId, source, start, end);
+      case frameType.windowUpdate:
+        return this.#onWindowUpdate(streamId, source, start, end);
+      case frameType.rstStream:
+        return this.#onRstStream(streamId, source, start, end);
+      case frameType.settings:
+        return this.#onSettings(flags, streamId, source, start, end);
+      case frameType.ping:
+        return this.#onPing(flags, streamId, source, start, end);
+      case frameType.goaway:
+        if (streamId !== 0) return this.fail(errorCode.protocolError);
+        if (end - start < 8) return this.fail(errorCode.frameSizeError);
+        this.onGoaway(readUint32(source, start) & maxWindow, readUint32(source, start + 4));
+        return this.state === 'open';
+      case frameType.priority:
+        return this.#onPriority(streamId, source, start, end);
+      case frameType.pushPromise:
+        return this.fail(errorCode.protocolError);
+      default:
+        return this.guard.unknownFrame() || this.fail(errorCode.enhanceYourCalm);
+    }
+  }
+
+  // ---- what a role adds
+
+  /** A complete header block. False stops reading. */
+  protected abstract onHead(
+    streamId: number,
+    endStream: boolean,
+    fields: string[],
+    status: DecodeStatus,
+  ): boolean;
+  /** True for a stream id that nobody used yet. */
+  protected abstract isIdle(streamId: number): boolean;
+  protected abstract onGoaway(lastStreamId: number, code: number): void;
+  protected abstract onPong(payload: number): void;
+  /** The peer's SETTINGS were applied. False stops reading. */
+  protected abstract onPeerSettings(): boolean;
+  /** A stream left the table. */
+  protected abstract onStreamGone(): void;
+  /** Why streams die when the connection does. */
+  protected abstract lossReason(stream: Http2Stream): ResetReason;
+  /** The connection takes no more streams; it is not gone yet. */
+  protected abstract onUnusable(): void;
+  /** The connection is gone; called once. */
+  protected abstract onGone(): void;
+  /** A server stops reading from a peer that does not read its answers. */
+  protected abstract readonly pausesReading: boolean;
+
+  // ---- frames in
+
+  #onData(flags: number, streamId: number, source: Buffer, start: number, end: number): boolean {
+    if (streamId === 0) return this.fail(errorCode.protocolError);
+    const length = end - start;
+    if (!this.#receive.arrived(length)) return this.fail(errorCode.flowControlError);
+    let from = start;
+    let to = end;
+    if ((flags & frameFlag.padded) !== 0) {
+      const padding = length === 0 ? 0 : (source[start] as number);
+      if (padding >= length) return this.fail(errorCode.protocolError);
+      from += 1;
+      to -= padding;
+    }
+    const body = to - from;
+    const endStream = (flags & frameFlag.endStream) !== 0;
+    if (!this.guard.payload(body > 0 || endStream)) return this.fail(errorCode.enhanceYourCalm);
+    const stream = this.streams.get(streamId);
+    if (stream === undefined) {
+      this.#dropped(length);
+      return this.lateFrame(streamId);
+    }
+    // Errors behind END_STREAM end the connection: a reset here would free a slot whose work goes on (CVE-2025-8671).
+    if (stream.remoteEnd) return this.fail(errorCode.streamClosed);
+    stream.receiveWindow -= length;
+    const fault =
+      stream.receiveWindow < 0
+        ? errorCode.flowControlError
+        : !this.mayReceiveBody(stream) || (stream.bodyLeft >= 0 && body > stream.bodyLeft)
+          ? errorCode.protocolError
+          : errorCode.noError;
+    if (fault !== errorCode.noError) {
+      this.#dropped(length);
+      return this.streamFault(stream, fault);
+    }
+    if (stream.bodyLeft >= 0) stream.bodyLeft -= body;
+    if (length > body) {
+      this.#dropped(length - body);
+      this.#returnToPeer(stream, length - body);
+    }
+    if (body > 0) {
+      stream.owed += body;
+      this.#receive.delivered(body);
+      this.#announceWindow();
+      stream.handler.onData(body === source.length ? source : source.subarray(from, to));
+    }
+    if (endStream && !stream.dead) return this.finishRemote(stream, null);
+    return this.state === 'open';
+  }
+
+  /** False for DATA before the head of a response. */
+  protected abstract mayReceiveBody(stream: Http2Stream): boolean;
+
+  #onHeaders(flags: number, streamId: number, source: Buffer, start: number, end: number): boolean {
+    if (streamId === 0) return this.fail(errorCode.protocolError);
+    let from = start;
+    let to = end;
+    if ((flags & frameFlag.padded) !== 0) {
+      if (from >= to) return this.fail(errorCode.frameSizeError);
+      to -= source[from] as number;
+      from += 1;
+    }
+    if ((flags & frameFlag.priority) !== 0) {
+      if (to - from < 5) return this.fail(to < from ? errorCode.protocolError : errorCode.frameSizeError);
+      if ((readUint32(source, from) & maxWindow) === streamId) return this.fail(errorCode.protocolError);
+      from += 5;
+    }
+    if (to < from) return this.fail(errorCode.protocolError);
+    const endStream = (flags & frameFlag.endStream) !== 0;
+    if (!this.guard.payload(to > from || endStream)) return this.fail(errorCode.enhanceYourCalm);
+    if ((flags & frameFlag.endHeaders) !== 0) return this.#onBlock(streamId, endStream, source, from, to);
+    this.#block.open(streamId, endStream, source.subarray(from, to));
+    this.#blockTimer = this.clock.after(
+      this.limits.values.http2HeaderBlockMs,
+      () => this.#timedOut('http2HeaderBlockMs', errorCode.enhanceYourCalm),
+      true,
+    );
+    return true;
+  }
+
+  #onContinuation(flags: number, streamId: number, source: Buffer, start: number, end: number): boolean {
+    const block = this.#block;
+    if (streamId === 0 || block.streamId !== streamId) return this.fail(errorCode.protocolError);
+    if (!this.guard.payload(end > start)) return this.fail(errorCode.enhanceYourCalm);
+    block.add(source.subarray(start, end));
+    const { http2ContinuationFrames, http2HeaderBlockBytes } = this.limits.values;
+    if (block.continuations > http2ContinuationFrames) {
+      return this.#tooMuch('http2ContinuationFrames');
+    }
+    if (block.bytes > http2HeaderBlockBytes) return this.#tooMuch('http2HeaderBlockBytes');
+    if ((flags & frameFlag.endHeaders) === 0) return true;
+    this.#blockTimer?.cancel();
+    this.#blockTimer = undefined;
+    const whole = block.close();
+    return this.#onBlock(streamId, block.endStream, whole, 0, whole.length);
+  }
+
+  #onBlock(streamId: number, endStream: boolean, source: Buffer, start: number, end: number): boolean {
+    const fields: string[] = [];
+    const status = this.#decoder.decode(source, start, end, fields);
+    if (status === 'broken') return this.fail(errorCode.compressionError);
+    if (status === 'too-large') {
+      const { http2HeaderCount } = this.limits.values;
+      this.limits.hit(fields.length / 2 >= http2HeaderCount ? 'http2HeaderCount' : 'http2HeaderListBytes');
+    }
+    return this.onHead(streamId, endStream, fields, status);
+  }
+
+  /** Trailers on a stream whose peer half is open. */
+  protected onTrailers(
+    stream: Http2Stream,
+    endStream: boolean,
+    fields: string[],
+    status: DecodeStatus,
+  ): boolean {
+    if (status === 'too-large') return this.streamFault(stream, errorCode.enhanceYourCalm);
+    if (status !== 'ok' || !endStream) return this.streamFault(stream, errorCode.protocolError);
+    const trailers = parseTrailers(fields);
+    if (typeof trailers === 'string') return this.streamFault(stream, errorCode.protocolError);
+    return this.finishRemote(stream, trailers);
+  }
+
+  /** The peer's half ended behind its head. */
+  protected finishRemote(stream: Http2Stream, trailers: Headers | null): boolean {
+    if (stream.bodyLeft > 0) return this.streamFault(stream, errorCode.protocolError);
+    this.remoteEnded(stream);
+    stream.handler.onEnd(trailers);
+    return this.state === 'open';
+  }
+
+  protected remoteEnded(stream: Http2Stream): void {
+    stream.remoteEnd = true;
+    if (stream.localEnd) this.#completed(stream);
+  }
+
+  #onWindowUpdate(streamId: number, source: Buffer, start: number, end: number): boolean {
+    if (end - start !== 4) return this.fail(errorCode.frameSizeError);
+    if (!this.guard.windowUpdate()) return this.fail(errorCode.enhanceYourCalm);
+    const increment = readUint32(source, start) & maxWindow;
+    if (streamId === 0) {
+      if (increment === 0) return this.fail(errorCode.protocolError);
+      this.#send.window += increment;
+      if (this.#send.window > maxWindow) return this.fail(errorCode.flowControlError);
+      this.schedule();
+      return true;
+    }
+    const stream = this.streams.get(streamId);
+    if (stream === undefined) return this.isIdle(streamId) ? this.fail(errorCode.protocolError) : true;
+    if (increment === 0) return this.streamFault(stream, errorCode.protocolError);
+    stream.sendWindow += increment;
+    if (stream.sendWindow > maxWindow) return this.streamFault(stream, errorCode.flowControlError);
+    this.#send.add(stream);
+    this.schedule();
+    return true;
+  }
+
+  #onRstStream(streamId: number, source: Buffer, start: number, end: number): boolean {
+    if (streamId === 0) return this.fail(errorCode.protocolError);
+    if (end - start !== 4) return this.fail(errorCode.frameSizeError);
+    const stream = this.streams.get(streamId);
+    if (stream === undefined) {
+      if (this.isIdle(streamId)) return this.fail(errorCode.protocolError);
+    } else {
+      this.kill(stream, reasonOfCode(readUint32(source, start)));
+    }
+    return this.onPeerReset();
+  }
+
+  /** The peer reset a stream. False stops reading. */
+  protected abstract onPeerReset(): boolean;
+
+  #onSettings(flags: number, streamId: number, source: Buffer, start: number, end: number): boolean {
+    if (streamId !== 0) return this.fail(errorCode.protocolError);
+    if ((flags & frameFlag.ack) !== 0) {
+      return end === start || this.fail(errorCode.frameSizeError);
+    }
+    if ((end - start) % 6 !== 0) return this.fail(errorCode.frameSizeError);
+    if (!this.guard.settings()) return this.fail(errorCode.enhanceYourCalm);
+    const windowBefore = this.peer.initialWindowSize;
+    const code = this.peer.apply(source, start, end);
+    if (code !== errorCode.noError) return this.fail(code);
+    this.#settingsSeen = true;
+    this.#prefaceTimer?.cancel();
+    this.#prefaceTimer = undefined;
+    this.encoder.setPeerTableSize(this.peer.headerTableSize);
+    const delta = this.peer.initialWindowSize - windowBefore;
+    if (delta !== 0) {
+      for (const stream of this.streams.values()) {
+        stream.sendWindow += delta;
+        if (stream.sendWindow > maxWindow) return this.fail(errorCode.flowControlError);
+        this.#send.add(stream);
+      }
+    }
+    if (!this.#answer(frameType.settings, frameFlag.ack, 0, 0)) return false;
+    return this.onPeerSettings();
+  }
+
+  #onPing(flags: number, streamId: number, source: Buffer, start: number, end: number): boolean {
+    if (streamId !== 0) return this.fail(errorCode.protocolError);
+    if (end - start !== 8) return this.fail(errorCode.frameSizeError);
+    if ((flags & frameFlag.ack) !== 0) {
+      this.onPong(readUint32(source, start + 4));
+      return this.state === 'open';
+    }
+    if (!this.guard.ping()) return this.fail(errorCode.enhanceYourCalm);
+    if (!this.#answer(frameType.ping, frameFlag.ack, 0, 8)) return false;
+    this.output.append(source, start, end);
+    return true;
+  }
+
+  /** Priorities mean nothing here (RFC 9113 §5.3); the frame must still be one. */
+  #onPriority(streamId: number, source: Buffer, start: number, end: number): boolean {
+    if (streamId === 0) return this.fail(errorCode.protocolError);
+    if (end - start !== 5) return this.fail(errorCode.frameSizeError);
+    if ((readUint32(source, start) & maxWindow) === streamId) return this.fail(errorCode.protocolError);
+    return this.guard.priority() || this.fail(errorCode.enhanceYourCalm);
+  }
+
+  /** A HEADERS or DATA frame on a stream that is not in the table. */
+  protected lateFrame(streamId: number): boolean {
+    if (this.isIdle(streamId)) return this.fail(errorCode.protocolError);
+    return this.resets.has(streamId) || this.fail(errorCode.streamClosed);
+  }
+
+  // ---- frames out
+
+  /** Ends the block begun with `encoder.begin()` and queues it as HEADERS and CONTINUATION. */
+  protected queueBlock(streamId: number, endStream: boolean): void {
+    const length = this.encoder.finish();
+    const block = encodedBlock();
+    let at = Math.min(length, defaultMaxFrameBytes);
+    let flags = (endStream ? frameFlag.endStream : 0) | (at === length ? frameFlag.endHeaders : 0);
+    this.output.header(frameType.headers, flags, streamId, at);
+    this.output.appendCopy(block, 0, at);
+    while (at < length) {
+      const size = Math.min(length - at, defaultMaxFrameBytes);
+      flags = at + size === length ? frameFlag.endHeaders : 0;
+      this.output.header(frameType.continuation, flags, streamId, size);
+      this.output.appendCopy(block, at, at + size);
+      at += size;
+    }
+    this.schedule();
+  }
+
+  protected encodeFields(headers: Headers): void {
+    for (let index = 0; index < headers.length; index += 2) {
+      this.encoder.field(headers[index] as string, headers[index + 1] as string);
+    }
+  }
+
+  sendResponse(stream: Http2Stream, status: number, headers: Headers, end: boolean): void {
+    if (this.state !== 'open') return;
+    this.encoder.begin();
+    this.encoder.field(':status', String(status));
+    this.encodeFields(headers);
+    this.queueBlock(stream.id, end);
+    if (end) this.#localEnded(stream);
+  }
+
+  /** Ends our half of a stream that has nothing queued. */
+  sendEnd(stream: Http2Stream, trailers: Headers | null): void {
+    if (this.state !== 'open') return;
+    if (trailers === null || trailers.length === 0) {
+      this.output.header(frameType.data, frameFlag.endStream, stream.id, 0);
+      this.schedule();
+    } else {
+      this.encoder.begin();
+      this.encodeFields(trailers);
+      this.queueBlock(stream.id, true);
+    }
+    this.#localEnded(stream);
+  }
+
+  dataQueued(stream: Http2Stream, first: boolean): void {
+    if (first) this.#send.waiting += 1;
+    this.#send.add(stream);
+    this.schedule();
+  }
+
+  onDataSent(): void {
+    this.guard.dataSent();
+  }
+
+  onQueueEnd(stream: Http2Stream, endStream: boolean): void {
+    if (endStream) this.#localEnded(stream);
+    else this.sendEnd(stream, stream.trailers);
+  }
+
+  /** Sends RST_STREAM and forgets the stream; its handler hears nothing. */
+  resetStream(stream: Http2Stream, code: number): void {
+    this.#forget(stream);
+    if (this.state !== 'open') return;
+    this.sendReset(stream.id, code, !stream.remoteEnd);
+    this.onStreamGone();
+  }
+
+  protected sendReset(streamId: number, code: number, moreMayCome: boolean): boolean {
+    if (moreMayCome) this.resets.add(streamId);
+    if (!this.#answer(frameType.rstStream, 0, streamId, 4)) return false;
+    this.output.uint32(code);
+    return true;
+  }
+
+  protected queueSettings(pairs: readonly (readonly [id: number, value: number])[]): void {
+    this.output.header(frameType.settings, 0, 0, pairs.length * 6);
+    for (const [id, value] of pairs) {
+      this.output.uint16(id);
+      this.output.uint32(value);
+    }
+    const increment = this.#receive.takeAll();
+    if (increment > 0) this.#queueWindowUpdate(0, increment);
+    this.schedule();
+  }
+
+  /** Settings that both roles announce. */
+  protected commonSettings(): [id: number, value: number][] {
+    return [
+      [settingId.initialWindowSize, this.streamWindow],
+      [settingId.maxHeaderListSize, this.limits.values.http2HeaderListBytes],
+    ];
+  }
+
+  protected queuePing(payload: number): void {
+    this.output.header(frameType.ping, 0, 0, 8);
+    this.output.uint32(0);
+    this.output.uint32(payload);
+    this.schedule();
+  }
+
+  protected queueGoaway(lastStreamId: number, code: number): void {
+    this.output.header(frameType.goaway, 0, 0, 8);
+    this.output.uint32(lastStreamId);
+    this.output.uint32(code);
+    this.schedule();
+  }
+
+  #queueWindowUpdate(streamId: number, increment: number): void {
+    this.output.header(frameType.windowUpdate, 0, streamId, 4);
+    this.output.uint32(increment);
+    this.schedule();
+  }
+
+  /** A frame that a peer makes us send; its payload follows. False: the peer made us send too many. */
+  #answer(type: number, flags: number, streamId: number, length: number): boolean {
+    if (this.#blocked && !this.guard.answerQueued()) return this.fail(errorCode.enhanceYourCalm);
+    this.output.header(type, flags, streamId, length);
+    this.schedule();
+    return true;
+  }
+
+  // ---- flow control in
+
+  consumed(stream: Http2Stream, bytes: number): void {
+    this.#receive.consumed(bytes);
+    if (this.state !== 'open') return;
+    this.#announceWindow();
+    if (!stream.dead && !stream.remoteEnd) this.#returnToPeer(stream, bytes);
+  }
+
+  #returnToPeer(stream: Http2Stream, bytes: number): void {
+    stream.returnable += bytes;
+    if (stream.returnable * 2 < this.streamWindow) return;
+    this.#queueWindowUpdate(stream.id, stream.returnable);
+    stream.receiveWindow += stream.returnable;
+    stream.returnable = 0;
+  }
+
+  #dropped(bytes: number): void {
+    this.#receive.dropped(bytes);
+    this.#announceWindow();
+  }
+
+  #announceWindow(): void {
+    const increment = this.#receive.takeUpdate();
+    if (increment > 0) this.#queueWindowUpdate(0, increment);
+  }
+
+  /** Closes the account of a stream: what its owner did not give back is given back now. */
+  settle(stream: Http2Stream): void {
+    if (stream.owed === 0) return;
+    this.#receive.consumed(stream.owed);
+    stream.owed = 0;
+    if (this.state === 'open') this.#announceWindow();
+  }
+
+  // ---- ends of streams
+
+  #localEnded(stream: Http2Stream): void {
+    stream.localEnd = true;
+    if (stream.remoteEnd) this.#completed(stream);
+  }
+
+  #completed(stream: Http2Stream): void {
+    stream.dead = true;
+    this.streams.delete(stream.id);
+    this.guard.streamCompleted();
+    this.onStreamGone();
+  }
+
+  #forget(stream: Http2Stream): void {
+    stream.dead = true;
+    this.streams.delete(stream.id);
+    if (stream.queued > 0) this.#send.waiting -= 1;
+    stream.dropQueue();
+    this.settle(stream);
+  }
+
+  /** The stream is over without our doing; its owner hears why. */
+  protected kill(stream: Http2Stream, reason: ResetReason): void {
+    this.#forget(stream);
+    if (hasHandler(stream)) stream.handler.onReset(reason);
+    else stream.earlyReset = reason;
+    this.onStreamGone();
+  }
+
+  /** A fault of the peer on one stream: RST_STREAM while its half is open, the end of the connection after. */
+  protected streamFault(stream: Http2Stream, code: number): boolean {
+    if (stream.remoteEnd) return this.fail(code);
+    if (!this.guard.provokedReset()) return this.fail(errorCode.enhanceYourCalm);
+    if (!this.sendReset(stream.id, code, true)) return false;
+    this.kill(stream, code === errorCode.enhanceYourCalm ? 'calm' : 'protocol');
+    return this.state === 'open';
+  }
+
+  // ---- end of the connection
+
+  #tooMuch(name: Http2LimitName): false {
+    this.limits.hit(name);
+    return this.fail(errorCode.enhanceYourCalm);
+  }
+
+  #timedOut(name: Http2LimitName, code: number): void {
+    this.limits.hit(name);
+    this.fail(code);
+  }
+
+  /** A fault of the peer on the connection: GOAWAY, then close. Always false, for the caller to return. */
+  protected fail(code: number): false {
+    if (this.state !== 'open') return false;
+    this.queueGoaway(this.lastPeerId, code);
+    this.state = 'closing';
+    this.#killAll();
+    this.onUnusable();
+    this.flush();
+    this.#linger();
+    return false;
+  }
+
+  /** Closes after what is queued; there are no streams left. */
+  protected finish(): void {
+    if (this.state !== 'open') return;
+    this.state = 'closing';
+    this.#linger();
+    this.schedule();
+  }
+
+  #linger(): void {
+    this.#cancelTimers();
+    this.#lingerTimer ??= this.clock.after(
+      this.limits.values.http2LingerMs,
+      () => this.#transport.destroy(),
+      true,
+    );
+  }
+
+  onLost(): void {
+    if (this.state === 'closed') return;
+    this.state = 'closed';
+    this.#killAll();
+    this.#linger();
+    this.#transport.end();
+    this.onGone();
+  }
+
+  onClosed(): void {
+    this.onLost();
+    this.#lingerTimer?.cancel();
+  }
+
+  #killAll(): void {
+    for (const stream of [...this.streams.values()]) {
+      if (!stream.dead) this.kill(stream, this.lossReason(stream));
+    }
+  }
+
+  #cancelTimers(): void {
+    this.#prefaceTimer?.cancel();
+    this.#blockTimer?.cancel();
+    this.#stallTimer?.cancel();
+    this.#prefaceTimer = undefined;
+    this.#blockTimer = undefined;
+    this.#stallTimer = undefined;
+  }
+
+  // ---- bytes out
+
+  protected schedule(): void {
+    if (this.#inTurnQueue) return;
+    this.#inTurnQueue = true;
+    atTurnEnd(this);
+  }
+
+  onTurnEnd(): void {
+    this.#inTurnQueue = false;
+    this.flush();
+  }
+
+  onWritable(): void {
+    this.#blocked = false;
+    this.#blockedTicks = 0;
+    this.guard.answersLeft();
+    this.flush();
+    if (this.#paused && !this.#blocked) {
+      this.#paused = false;
+      this.#transport.resume();
+    }
+  }
+
+  protected flush(): void {
+    if (this.state === 'closed' || this.#ended) return;
+    while (!this.#blocked) {
+      if (this.state === 'open') this.#send.pump(writeBytes, this.writeHighWater / 2);
+      if (this.output.bytes === 0) break;
+      this.flushes += 1;
+      if (!this.#transport.write(this.output.take())) this.#blocked = true;
+    }
+    if (this.state === 'closing') {
+      if (this.output.bytes === 0) {
+        this.#ended = true;
+        this.#transport.end();
+      }
+      return;
+    }
+    if (this.state !== 'open') return;
+    if (this.#blocked) this.#pauseIfFull();
+    if ((this.#blocked || this.#send.waiting > 0) && this.#stallTimer === undefined) this.#watchStall();
+  }
+
+  #pauseIfFull(): void {
+    if (!this.pausesReading || this.#paused) return;
+    if (this.output.bytes < this.limits.values.http2QueuedBytes) return;
+    this.limits.hit('http2QueuedBytes');
+    this.#paused = true;
+    this.#transport.pause();
+  }
+
+  #watchStall(): void {
+    this.#stallTimer = this.clock.after(this.limits.values.http2StallMs / 2, () => this.#checkStall(), true);
+  }
+
+  /** Two ticks of half the limit without a byte leaving: the peer holds our memory and gives nothing. */
+  #checkStall(): void {
+    this.#stallTimer = undefined;
+    if (this.#blocked) {
+      this.#blockedTicks += 1;
+      if (this.#blockedTicks >= 2) {
+        this.limits.hit('http2StallMs');
+        this.destroy();
+        return;
+      }
+    } else {
+      for (const stream of [...this.streams.values()]) {
+        if (stream.queued === 0 || stream.progressed) stream.idleTicks = 0;
+        else stream.idleTicks += 1;
+        stream.progressed = false;
+        if (stream.idleTicks < 2) continue;
+        this.limits.hit('http2StallMs');
+        if (!this.sendReset(stream.id, errorCode.cancel, !stream.remoteEnd)) return;
+        this.kill(stream, 'timeout');
+      }
+    }
+    if (this.state === 'open' && (this.#blocked || this.#send.waiting > 0)) this.#watchStall();
+  }
+}

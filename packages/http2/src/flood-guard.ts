@@ -1,0 +1,111 @@
+import type { Clock } from '@mesh/clock/clock';
+import { TokenBucket } from './bucket.ts';
+import type { Http2LimitName, Http2Limits } from './limits.ts';
+
+/**
+ * Counts what a peer makes one connection do. Every method answers whether the connection may go on; a false was
+ * counted in the ledger and calls for ENHANCE_YOUR_CALM.
+ */
+export class FloodGuard {
+  readonly #limits: Http2Limits;
+  readonly #clock: Clock;
+  readonly #pings: TokenBucket;
+  readonly #settings: TokenBucket;
+  readonly #unknown: TokenBucket;
+  readonly #peerResets: TokenBucket;
+  readonly #provokedResets: TokenBucket;
+  #empty = 0;
+  #priorityLeft: number;
+  #windowUpdatesLeft: number;
+  #answersQueued = 0;
+
+  constructor(limits: Http2Limits, clock: Clock) {
+    const now = clock.now();
+    const { values } = limits;
+    this.#limits = limits;
+    this.#clock = clock;
+    this.#pings = new TokenBucket(values.http2Pings, now);
+    this.#settings = new TokenBucket(values.http2Settings, now);
+    this.#unknown = new TokenBucket(values.http2UnknownFrames, now);
+    this.#peerResets = new TokenBucket(values.http2PeerResets, now);
+    this.#provokedResets = new TokenBucket(values.http2ProvokedResets, now);
+    this.#priorityLeft = values.http2PriorityFrames;
+    this.#windowUpdatesLeft = values.http2WindowUpdates * 10;
+  }
+
+  ping(): boolean {
+    return this.#take(this.#pings, 'http2Pings');
+  }
+
+  settings(): boolean {
+    return this.#take(this.#settings, 'http2Settings');
+  }
+
+  unknownFrame(): boolean {
+    return this.#take(this.#unknown, 'http2UnknownFrames');
+  }
+
+  peerReset(): boolean {
+    return this.#take(this.#peerResets, 'http2PeerResets');
+  }
+
+  provokedReset(): boolean {
+    return this.#take(this.#provokedResets, 'http2ProvokedResets');
+  }
+
+  /** A HEADERS, CONTINUATION or DATA frame that does (not) carry anything. */
+  payload(carries: boolean): boolean {
+    if (carries) {
+      this.#empty = 0;
+      this.#pings.give();
+      return true;
+    }
+    this.#empty += 1;
+    return this.#empty <= this.#limits.values.http2EmptyFrames || this.#over('http2EmptyFrames');
+  }
+
+  priority(): boolean {
+    this.#priorityLeft -= 1;
+    return this.#priorityLeft >= 0 || this.#over('http2PriorityFrames');
+  }
+
+  windowUpdate(): boolean {
+    this.#windowUpdatesLeft -= 1;
+    return this.#windowUpdatesLeft >= 0 || this.#over('http2WindowUpdates');
+  }
+
+  /** An answer was queued while the peer does not read. */
+  answerQueued(): boolean {
+    this.#answersQueued += 1;
+    return (
+      this.#answersQueued <= this.#limits.values.http2QueuedControlFrames ||
+      this.#over('http2QueuedControlFrames')
+    );
+  }
+
+  answersLeft(): void {
+    this.#answersQueued = 0;
+  }
+
+  streamOpened(): void {
+    this.#priorityLeft += this.#limits.values.http2PriorityFrames;
+    this.#windowUpdatesLeft += this.#limits.values.http2WindowUpdates;
+  }
+
+  streamCompleted(): void {
+    this.#peerResets.give();
+  }
+
+  dataSent(): void {
+    this.#windowUpdatesLeft += this.#limits.values.http2WindowUpdates;
+  }
+
+  #take(bucket: TokenBucket, name: Http2LimitName): boolean {
+    return bucket.take(this.#clock.now()) || this.#over(name);
+  }
+
+  #over(name: Http2LimitName): false {
+    this.#limits.hit(name);
+    return false;
+  }
+}

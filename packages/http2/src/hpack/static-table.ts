@@ -1,0 +1,151 @@
+/** The static table of HPACK (RFC 7541 appendix A): name, value; index 1 is the first pair. */
+const fields: readonly string[] = [
+  ':authority',
+  '',
+  ':method',
+  'GET',
+  ':method',
+  'POST',
+  ':path',
+  '/',
+  ':path',
+  '/index.html',
+  ':scheme',
+  'http',
+  ':scheme',
+  'https',
+  ':status',
+  '200',
+  ':status',
+  '204',
+  ':status',
+  '206',
+  ':status',
+  '304',
+  ':status',
+  '400',
+  ':status',
+  '404',
+  ':status',
+  '500',
+  'accept-charset',
+  '',
+  'accept-encoding',
+  'gzip, deflate',
+  'accept-language',
+  '',
+  'accept-ranges',
+  '',
+  'accept',
+  '',
+  'access-control-allow-origin',
+  '',
+  'age',
+  '',
+  'allow',
+  '',
+  'authorization',
+  '',
+  'cache-control',
+  '',
+  'content-disposition',
+  '',
+  'content-encoding',
+  '',
+  'content-language',
+  '',
+  'content-length',
+  '',
+  'content-location',
+  '',
+  'content-range',
+  '',
+  'content-type',
+  '',
+  'cookie',
+  '',
+  'date',
+  '',
+  'etag',
+  '',
+  'expect',
+  '',
+  'expires',
+  '',
+  'from',
+  '',
+  'host',
+  '',
+  'if-match',
+  '',
+  'if-modified-since',
+  '',
+  'if-none-match',
+  '',
+  'if-range',
+  '',
+  'if-unmodified-since',
+  '',
+  'last-modified',
+  '',
+  'link',
+  '',
+  'location',
+  '',
+  'max-forwards',
+  '',
+  'proxy-authenticate',
+  '',
+  'proxy-authorization',
+  '',
+  'range',
+  '',
+  'referer',
+  '',
+  'refresh',
+  '',
+  'retry-after',
+  '',
+  'server',
+  '',
+  'set-cookie',
+  '',
+  'strict-transport-security',
+  '',
+  'transfer-encoding',
+  '',
+  'user-agent',
+  '',
+  'vary',
+  '',
+  'via',
+  '',
+  'www-authenticate',
+  '',
+];
+
+/** Entries of the static table; dynamic entries have the indices above. */
+export const staticCount = 61;
+
+/** By index, 1 to 61; element 0 is unused. */
+export const staticNames: readonly string[] = ['', ...fields.filter((_, index) => index % 2 === 0)];
+export const staticValues: readonly string[] = ['', ...fields.filter((_, index) => index % 2 === 1)];
+
+export interface StaticName {
+  /** Index of the first entry with this name. */
+  readonly index: number;
+  /** Index by value, for names with values. */
+  readonly byValue: ReadonlyMap<string, number>;
+}
+
+export const staticByName: ReadonlyMap<string, StaticName> = (() => {
+  const names = new Map<string, { index: number; byValue: Map<string, number> }>();
+  for (let index = 1; index <= staticCount; index++) {
+    const name = staticNames[index] as string;
+    const value = staticValues[index] as string;
+    const known = names.get(name) ?? { index, byValue: new Map<string, number>() };
+    if (value !== '') known.byValue.set(value, index);
+    names.set(name, known);
+  }
+  return names;
+})();

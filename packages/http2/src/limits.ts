@@ -1,0 +1,116 @@
+import type { LimitLedger, LimitSpec } from '@mesh/limits/limits';
+
+/**
+ * What one HTTP/2 peer can make us hold or do. Limits that say "burst" are token buckets: the value is the burst,
+ * and a tenth of it comes back every second (see bucket.ts).
+ */
+export const http2Limits = {
+  http2HeaderListBytes: {
+    default: 65_536,
+    unit: 'bytes',
+    why: 'Decoded size of one header list, 32 bytes overhead per field included (HPACK bomb, CVE-2016-6581).',
+  },
+  http2HeaderCount: {
+    default: 100,
+    unit: 'count',
+    why: 'Fields in one header list, every cookie crumb counted (HTTP/2 bomb, CVE-2026-49975).',
+  },
+  http2HeaderBlockBytes: {
+    default: 65_536,
+    unit: 'bytes',
+    why: 'Encoded bytes held while a header block waits for END_HEADERS.',
+  },
+  http2ContinuationFrames: {
+    default: 8,
+    unit: 'count',
+    why: 'CONTINUATION frames in one header block (VU#421644).',
+  },
+  http2HeaderBlockMs: {
+    default: 5_000,
+    unit: 'ms',
+    why: 'Time from HEADERS to END_HEADERS.',
+  },
+  http2PrefaceMs: {
+    default: 10_000,
+    unit: 'ms',
+    why: 'Time from the connection to the first SETTINGS frame of the peer.',
+  },
+  http2Streams: {
+    default: 100,
+    unit: 'count',
+    why: 'Streams a client may have open at once (SETTINGS_MAX_CONCURRENT_STREAMS).',
+  },
+  http2PeerResets: {
+    default: 100,
+    unit: 'count',
+    why: 'Burst of streams the peer opened and reset (rapid reset, CVE-2023-44487); every completed stream gives one back.',
+  },
+  http2ProvokedResets: {
+    default: 100,
+    unit: 'count',
+    why: 'Burst of streams we had to reset for a fault of the peer (CVE-2019-9514, CVE-2025-8671).',
+  },
+  http2QueuedControlFrames: {
+    default: 500,
+    unit: 'count',
+    why: 'Answers (SETTINGS and PING acknowledgements, RST_STREAM) waiting for a peer that does not read.',
+  },
+  http2QueuedBytes: {
+    default: 262_144,
+    unit: 'bytes',
+    why: 'Bytes waiting for a peer that does not read, above which a server stops reading requests from it.',
+  },
+  http2OwedBytes: {
+    default: 1_048_576,
+    unit: 'bytes',
+    why: 'Received body bytes of one connection that no reader took yet, above which its window is only returned as they do.',
+  },
+  http2Pings: {
+    default: 100,
+    unit: 'count',
+    why: 'Burst of PING frames (CVE-2019-9512); every DATA or HEADERS frame gives one back.',
+  },
+  http2Settings: {
+    default: 20,
+    unit: 'count',
+    why: 'Burst of SETTINGS frames (CVE-2019-9515).',
+  },
+  http2EmptyFrames: {
+    default: 10,
+    unit: 'count',
+    why: 'Consecutive HEADERS, CONTINUATION or DATA frames that carry nothing (CVE-2019-9518).',
+  },
+  http2PriorityFrames: {
+    default: 100,
+    unit: 'count',
+    why: 'PRIORITY frames per stream opened, plus as many at the start (CVE-2019-9513).',
+  },
+  http2WindowUpdates: {
+    default: 10,
+    unit: 'count',
+    why: 'WINDOW_UPDATE frames per DATA frame sent and per stream opened, plus ten times as many at the start.',
+  },
+  http2UnknownFrames: {
+    default: 100,
+    unit: 'count',
+    why: 'Burst of frames of unknown type.',
+  },
+  http2StallMs: {
+    default: 30_000,
+    unit: 'ms',
+    why: 'A stream with bytes to send whose peer opened no window and read nothing for this long is reset.',
+  },
+  http2DrainPingMs: {
+    default: 1_000,
+    unit: 'ms',
+    why: 'Wait for the PING that separates the two GOAWAY frames of a graceful end.',
+  },
+  http2LingerMs: {
+    default: 1_000,
+    unit: 'ms',
+    why: 'Wait for the peer to close after our last GOAWAY before the socket is destroyed.',
+  },
+} as const satisfies Record<string, LimitSpec>;
+
+export type Http2LimitName = keyof typeof http2Limits;
+export type Http2Limits = LimitLedger<Http2LimitName>;

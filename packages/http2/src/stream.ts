@@ -1,0 +1,173 @@
+import type {
+  ClientHandler,
+  Headers,
+  ResetReason,
+  ResponseHead,
+  ServerStream,
+  StreamHandler,
+} from '@mesh/http/message';
+import { codeOfReason, errorCode } from './error-codes.ts';
+import type { Connection } from './connection.ts';
+import type { Output } from './output.ts';
+
+/** Holds the place of a handler until the listener returned one; remembers a reset that came before. */
+export class AbsentHandler implements ClientHandler {
+  onInform(): void {}
+  onResponse(): void {}
+  onData(): void {}
+  onEnd(): void {}
+  onReset(): void {}
+  onDrain(): void {}
+}
+
+const absentHandler = new AbsentHandler();
+
+/** One exchange on a connection, in either role (RFC 9113 §5.1). */
+export class Http2Stream implements ServerStream {
+  readonly id: number;
+  readonly #connection: Connection;
+  handler: StreamHandler = absentHandler;
+  /** Same object as `handler` on a client. */
+  clientHandler: ClientHandler = absentHandler;
+
+  /** END_STREAM was written to the output. */
+  localEnd = false;
+  /** END_STREAM arrived. */
+  remoteEnd = false;
+  /** Both halves are done, or the stream was reset: it is no longer in the connection's table. */
+  dead = false;
+  /** Why the connection ended the stream before it had a handler. */
+  earlyReset: ResetReason | undefined;
+
+  /** The final head went out (server) or arrived (client). */
+  responded = false;
+  /** A client's request whose response has no body whatever its head says. */
+  isHead = false;
+  /** An extended CONNECT (RFC 8441). */
+  isUpgrade = false;
+  /** Announced body length still to arrive, or -1 for not announced. */
+  bodyLeft = -1;
+  /** Number of the flush that will carry, or carried, the request head. */
+  openedInFlush = 0;
+
+  sendWindow: number;
+  /** What the peer may still send. */
+  receiveWindow: number;
+  /** Bytes given back by the owner that the peer was not told of yet. */
+  returnable = 0;
+  /** Bytes delivered to the owner that did not come back yet. */
+  owed = 0;
+
+  // Send queue: chunks from #head on; the first one is sent from #offset.
+  #chunks: Buffer[] = [];
+  #head = 0;
+  #offset = 0;
+  queued = 0;
+  /** `end` was called while bytes were queued. */
+  endQueued = false;
+  trailers: Headers | null = null;
+  /** `write` returned false and no `onDrain` followed yet. */
+  wantsDrain = false;
+  /** Link and mark of the ring of streams that can send. */
+  nextReady: Http2Stream | undefined;
+  inRing = false;
+  /** Stall check: bytes left since the last tick; ticks without. */
+  progressed = false;
+  idleTicks = 0;
+
+  constructor(connection: Connection, id: number, sendWindow: number, receiveWindow: number) {
+    this.#connection = connection;
+    this.id = id;
+    this.sendWindow = sendWindow;
+    this.receiveWindow = receiveWindow;
+  }
+
+  inform(head: ResponseHead): void {
+    if (this.dead || this.responded) return;
+    this.#connection.sendResponse(this, head.status, head.headers, false);
+  }
+
+  respond(head: ResponseHead, end: boolean): void {
+    if (this.dead || this.responded) return;
+    this.responded = true;
+    // HTTP/2 confirms a tunnel with 200 where HTTP/1 says 101 (RFC 8441 §4).
+    const status = head.status === 101 && this.isUpgrade ? 200 : head.status;
+    this.#connection.sendResponse(this, status, head.headers, end);
+  }
+
+  write(chunk: Buffer): boolean {
+    if (this.dead || this.localEnd || this.endQueued || chunk.length === 0) return !this.wantsDrain;
+    this.#chunks.push(chunk);
+    const before = this.queued;
+    this.queued = before + chunk.length;
+    this.#connection.dataQueued(this, before === 0);
+    if (this.queued < this.#connection.writeHighWater) return true;
+    this.wantsDrain = true;
+    return false;
+  }
+
+  end(trailers: Headers | null): void {
+    if (this.dead || this.localEnd || this.endQueued) return;
+    if (this.queued === 0) {
+      this.#connection.sendEnd(this, trailers);
+      return;
+    }
+    this.endQueued = true;
+    this.trailers = trailers;
+  }
+
+  consume(bytes: number): void {
+    const given = Math.min(bytes, this.owed);
+    if (given <= 0) return;
+    this.owed -= given;
+    this.#connection.consumed(this, given);
+  }
+
+  reset(reason: ResetReason): void {
+    if (this.dead) {
+      this.#connection.settle(this);
+      return;
+    }
+    // A server that said everything tells the client to stop sending, not that something failed (§8.1).
+    const code =
+      reason === 'cancel' && this.localEnd && this.responded ? errorCode.noError : codeOfReason(reason);
+    this.#connection.resetStream(this, code);
+  }
+
+  /** Moves the first `bytes` of the queue to `output`. */
+  takeInto(output: Output, bytes: number): void {
+    let left = bytes;
+    while (left > 0) {
+      const chunk = this.#chunks[this.#head] as Buffer;
+      const take = Math.min(left, chunk.length - this.#offset);
+      output.append(chunk, this.#offset, this.#offset + take);
+      left -= take;
+      this.#offset += take;
+      if (this.#offset === chunk.length) {
+        this.#head += 1;
+        this.#offset = 0;
+      }
+    }
+    this.queued -= bytes;
+    if (this.queued === 0) {
+      this.#chunks.length = 0;
+      this.#head = 0;
+    } else if (this.#head > 64) {
+      this.#chunks.splice(0, this.#head);
+      this.#head = 0;
+    }
+  }
+
+  /** Forgets what is queued. */
+  dropQueue(): void {
+    this.#chunks = [];
+    this.#head = 0;
+    this.#offset = 0;
+    this.queued = 0;
+    this.wantsDrain = false;
+  }
+}
+
+export function hasHandler(stream: Http2Stream): boolean {
+  return stream.handler !== absentHandler;
+}

@@ -1,0 +1,70 @@
+import type { Socket } from 'node:net';
+
+/** Where a connection's bytes go. A test may stand in for the socket. */
+export interface Transport {
+  /** Sends `parts` as one write; false: nothing more until `Connection.onWritable`. */
+  write(parts: Buffer[]): boolean;
+  /** Half-closes after what was written. */
+  end(): void;
+  destroy(): void;
+  pause(): void;
+  resume(): void;
+}
+
+/** What a socket drives. */
+export interface TransportUser {
+  receive(chunk: Buffer): void;
+  onWritable(): void;
+  /** The peer sent its last byte. */
+  onLost(): void;
+  /** The socket is gone. */
+  onClosed(): void;
+}
+
+/** A TCP or TLS socket as a transport. Attaches every listener; the socket belongs to it from here on. */
+export class SocketTransport implements Transport {
+  readonly #socket: Socket;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.setNoDelay(true);
+  }
+
+  attach(user: TransportUser): void {
+    const socket = this.#socket;
+    socket.on('data', (chunk: Buffer) => user.receive(chunk));
+    socket.on('drain', () => user.onWritable());
+    socket.on('end', () => user.onLost());
+    socket.on('close', () => user.onClosed());
+    // The 'close' that follows does the work; without a listener the error would end the process.
+    socket.on('error', () => {});
+    if (socket.destroyed) setImmediate(() => user.onClosed());
+  }
+
+  write(parts: Buffer[]): boolean {
+    const socket = this.#socket;
+    if (socket.destroyed || socket.writableEnded) return true;
+    if (parts.length === 1) return socket.write(parts[0] as Buffer);
+    socket.cork();
+    let room = true;
+    for (const part of parts) room = socket.write(part);
+    socket.uncork();
+    return room;
+  }
+
+  end(): void {
+    if (!this.#socket.destroyed) this.#socket.end();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+}
