@@ -1,0 +1,96 @@
+/** `io.linkerd.proxy.destination.Destination`: endpoints of a name, profile of an address. */
+import { parseHostPort } from '@mesh/control-api/convert';
+import {
+  Destination,
+  DestinationProfileSchema,
+  type GetDestination,
+  type UpdateSchema,
+} from '@mesh/control-api/gen/linkerd/destination_pb';
+import { type GrpcRoutes, grpcService } from '@mesh/control-api/grpc-server';
+import type { GrpcSink } from '@mesh/control-api/response-sink';
+import { GrpcError, grpcCode } from '@mesh/control-api/status';
+import { labelOf } from '@mesh/kube/objects';
+import type { PeerIdentity } from '@mesh/trust/names';
+import { topics } from './changes.ts';
+import { parseContextToken } from './client-context.ts';
+import { type Told, updatesBetween } from './endpoint-messages.ts';
+import { nodeOf } from './endpoints.ts';
+import { profileOf, profileTopics } from './profile.ts';
+import type { Services } from './services.ts';
+import { parseTarget } from './target.ts';
+import { streamValue } from './value-stream.ts';
+import { zoneLabel } from './workload.ts';
+
+export function destinationService(services: Services): GrpcRoutes<PeerIdentity> {
+  return grpcService(Destination, {
+    get: (request, sink) => get(services, request, sink),
+    getProfile: (request, sink) => getProfile(services, request, sink),
+  });
+}
+
+function get(
+  { objects, registry, settings }: Services,
+  request: GetDestination,
+  sink: GrpcSink<typeof UpdateSchema>,
+): void {
+  const target = parseTarget(request.path, settings.clusterDomain);
+  if ('fault' in target) throw new GrpcError(grpcCode.invalidArgument, target.fault);
+  const service = objects.services.get(target.namespace, target.service);
+  const name = `${target.namespace}/${target.service}`;
+  if (service === undefined) throw new GrpcError(grpcCode.notFound, `there is no service ${name}`);
+  if (service.spec?.type === 'ExternalName') {
+    throw new GrpcError(
+      grpcCode.invalidArgument,
+      `service ${name} is of type ExternalName, which has no endpoints`,
+    );
+  }
+  const zone = clientZone(objects, request.contextToken);
+  let told: Told = { kind: 'nothing' };
+  let writable = true;
+  const publish = (): void => {
+    // A slow reader is told later, in one step, of all that happened meanwhile.
+    if (!writable) return;
+    const next = watched.resolution;
+    for (const update of updatesBetween(told, next, zone)) {
+      // What belongs to one step is queued even when the first half did not leave yet.
+      if (!sink.send(update)) writable = false;
+    }
+    told = next;
+  };
+  const watched = registry.watch(target, publish);
+  sink.onCancel(() => watched.stop());
+  sink.onDrain(() => {
+    writable = true;
+    publish();
+  });
+  publish();
+}
+
+function getProfile(
+  { objects, notifier, settings }: Services,
+  request: GetDestination,
+  sink: GrpcSink<typeof DestinationProfileSchema>,
+): void {
+  const address = parseHostPort(request.path, 80);
+  if (address === undefined) {
+    throw new GrpcError(grpcCode.invalidArgument, `${JSON.stringify(request.path)} is not host:port`);
+  }
+  const zone = clientZone(objects, request.contextToken);
+  streamValue({
+    sink,
+    schema: DestinationProfileSchema,
+    notifier,
+    topics: [...profileTopics(address, settings.clusterDomain), topics.nodes],
+    compute: () => {
+      const profile = profileOf(objects, { address, clientZone: zone }, settings);
+      return 'fault' in profile
+        ? { kind: 'end', status: { code: grpcCode.failedPrecondition, message: profile.fault } }
+        : { kind: 'value', value: profile };
+    },
+  });
+}
+
+function clientZone(objects: Services['objects'], token: string): string | undefined {
+  const node = nodeOf(objects, parseContextToken(token).nodeName);
+  return node === undefined ? undefined : labelOf(node, zoneLabel);
+}

@@ -1,0 +1,218 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { gatewayIdentity } from '@mesh/trust/names';
+import { type EndpointView, resolveEndpoints } from './endpoints.ts';
+import { ModelCluster, modelSettings } from './model-cluster.ts';
+
+interface Question {
+  port?: number;
+  hostname?: string;
+}
+
+function resolve(cluster: ModelCluster, service: string, { port = 80, hostname }: Question = {}) {
+  return resolveEndpoints(cluster, { namespace: 'shop', service, port, hostname }, modelSettings);
+}
+
+function endpoints(
+  cluster: ModelCluster,
+  service: string,
+  question: Question = {},
+): Record<string, EndpointView> {
+  const resolution = resolve(cluster, service, question);
+  assert.equal(resolution.kind, 'known');
+  return resolution.kind === 'known' ? Object.fromEntries(resolution.endpoints) : {};
+}
+
+/** Key to tier. */
+function tiers(cluster: ModelCluster, service: string): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(endpoints(cluster, service)).map(([key, { tier }]) => [key, tier]),
+  );
+}
+
+function shop(): ModelCluster {
+  const cluster = new ModelCluster();
+  cluster.pod({ name: 'cart-1', ip: '10.0.0.1', deployment: 'cart', serviceAccount: 'cart' });
+  cluster.pod({ name: 'cart-2', ip: '10.0.0.2', meshed: false });
+  cluster.service({ name: 'cart', clusterIP: '10.96.0.1', ports: { 80: 8080, 3306: 3306 } });
+  cluster.slice({
+    service: 'cart',
+    pods: ['cart-1', 'cart-2'],
+    ports: { 'port-80': 8080, 'port-3306': 3306 },
+  });
+  return cluster;
+}
+
+test('a meshed pod is reached by its proxy, another one directly', () => {
+  const found = endpoints(shop(), 'cart');
+  assert.deepEqual(found['10.0.0.1:8080'], {
+    address: '10.0.0.1',
+    port: 8080,
+    tier: 0,
+    readyBehind: 0,
+    identity: 'cart.shop.serviceaccount.identity.mesh.east.mesh.local',
+    hint: 'h2',
+    transportPort: 4143,
+    authority: undefined,
+    labels: {
+      pod: 'cart-1',
+      deployment: 'cart',
+      serviceaccount: 'cart',
+      control_plane_ns: 'mesh',
+      pod_template_hash: 'abc12',
+    },
+  });
+  const plain = found['10.0.0.2:8080'];
+  assert.equal(plain?.identity, undefined);
+  assert.equal(plain?.hint, 'none');
+  assert.equal(plain?.transportPort, 0);
+});
+
+test('opaque ports: by default, by Service, by pod and by namespace', () => {
+  const cluster = shop();
+  assert.equal(endpoints(cluster, 'cart', { port: 3306 })['10.0.0.1:3306']?.hint, 'opaque');
+  cluster.service({
+    name: 'cart',
+    clusterIP: '10.96.0.1',
+    annotations: { 'mesh.io/opaque-ports': 'port-80' },
+  });
+  assert.equal(endpoints(cluster, 'cart')['10.0.0.1:8080']?.hint, 'opaque');
+  cluster.service({ name: 'cart', clusterIP: '10.96.0.1' });
+  cluster.namespaces.put({
+    metadata: { name: 'shop', annotations: { 'mesh.io/opaque-ports': '8000-8100' } },
+  });
+  assert.equal(endpoints(cluster, 'cart')['10.0.0.1:8080']?.hint, 'opaque');
+  cluster.pod({ name: 'cart-1', ip: '10.0.0.1', annotations: { 'mesh.io/opaque-ports': '' } });
+  assert.equal(endpoints(cluster, 'cart')['10.0.0.1:8080']?.hint, 'h2');
+});
+
+test('a port that bypasses the proxy is called in plaintext', () => {
+  const cluster = shop();
+  cluster.pod({ name: 'cart-1', ip: '10.0.0.1', annotations: { 'mesh.io/skip-inbound-ports': '8080' } });
+  assert.equal(endpoints(cluster, 'cart')['10.0.0.1:8080']?.identity, undefined);
+});
+
+test('endpoints that are not ready, and unknown ports of a ClusterIP, are left out', () => {
+  const cluster = shop();
+  cluster.slice({ service: 'cart', pods: ['cart-1'], notReady: true });
+  assert.deepEqual(endpoints(cluster, 'cart'), {});
+  assert.deepEqual(endpoints(cluster, 'cart', { port: 81 }), {});
+  assert.equal(resolve(cluster, 'nothing').kind, 'unknown');
+});
+
+test('one pod of a headless service, by host name', () => {
+  const cluster = new ModelCluster();
+  cluster.pod({ name: 'db-0', ip: '10.0.1.1' });
+  cluster.service({ name: 'db', clusterIP: 'None', ports: { 5432: 5432 } });
+  cluster.endpointSlices.put({
+    metadata: { name: 'db', namespace: 'shop', labels: { 'kubernetes.io/service-name': 'db' } },
+    addressType: 'IPv4',
+    ports: [{ name: 'port-5432', port: 5432 }],
+    endpoints: [
+      { addresses: ['10.0.1.1'], hostname: 'db-0' },
+      { addresses: ['10.0.1.2'], hostname: 'db-1' },
+    ],
+  });
+  const found = endpoints(cluster, 'db', { port: 5432, hostname: 'db-1' });
+  assert.deepEqual(Object.keys(found), ['10.0.1.2:5432']);
+  // Ports of a headless service need not be declared.
+  assert.deepEqual(Object.keys(endpoints(cluster, 'db', { port: 9000 })), ['10.0.1.1:9000', '10.0.1.2:9000']);
+});
+
+test('a mirror is the gateway of its peer, with the authority to ask for', () => {
+  const cluster = new ModelCluster();
+  cluster.service({
+    name: 'cart-west',
+    labels: { 'mirror.mesh.io/mirrored-service': 'true', 'mirror.mesh.io/cluster-name': 'west' },
+    annotations: { 'mirror.mesh.io/remote-svc-fq-name': 'cart.shop.svc.cluster.local' },
+  });
+  cluster.remoteSlice({
+    service: 'cart-west',
+    peer: 'west',
+    addresses: ['192.0.2.7', '192.0.2.8'],
+    ready: 5,
+  });
+  const found = endpoints(cluster, 'cart-west');
+  assert.deepEqual(found['192.0.2.7:4143'], {
+    address: '192.0.2.7',
+    port: 4143,
+    tier: 0,
+    readyBehind: 3,
+    identity: gatewayIdentity('west'),
+    hint: 'h2',
+    transportPort: 4143,
+    authority: 'cart.shop.svc.cluster.local:80',
+    labels: { target_cluster: 'west', target_service: 'cart', target_service_namespace: 'shop' },
+  });
+  assert.equal(found['192.0.2.8:4143']?.readyBehind, 2);
+});
+
+function federated(mode?: string): ModelCluster {
+  const cluster = shop();
+  cluster.service({
+    name: 'cart',
+    clusterIP: '10.96.0.1',
+    labels: { 'mirror.mesh.io/federated': 'member' },
+    annotations: mode === undefined ? {} : { 'mirror.mesh.io/mode': mode },
+  });
+  cluster.service({ name: 'cart-federated', labels: { 'mirror.mesh.io/mirrored-service': 'true' } });
+  cluster.remoteSlice({ service: 'cart-federated', peer: 'west', addresses: ['192.0.2.7'], ready: 2 });
+  cluster.remoteSlice({ service: 'cart-federated', peer: 'north', addresses: ['192.0.2.9'], ready: 1 });
+  return cluster;
+}
+
+test('local-first: local pods first, other clusters next, under both names', () => {
+  const expected = {
+    '10.0.0.1:8080': 0,
+    '10.0.0.2:8080': 0,
+    '192.0.2.7:4143': 1,
+    '192.0.2.9:4143': 1,
+  };
+  assert.deepEqual(tiers(federated(), 'cart'), expected);
+  assert.deepEqual(tiers(federated(), 'cart-federated'), expected);
+  assert.equal(
+    endpoints(federated(), 'cart-federated')['192.0.2.7:4143']?.authority,
+    'cart.shop.svc.cluster.local:80',
+  );
+});
+
+test('balanced: one tier over all clusters', () => {
+  assert.deepEqual(new Set(Object.values(tiers(federated('balanced'), 'cart'))), new Set([0]));
+});
+
+test('a peer that is dead, unknown or empty is demoted, not removed', () => {
+  for (const mode of ['local-first', 'balanced']) {
+    for (const bad of [{ state: 'dead' }, { state: 'unknown' }, { ready: 0 }] as const) {
+      const cluster = federated(mode);
+      cluster.remoteSlice({ service: 'cart-federated', peer: 'west', addresses: ['192.0.2.7'], ...bad });
+      assert.equal(tiers(cluster, 'cart')['192.0.2.7:4143'], 2, `${mode} ${JSON.stringify(bad)}`);
+      assert.notEqual(tiers(cluster, 'cart')['192.0.2.9:4143'], 2);
+    }
+  }
+});
+
+test('without the member label the plain name stays local, and so it does without peers', () => {
+  const cluster = federated();
+  cluster.service({ name: 'cart', clusterIP: '10.96.0.1', labels: { 'mirror.mesh.io/exported': 'true' } });
+  assert.deepEqual(Object.keys(tiers(cluster, 'cart')), ['10.0.0.1:8080', '10.0.0.2:8080']);
+  assert.deepEqual(Object.keys(tiers(cluster, 'cart-federated')), ['192.0.2.7:4143', '192.0.2.9:4143']);
+});
+
+test('slices of nobody, of this cluster or with an identity of another domain are not believed', () => {
+  for (const bad of [
+    { labels: { 'mirror.mesh.io/cluster-name': 'east' } },
+    { annotations: { 'mirror.mesh.io/remote-gateway-identity': gatewayIdentity('north') } },
+    { annotations: { 'mirror.mesh.io/remote-gateway-identity': '' } },
+  ]) {
+    const cluster = federated();
+    cluster.remoteSlice({ service: 'cart-federated', peer: 'west', addresses: ['192.0.2.7'], ...bad });
+    assert.equal(tiers(cluster, 'cart')['192.0.2.7:4143'], undefined, JSON.stringify(bad));
+  }
+});
+
+test('a service of a user that only ends in -federated is an ordinary one', () => {
+  const cluster = shop();
+  cluster.service({ name: 'cart-federated', clusterIP: '10.96.0.9' });
+  cluster.slice({ service: 'cart-federated', pods: ['cart-1'] });
+  assert.deepEqual(tiers(cluster, 'cart-federated'), { '10.0.0.1:8080': 0 });
+});

@@ -1,0 +1,237 @@
+/**
+ * From objects to the endpoints of a target: local pods, and peers' gateways as the mirror controller wrote them.
+ *
+ * Tiers: 0 is what the mode wants first, 1 the other clusters of a federated service in mode `local-first`, and the
+ * last one is for peers that were judged dead or unknown, or that report nothing ready: they are demoted, never
+ * hidden, because a wrong verdict must not take away a path that still works.
+ */
+import { labelOf, namespaceOf } from '@mesh/kube/objects';
+import type { Endpoint, EndpointSlice, Namespace, Service } from '@mesh/kube/types';
+import { type BalanceMode, balanceMode, labels } from '@mesh/multicluster/names';
+import { type ClusterObjects, slicesOf } from './cluster-objects.ts';
+import { isOpaquePodPort, isOpaqueServicePort, isSkippedPodPort } from './ports.ts';
+import { remoteEndpoints } from './remote-endpoints.ts';
+import { servicePortName, slicePort } from './service-ports.ts';
+import { inboundPort, type Settings } from './settings.ts';
+import type { Target } from './target.ts';
+import { isMeshed, podIdentity, podLabels } from './workload.ts';
+
+export interface EndpointView {
+  /** IPv4 text. */
+  readonly address: string;
+  readonly port: number;
+  readonly tier: number;
+  /** Ready endpoints behind a gateway address; 0 for ordinary endpoints. */
+  readonly readyBehind: number;
+  /** Undefined: plaintext. */
+  readonly identity: string | undefined;
+  readonly hint: 'h2' | 'opaque' | 'none';
+  /** 0 for none. */
+  readonly transportPort: number;
+  /** Name and port to ask a gateway for; undefined for ordinary endpoints. */
+  readonly authority: string | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** Endpoints by `address:port`. */
+export type EndpointSet = ReadonlyMap<string, EndpointView>;
+
+export type Resolution =
+  | { readonly kind: 'unknown' }
+  | {
+      readonly kind: 'known';
+      readonly endpoints: EndpointSet;
+      readonly labels: Readonly<Record<string, string>>;
+    };
+
+export const lastTier = 2;
+const federatedSuffix = '-federated';
+/** Ports of the proxy itself, which are called directly. */
+const proxyPorts: ReadonlySet<number> = new Set([4190, 4191]);
+
+/** Service objects that a target draws on; both empty means that the target does not exist. */
+interface Sources {
+  /** Service whose own pods count. */
+  local: Service | undefined;
+  /** Service whose slices name peers. */
+  remote: Service | undefined;
+  federated: boolean;
+}
+
+export function resolveEndpoints(objects: ClusterObjects, target: Target, settings: Settings): Resolution {
+  const { namespace, service: name } = target;
+  const sources = findSources(objects, target);
+  const named = sources.local ?? sources.remote;
+  if (named === undefined) return { kind: 'unknown' };
+  const endpoints = new Map<string, EndpointView>();
+  const mode = sources.federated ? modeOf(sources) : 'balanced';
+  if (sources.local !== undefined) {
+    for (const view of localEndpoints(objects, sources.local, { target, settings })) add(endpoints, view);
+  }
+  if (sources.remote !== undefined) {
+    const remote = remoteEndpoints(objects, sources.remote, {
+      target,
+      settings,
+      // A mirror pinned to one cluster has nothing to prefer.
+      tier: sources.federated && mode === 'local-first' ? 1 : 0,
+      demotedTier: lastTier,
+      opaque: isOpaqueServicePort({
+        service: named,
+        namespace: objects.namespaces.get(undefined, namespace),
+        port: target.port,
+        fallback: settings.opaquePorts,
+      }),
+      exportedName: sources.federated ? baseName(name) : undefined,
+    });
+    for (const view of remote) add(endpoints, view);
+  }
+  return { kind: 'known', endpoints, labels: { service: name, namespace } };
+}
+
+export function isFederatedName(service: Service): boolean {
+  return (
+    (service.metadata?.name ?? '').endsWith(federatedSuffix) &&
+    labelOf(service, labels.mirroredService) === 'true' &&
+    labelOf(service, labels.clusterName) === undefined
+  );
+}
+
+/** Names of the services whose objects decide on a target named `name`. */
+export function relatedServices(name: string): string[] {
+  return name.endsWith(federatedSuffix)
+    ? [name, baseName(name), `${name}${federatedSuffix}`]
+    : [name, `${name}${federatedSuffix}`];
+}
+
+function findSources(objects: ClusterObjects, { namespace, service: name }: Target): Sources {
+  const own = objects.services.get(namespace, name);
+  if (own === undefined) return { local: undefined, remote: undefined, federated: false };
+  if (isFederatedName(own)) {
+    const member = objects.services.get(namespace, baseName(name));
+    return {
+      local: member !== undefined && isMember(member) ? member : undefined,
+      remote: own,
+      federated: true,
+    };
+  }
+  if (labelOf(own, labels.clusterName) !== undefined)
+    return { local: undefined, remote: own, federated: false };
+  if (!isMember(own)) return { local: own, remote: undefined, federated: false };
+  const union = objects.services.get(namespace, `${name}${federatedSuffix}`);
+  return {
+    local: own,
+    remote: union !== undefined && isFederatedName(union) ? union : undefined,
+    federated: true,
+  };
+}
+
+function isMember(service: Service): boolean {
+  return (
+    labelOf(service, labels.federated) === 'member' && labelOf(service, labels.mirroredService) === undefined
+  );
+}
+
+function baseName(name: string): string {
+  return name.endsWith(federatedSuffix) ? name.slice(0, -federatedSuffix.length) : name;
+}
+
+/** The local member's annotation decides; a cluster without one follows what was mirrored. */
+function modeOf({ local, remote }: Sources): BalanceMode {
+  return balanceMode((local ?? remote)?.metadata?.annotations).mode;
+}
+
+interface LocalContext {
+  target: Target;
+  settings: Settings;
+}
+
+function* localEndpoints(
+  objects: ClusterObjects,
+  service: Service,
+  { target, settings }: LocalContext,
+): Generator<EndpointView> {
+  const namespace = objects.namespaces.get(undefined, target.namespace);
+  const name = service.metadata?.name ?? '';
+  const portName = servicePortName(service, target.port);
+  if (portName === undefined && service.spec?.clusterIP !== 'None') return;
+  const opaqueByService = isOpaqueServicePort({
+    service,
+    namespace,
+    port: target.port,
+    fallback: settings.opaquePorts,
+  });
+  for (const slice of slicesOf(objects, target.namespace, name)) {
+    if (slice.addressType !== 'IPv4' || labelOf(slice, labels.clusterName) !== undefined) continue;
+    const port = portName === undefined ? target.port : slicePort(slice, portName);
+    if (port === undefined) continue;
+    for (const endpoint of slice.endpoints ?? []) {
+      if (endpoint.conditions?.ready === false) continue;
+      if (target.hostname !== undefined && endpoint.hostname !== target.hostname) continue;
+      const described = describePod(objects, endpoint, { slice, port, namespace, opaqueByService, settings });
+      for (const address of endpoint.addresses) yield { ...described, address, port };
+    }
+  }
+}
+
+interface PodContext {
+  slice: EndpointSlice;
+  port: number;
+  namespace: Namespace | undefined;
+  opaqueByService: boolean;
+  settings: Settings;
+}
+
+function describePod(
+  objects: ClusterObjects,
+  endpoint: Endpoint,
+  { slice, port, namespace, opaqueByService, settings }: PodContext,
+): Omit<EndpointView, 'address' | 'port'> {
+  const reference = endpoint.targetRef;
+  const pod =
+    reference?.kind === 'Pod' && reference.name !== undefined
+      ? objects.pods.get(reference.namespace ?? namespaceOf(slice), reference.name)
+      : undefined;
+  const plain = { tier: 0, readyBehind: 0, authority: undefined };
+  if (pod === undefined) {
+    const zone: Record<string, string> = endpoint.zone === undefined ? {} : { zone: endpoint.zone };
+    const hint = opaqueByService ? 'opaque' : 'none';
+    return { ...plain, identity: undefined, hint, transportPort: 0, labels: zone };
+  }
+  return {
+    ...plain,
+    ...podTransport(pod, { namespace, port, opaqueByService, settings }),
+    labels: podLabels(pod, nodeOf(objects, pod.spec?.nodeName)),
+  };
+}
+
+type PodObject = NonNullable<ReturnType<ClusterObjects['pods']['get']>>;
+
+/** How a port of a pod is reached: by its proxy when it has one that takes this port. */
+export function podTransport(
+  pod: PodObject,
+  {
+    namespace,
+    port,
+    opaqueByService,
+    settings,
+  }: { namespace: Namespace | undefined; port: number; opaqueByService: boolean; settings: Settings },
+): Pick<EndpointView, 'identity' | 'hint' | 'transportPort'> {
+  const opaque = opaqueByService || isOpaquePodPort({ pod, namespace, port, fallback: settings.opaquePorts });
+  const meshed =
+    isMeshed(pod) && pod.spec?.hostNetwork !== true && !isSkippedPodPort({ pod, namespace, port });
+  const identity = meshed ? podIdentity(pod, settings) : undefined;
+  if (identity === undefined) return { identity, hint: opaque ? 'opaque' : 'none', transportPort: 0 };
+  if (proxyPorts.has(port)) return { identity, hint: 'none', transportPort: 0 };
+  return { identity, hint: opaque ? 'opaque' : 'h2', transportPort: inboundPort };
+}
+
+export function nodeOf(objects: ClusterObjects, name: string | undefined) {
+  return name === undefined ? undefined : objects.nodes.get(undefined, name);
+}
+
+/** A path that asks for more comes later in the tiers; of two views of one address the better one counts. */
+function add(endpoints: Map<string, EndpointView>, view: EndpointView): void {
+  const key = `${view.address}:${view.port}`;
+  const known = endpoints.get(key);
+  if (known === undefined || view.tier < known.tier) endpoints.set(key, view);
+}
