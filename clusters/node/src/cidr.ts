@@ -1,0 +1,56 @@
+/** IPv4 addresses and prefixes as unsigned 32-bit numbers. */
+export interface Cidr {
+  /** First address of the prefix. */
+  readonly base: number;
+  /** Prefix length, 0 to 32. */
+  readonly prefix: number;
+}
+
+/** A dotted quad as a number, or undefined when it is none. Leading zeros are refused, because tools disagree on octal. */
+export function parseIp(text: string): number | undefined {
+  const parts = text.split('.');
+  if (parts.length !== 4) return undefined;
+  let value = 0;
+  for (const part of parts) {
+    if (!/^(0|[1-9]\d{0,2})$/.test(part)) return undefined;
+    const octet = Number(part);
+    if (octet > 255) return undefined;
+    value = value * 256 + octet;
+  }
+  return value;
+}
+
+export function formatIp(address: number): string {
+  return `${address >>> 24}.${(address >>> 16) & 255}.${(address >>> 8) & 255}.${address & 255}`;
+}
+
+/** `10.1.0.0/16`, or undefined when it is malformed or has bits set behind the prefix. */
+export function parseCidr(text: string): Cidr | undefined {
+  const match = /^([\d.]+)\/(\d{1,2})$/.exec(text);
+  const base = parseIp(match?.[1] ?? '');
+  const prefix = Number(match?.[2] ?? 33);
+  if (base === undefined || prefix > 32 || base % cidrSize({ base, prefix }) !== 0) return undefined;
+  return { base, prefix };
+}
+
+/** Number of addresses in the prefix. */
+export function cidrSize({ prefix }: Cidr): number {
+  return 2 ** (32 - prefix);
+}
+
+export function cidrContains(cidr: Cidr, address: number): boolean {
+  return address >= cidr.base && address < cidr.base + cidrSize(cidr);
+}
+
+/** Address number `index` of the prefix, as text. */
+export function addressAt(cidr: Cidr, index: number): string {
+  if (index < 0 || index >= cidrSize(cidr)) {
+    throw new RangeError(`${formatIp(cidr.base)}/${cidr.prefix} has no address ${index}`);
+  }
+  return formatIp(cidr.base + index);
+}
+
+/** True when the two prefixes share an address. */
+export function cidrsOverlap(one: Cidr, other: Cidr): boolean {
+  return cidrContains(one, other.base) || cidrContains(other, one.base);
+}

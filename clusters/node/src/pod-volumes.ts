@@ -1,0 +1,188 @@
+import { chmodSync, chownSync, existsSync, mkdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Clock, Timer } from '@mesh/clock/clock';
+import type { Container, Pod } from '@mesh/kube/types';
+import { expandReferences, type ConfigFault } from './environment.ts';
+import type { Mount } from './rootfs.ts';
+import { VolumeDirectory } from './volume-directory.ts';
+import {
+  volumeContent,
+  type PodVolume,
+  type TokenSource,
+  type VolumeContext,
+  type VolumeFiles,
+} from './volume-files.ts';
+
+/** A token of the pod's ServiceAccount; `expiresAt` in wall milliseconds. */
+export type TokenIssuer = (
+  pod: Pod,
+  source: TokenSource,
+) => Promise<{ token: string; expiresAt: number }>;
+
+interface PodVolumesOptions {
+  directory: string;
+  context: VolumeContext;
+  issue: TokenIssuer;
+  clock: Clock;
+  onError: (error: unknown) => void;
+}
+
+interface HeldToken {
+  token: string;
+  /** Monotonic milliseconds. */
+  renewAt: number;
+}
+
+export const serviceAccountMount = '/var/run/secrets/kubernetes.io/serviceaccount';
+const serviceAccountVolume = 'mesh-node-api-access';
+
+/** Renewal after 80 % of a token's life, as kubelets do. */
+const renewalShare = 0.8;
+const renewalRetryMs = 5000;
+
+/** The volumes of one pod: written before its containers start, rewritten when their sources or tokens change. */
+export class PodVolumes {
+  readonly #options: PodVolumesOptions;
+  readonly #volumes: readonly PodVolume[];
+  readonly #directories: Map<string, VolumeDirectory> = new Map();
+  readonly #tokens: Map<string, HeldToken> = new Map();
+  #timer: Timer | undefined;
+  #closed = false;
+  #writing: Promise<ConfigFault | undefined> = Promise.resolve(undefined);
+
+  constructor(options: PodVolumesOptions) {
+    this.#options = options;
+    const { pod } = options.context;
+    const volumes = [...(pod.spec?.volumes ?? [])];
+    if (wantsServiceAccount(pod)) volumes.push(apiAccessVolume());
+    this.#volumes = volumes;
+  }
+
+  /** Writes what changed. A fault names the first volume that cannot be made now. */
+  refresh(): Promise<ConfigFault | undefined> {
+    this.#writing = this.#writing.then(() => this.#write());
+    return this.#writing;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+  }
+
+  /** What `container` sees, its API access included. */
+  mounts(container: Container, environment: ReadonlyMap<string, string>): Mount[] | ConfigFault {
+    const mounts: Mount[] = [];
+    const wanted = [...(container.volumeMounts ?? [])];
+    const hasVolume = this.#volumes.some(({ name }) => name === serviceAccountVolume);
+    if (hasVolume && !wanted.some(({ mountPath }) => mountPath === serviceAccountMount)) {
+      wanted.push({ name: serviceAccountVolume, mountPath: serviceAccountMount, readOnly: true });
+    }
+    for (const { name, mountPath, readOnly, subPath, subPathExpr } of wanted) {
+      const volume = this.#volumes.find((candidate) => candidate.name === name);
+      if (volume === undefined) return { fault: `volumeMount "${name}" names no volume of the pod` };
+      const inside = subPathExpr === undefined ? (subPath ?? '') : expandReferences(subPathExpr, environment);
+      if (inside.startsWith('/') || inside.split('/').includes('..') || !mountPath.startsWith('/')) {
+        return { fault: `volumeMount "${name}": subPath must be relative without "..", mountPath absolute` };
+      }
+      const source = join(this.#path(name), inside);
+      if (volume.emptyDir !== undefined && inside !== '') mkdirSync(source, { recursive: true, mode: 0o777 });
+      if (!existsSync(source)) return { fault: `volumeMount "${name}": no ${inside} in the volume` };
+      mounts.push({
+        source,
+        target: mountPath.replace(/\/+$/, ''),
+        readOnly: readOnly === true || volume.emptyDir === undefined,
+        kind: statSync(source).isDirectory() ? 'directory' : 'file',
+      });
+    }
+    return mounts;
+  }
+
+  #path(volume: string): string {
+    return join(this.#options.directory, volume);
+  }
+
+  async #write(): Promise<ConfigFault | undefined> {
+    const { context } = this.#options;
+    const group = context.pod.spec?.securityContext?.fsGroup;
+    for (const volume of this.#volumes) {
+      if (this.#closed) return undefined;
+      const content = volumeContent(volume, context);
+      if (content === undefined) {
+        this.#makeEmpty(this.#path(volume.name), group);
+        continue;
+      }
+      if ('fault' in content) return content;
+      const files: VolumeFiles = new Map(content.files);
+      for (const source of content.tokens) {
+        const fault = await this.#addToken(files, volume.name, source);
+        if (fault !== undefined) return fault;
+      }
+      let directory = this.#directories.get(volume.name);
+      if (directory === undefined) {
+        directory = new VolumeDirectory(this.#path(volume.name), group);
+        this.#directories.set(volume.name, directory);
+      }
+      directory.write(files);
+    }
+    this.#schedule();
+    return undefined;
+  }
+
+  #makeEmpty(path: string, group: number | undefined): void {
+    if (existsSync(path)) return;
+    mkdirSync(path, { recursive: true });
+    if (group !== undefined) chownSync(path, 0, group);
+    chmodSync(path, group === undefined ? 0o777 : 0o2777);
+  }
+
+  async #addToken(files: VolumeFiles, volume: string, source: TokenSource): Promise<ConfigFault | undefined> {
+    const { clock, issue, context, onError } = this.#options;
+    const key = `${volume} ${source.path}`;
+    let held = this.#tokens.get(key);
+    if (held === undefined || clock.now() >= held.renewAt) {
+      try {
+        const { token, expiresAt } = await issue(context.pod, source);
+        held = { token, renewAt: clock.now() + Math.max(1000, (expiresAt - clock.wall()) * renewalShare) };
+      } catch (thrown) {
+        // The old token may still be good for a fifth of its life.
+        if (held === undefined) return { fault: thrown instanceof Error ? thrown.message : String(thrown) };
+        held = { ...held, renewAt: clock.now() + renewalRetryMs };
+        onError(thrown);
+      }
+      this.#tokens.set(key, held);
+    }
+    files.set(source.path, { content: Buffer.from(held.token), mode: source.mode });
+    return undefined;
+  }
+
+  #schedule(): void {
+    this.#timer?.cancel();
+    let next = Number.POSITIVE_INFINITY;
+    for (const { renewAt } of this.#tokens.values()) next = Math.min(next, renewAt);
+    if (!Number.isFinite(next) || this.#closed) return;
+    const delayMs = Math.min(2 ** 31 - 1, Math.max(0, next - this.#options.clock.now()));
+    this.#timer = this.#options.clock.after(delayMs, () => void this.refresh(), true);
+  }
+}
+
+/** True when the node has to add the API access that a ServiceAccount admission plugin usually puts into the spec. */
+function wantsServiceAccount(pod: Pod): boolean {
+  if (pod.spec?.automountServiceAccountToken === false) return false;
+  const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
+  return !containers.some(({ volumeMounts = [] }) =>
+    volumeMounts.some(({ mountPath }) => mountPath === serviceAccountMount),
+  );
+}
+
+function apiAccessVolume(): PodVolume {
+  return {
+    name: serviceAccountVolume,
+    projected: {
+      sources: [
+        { serviceAccountToken: { path: 'token', expirationSeconds: 3607 } },
+        { configMap: { name: 'kube-root-ca.crt', items: [{ key: 'ca.crt', path: 'ca.crt' }] } },
+        { downwardAPI: { items: [{ path: 'namespace', fieldRef: { fieldPath: 'metadata.namespace' } }] } },
+      ],
+    },
+  };
+}
