@@ -139,7 +139,7 @@ export class Balancer<Target> implements MemberOwner<Target> {
       this.upsert(spec);
       kept.add(spec.key);
     }
-    for (const key of [...this.#members.keys()]) {
+    for (const key of this.#members.keys()) {
       if (kept.has(key)) continue;
       const member = this.remove(key);
       if (member !== undefined) gone.push(member);

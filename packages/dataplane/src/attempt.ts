@@ -1,0 +1,169 @@
+/** One try of an exchange at one endpoint: its place in the balancer, its stream, and what became of it. */
+import type { Member } from '@mesh/balance/member';
+import { getHeader } from '@mesh/http/headers';
+import type {
+  ClientConnection,
+  ClientHandler,
+  ClientStream,
+  Headers,
+  ResetReason,
+  ResponseHead,
+} from '@mesh/http/message';
+import type { Endpoint } from './endpoint.ts';
+import type { Exchange } from './exchange.ts';
+import { type HttpCells, isFailure, noGrpcStatus, type StreamFault } from './http-metrics.ts';
+import { stripL5d } from './l5d-headers.ts';
+import type { ConnectFault, Lane, Submission } from './lane.ts';
+
+export class Attempt implements ClientHandler, Submission {
+  readonly #exchange: Exchange;
+  readonly #member: Member<Endpoint>;
+  readonly #endpoint: Endpoint;
+  readonly #lane: Lane;
+  readonly #cells: HttpCells;
+  readonly #startedAt: number;
+  /** Response bytes whose credit was not given back yet. */
+  #owed = 0;
+  #status = 0;
+  #grpcStatus = noGrpcStatus;
+  #timed = false;
+  /** The balancer and the metrics know the outcome. */
+  #settled = false;
+  /** Undefined while the connection is awaited. */
+  stream: ClientStream | undefined;
+
+  constructor(exchange: Exchange, member: Member<Endpoint>) {
+    this.#exchange = exchange;
+    this.#member = member;
+    this.#endpoint = member.target;
+    this.#lane = member.target.lane(exchange.head);
+    this.#startedAt = exchange.context.clock.now();
+    this.#cells = exchange.context.countBy === 'client' ? exchange.context.cells : member.target.cells;
+  }
+
+  submit(): void {
+    this.#member.begin();
+    this.#lane.submit(this);
+  }
+
+  onConnection(connection: ClientConnection): void {
+    const exchange = this.#exchange;
+    const { bodiless } = exchange;
+    if (exchange.context.countBy === 'endpoint') this.#cells.requests.value++;
+    this.stream = connection.request(exchange.headFor(this.#endpoint, this.#lane), bodiless, this);
+    exchange.onAttached(this.stream, bodiless);
+  }
+
+  onConnectFailed(fault: ConnectFault): void {
+    this.#settled = true;
+    this.#member.end();
+    this.#member.forgo();
+    if (fault.kind === 'overloaded') this.#exchange.fail('overloaded', fault.detail);
+    else this.#exchange.retryUnsent(this.#member, fault.detail);
+  }
+
+  onInform(head: ResponseHead): void {
+    this.#exchange.inform(head);
+  }
+
+  onResponse(head: ResponseHead, end: boolean): void {
+    this.#status = head.status;
+    // A proxy at the other end says why it answered itself; an application has no business to.
+    if (!this.#endpoint.meshed) stripL5d(head.headers);
+    if (end) {
+      this.#readGrpcStatus(head.headers);
+      this.#time();
+      this.#settle('none');
+    }
+    this.#exchange.respond(head, end);
+  }
+
+  onData(chunk: Buffer): void {
+    this.#time();
+    if (this.#exchange.write(chunk)) this.stream?.consume(chunk.length);
+    else this.#owed += chunk.length;
+  }
+
+  onEnd(trailers: Headers | null): void {
+    this.#time();
+    if (trailers !== null) this.#readGrpcStatus(trailers);
+    this.#settle('none');
+    this.#exchange.end(trailers);
+  }
+
+  onReset(reason: ResetReason): void {
+    if (this.#settled) {
+      this.#exchange.discardRest();
+      return;
+    }
+    if (reason === 'closed' && this.#lane === this.#endpoint.peer.h2) {
+      this.#endpoint.peer.connectionLost(this.#lane);
+    }
+    if (reason === 'refused' && this.#status === 0) {
+      this.#settle('refused');
+      this.#exchange.retryRefused(this.#member);
+      return;
+    }
+    this.#settle(faultOf(reason));
+    this.#exchange.abort(reason, this.#endpoint);
+  }
+
+  onDrain(): void {
+    this.#exchange.repay();
+  }
+
+  /** The client took what was written. */
+  clientDrained(): void {
+    const owed = this.#owed;
+    if (owed === 0) return;
+    this.#owed = 0;
+    this.stream?.consume(owed);
+  }
+
+  /** The client is gone. */
+  cancel(): void {
+    if (this.stream === undefined) this.#lane.withdraw(this);
+    else this.stream.reset('cancel');
+    if (this.#settled) return;
+    if (!this.#timed) {
+      // Waiting in vain says at least this much about the endpoint.
+      const waited = this.#exchange.context.clock.now() - this.#startedAt;
+      if (waited > this.#member.rttMs) this.#member.observe(waited);
+    }
+    this.#settle('cancel');
+  }
+
+  #readGrpcStatus(headers: Headers): void {
+    if (!this.#exchange.grpc) return;
+    const text = getHeader(headers, 'grpc-status');
+    if (text === undefined) return;
+    const status = Number(text);
+    this.#grpcStatus = Number.isInteger(status) && status >= 0 && status <= 16 ? status : 2;
+  }
+
+  #time(): void {
+    if (this.#timed) return;
+    this.#timed = true;
+    const now = this.#exchange.context.clock.now();
+    this.#member.observe(now - this.#startedAt);
+    this.#cells.latency(this.#status, now - this.#exchange.startedAt);
+  }
+
+  #settle(fault: StreamFault): void {
+    this.#settled = true;
+    const member = this.#member;
+    member.end();
+    if (fault === 'cancel' || fault === 'refused') member.forgo();
+    else if (fault !== 'none' || isFailure(this.#status, this.#grpcStatus)) member.fail();
+    else member.succeed();
+    // Counted by client, a refused try is not the end of the request.
+    if (fault === 'refused' && this.#exchange.context.countBy === 'client') return;
+    this.#cells.ended(this.#status, this.#grpcStatus, fault);
+  }
+}
+
+function faultOf(reason: ResetReason): StreamFault {
+  if (reason === 'closed' || reason === 'timeout' || reason === 'protocol' || reason === 'cancel')
+    return reason;
+  return reason === 'refused' ? 'refused' : 'protocol';
+}

@@ -1,0 +1,173 @@
+/**
+ * Calls to one control-plane service over mutual TLS, and streams from it that are kept up.
+ *
+ * A stream that ends is asked for again with growing, jittered pauses. What it delivered before stays valid: losing the
+ * control plane never takes anything away.
+ */
+import type {
+  DescMessage,
+  DescMethodServerStreaming,
+  MessageInitShape,
+  MessageShape,
+} from '@bufbuild/protobuf';
+import { backoffMs, type Clock, type Random, type Timer } from '@mesh/clock/clock';
+import type { HostPort } from '@mesh/control-api/convert';
+import { GrpcChannel, type RunningStream } from '@mesh/control-api/grpc-client';
+import { grpcCode, type GrpcStatus } from '@mesh/control-api/status';
+import { connectHttp2 } from '@mesh/http2/client';
+import type { Logger } from '@mesh/telemetry/log';
+import type { CredentialStore } from '@mesh/trust/credentials';
+import { dialTls } from '@mesh/trust/dial';
+import type { PeerEnvironment } from './peer.ts';
+
+const connectTimeoutMs = 3000;
+const retry = { baseMs: 100, capMs: 10_000, jitter: 0.1 };
+
+export interface ControlChannelOptions {
+  clock: Clock;
+  random: Random;
+  log: Logger;
+  credentials: CredentialStore;
+  http2Limits: PeerEnvironment['http2Limits'];
+  address: HostPort;
+  /** Which the service must prove. */
+  serverIdentity: string;
+  /** Suffix of trust domains. */
+  suffix: string;
+}
+
+export interface KeptStreamHandler<Output extends DescMessage> {
+  /** `first`: the first message of a stream, after the start or a reconnect. */
+  onMessage(message: MessageShape<Output>, first: boolean): void;
+  /** The server refused the question itself; it is not asked again. */
+  onRejected(status: GrpcStatus): void;
+}
+
+export class ControlChannel {
+  readonly #options: ControlChannelOptions;
+  readonly #channel: GrpcChannel;
+  #lastMessageAt: number | undefined;
+
+  constructor(options: ControlChannelOptions) {
+    this.#options = options;
+    const { clock, credentials, address, serverIdentity, http2Limits, suffix } = options;
+    this.#channel = new GrpcChannel({
+      clock,
+      authority: `${address.host}:${address.port}`,
+      connect: async () => {
+        const socket = await dialTls({
+          host: address.host,
+          port: address.port,
+          identity: serverIdentity,
+          alpn: [],
+          credentials,
+          clock,
+          timeoutMs: connectTimeoutMs,
+          suffix,
+        });
+        return connectHttp2(socket, { clock, limits: http2Limits });
+      },
+    });
+  }
+
+  get connected(): boolean {
+    return this.#channel.connected;
+  }
+
+  /** Whether it ever answered. */
+  get answered(): boolean {
+    return this.#lastMessageAt !== undefined;
+  }
+
+  /** Opens `method` and keeps it open until `cancel`. */
+  keep<Input extends DescMessage, Output extends DescMessage>(
+    method: DescMethodServerStreaming<Input, Output>,
+    input: MessageInitShape<Input>,
+    handler: KeptStreamHandler<Output>,
+  ): RunningStream {
+    const stream = new KeptStream(this.#options, {
+      open: (callbacks) => this.#channel.serverStream(method, input, callbacks),
+      handler,
+      name: `${method.parent.typeName}/${method.name}`,
+      onMessage: () => {
+        this.#lastMessageAt = this.#options.clock.now();
+      },
+    });
+    stream.open();
+    return stream;
+  }
+
+  close(): void {
+    this.#channel.close();
+  }
+}
+
+interface StreamEvents<Output extends DescMessage> {
+  onMessage(message: MessageShape<Output>): void;
+  onEnd(status: GrpcStatus): void;
+}
+
+class KeptStream<Output extends DescMessage> implements RunningStream {
+  readonly #options: ControlChannelOptions;
+  readonly #facts: {
+    open: (events: StreamEvents<Output>) => RunningStream;
+    handler: KeptStreamHandler<Output>;
+    name: string;
+    onMessage: () => void;
+  };
+  #running: RunningStream | undefined;
+  #timer: Timer | undefined;
+  #failures = 0;
+  #cancelled = false;
+
+  constructor(
+    options: ControlChannelOptions,
+    facts: {
+      open: (events: StreamEvents<Output>) => RunningStream;
+      handler: KeptStreamHandler<Output>;
+      name: string;
+      onMessage: () => void;
+    },
+  ) {
+    this.#options = options;
+    this.#facts = facts;
+  }
+
+  open(): void {
+    let first = true;
+    this.#running = this.#facts.open({
+      onMessage: (message) => {
+        if (this.#cancelled) return;
+        this.#failures = 0;
+        this.#facts.onMessage();
+        this.#facts.handler.onMessage(message, first);
+        first = false;
+      },
+      onEnd: (status) => this.#ended(status),
+    });
+  }
+
+  cancel(): void {
+    this.#cancelled = true;
+    this.#timer?.cancel();
+    this.#running?.cancel();
+  }
+
+  #ended(status: GrpcStatus): void {
+    if (this.#cancelled) return;
+    this.#running = undefined;
+    if (status.code === grpcCode.invalidArgument || status.code === grpcCode.failedPrecondition) {
+      this.#facts.handler.onRejected(status);
+      return;
+    }
+    const { clock, random, log } = this.#options;
+    const waitMs = backoffMs(this.#failures++, random, retry);
+    log.debug('control stream ended', {
+      method: this.#facts.name,
+      code: status.code,
+      detail: status.message,
+      retryInMs: Math.round(waitMs),
+    });
+    this.#timer = clock.after(waitMs, () => this.open(), true);
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * Endpoints of destinations: one `Get` stream per authority, feeding one pool, kept while used and a while longer.
+ *
+ * The first `add` of each stream replaces the set; until it comes, what was known before a reconnect stays in use.
+ */
+import type { Clock, Timer } from '@mesh/clock/clock';
+import { Destination, type Update, type UpdateSchema } from '@mesh/control-api/gen/linkerd/destination_pb';
+import type { RunningStream } from '@mesh/control-api/grpc-client';
+import type { GrpcStatus } from '@mesh/control-api/status';
+import type { LimitLedger } from '@mesh/limits/limits';
+import type { Logger } from '@mesh/telemetry/log';
+import type { MetricRegistry } from '@mesh/telemetry/metrics';
+import type { ControlChannel, KeptStreamHandler } from './control-channel.ts';
+import { EndpointPool, type EndpointPoolOptions } from './endpoint-pool.ts';
+import { addressKey, type EndpointSpec, endpointSpec } from './endpoint-spec.ts';
+import type { DataplaneLimit } from './limits.ts';
+
+export interface DiscoveryOptions {
+  clock: Clock;
+  log: Logger;
+  channel: ControlChannel;
+  registry: MetricRegistry;
+  limits: LimitLedger<DataplaneLimit>;
+  /** `context_token` of each question: who asks. */
+  contextToken: string;
+  /** Of the pools that are made, but for name and limits. */
+  pool: Omit<EndpointPoolOptions, 'name' | 'limits'>;
+  /** How long a destination that nobody uses is kept. */
+  idleMs: number;
+}
+
+/** One watched destination; give it back with `release`. */
+export class Target implements KeptStreamHandler<typeof UpdateSchema> {
+  /** host:port asked for. */
+  readonly authority: string;
+  readonly pool: EndpointPool;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  #stream: RunningStream | undefined;
+  /** No `add` came on the current stream yet. */
+  #fresh = true;
+  #updatedAt: number | undefined;
+  holders = 0;
+  idleTimer: Timer | undefined;
+
+  constructor(authority: string, pool: EndpointPool, { clock, log }: { clock: Clock; log: Logger }) {
+    this.authority = authority;
+    this.pool = pool;
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  watch(channel: ControlChannel, contextToken: string): void {
+    this.#stream = channel.keep(Destination.method.get, { path: this.authority, contextToken }, this);
+  }
+
+  /** Since discovery last spoke of this destination, ms; undefined before the first time. */
+  get ageMs(): number | undefined {
+    return this.#updatedAt === undefined ? undefined : this.#clock.now() - this.#updatedAt;
+  }
+
+  onMessage({ update }: Update, first: boolean): void {
+    if (first) this.#fresh = true;
+    this.#updatedAt = this.#clock.now();
+    switch (update.case) {
+      case 'add': {
+        const specs: EndpointSpec[] = [];
+        for (const entry of update.value.addrs) {
+          const spec = endpointSpec(entry, update.value.metricLabels);
+          if (spec !== undefined) specs.push(spec);
+        }
+        if (specs.length === 0) return;
+        this.pool.apply(specs, { replace: this.#fresh });
+        this.#fresh = false;
+        return;
+      }
+      case 'remove':
+        // Before the first set of a stream there is nothing that it could refer to.
+        if (!this.#fresh) {
+          this.pool.remove(
+            update.value.addrs.map(addressKey).filter((key): key is string => key !== undefined),
+          );
+        }
+        return;
+      case 'noEndpoints':
+        this.#fresh = false;
+        this.pool.empty(update.value.exists);
+        return;
+      default:
+    }
+  }
+
+  onRejected(status: GrpcStatus): void {
+    this.#log.warn('discovery rejected', { authority: this.authority, detail: status.message });
+    this.pool.empty(false);
+  }
+
+  close(): void {
+    this.idleTimer?.cancel();
+    this.#stream?.cancel();
+    this.pool.close();
+  }
+}
+
+export class Discovery {
+  readonly #options: DiscoveryOptions;
+  readonly #targets: Map<string, Target> = new Map();
+
+  constructor(options: DiscoveryOptions) {
+    this.#options = options;
+    const { registry } = options;
+    const age = registry.gauge(
+      'mesh_discovery_age_seconds',
+      'Since the control plane last said anything about a destination in use.',
+    );
+    const endpoints = registry.gauge(
+      'mesh_balancer_endpoints',
+      'Endpoints of a destination in use, by state ready or pending.',
+    );
+    const tier = registry.gauge('mesh_balancer_active_tier', 'Tier that carries traffic; -1 for none.');
+    registry.onCollect(() => {
+      for (const { authority, pool, ageMs } of this.#targets.values()) {
+        if (ageMs !== undefined) age.with({ authority }).set(ageMs / 1000);
+        endpoints.with({ authority, endpoint_state: 'ready' }).set(pool.ready);
+        endpoints.with({ authority, endpoint_state: 'pending' }).set(pool.size - pool.ready);
+        tier.with({ authority }).set(pool.activeTier);
+      }
+    });
+    this.#forget = (authority) => {
+      age.remove({ authority });
+      endpoints.remove({ authority, endpoint_state: 'ready' });
+      endpoints.remove({ authority, endpoint_state: 'pending' });
+      tier.remove({ authority });
+    };
+  }
+
+  readonly #forget: (authority: string) => void;
+
+  get size(): number {
+    return this.#targets.size;
+  }
+
+  /** The target of this authority, watched; undefined when too many are. */
+  hold(authority: string): Target | undefined {
+    const known = this.#targets.get(authority);
+    if (known !== undefined) {
+      known.holders++;
+      known.idleTimer?.cancel();
+      known.idleTimer = undefined;
+      return known;
+    }
+    const { limits } = this.#options;
+    if (this.#targets.size >= limits.values.discovered_targets) {
+      limits.hit('discovered_targets');
+      return undefined;
+    }
+    const { clock, log, channel, contextToken } = this.#options;
+    const pool = new EndpointPool({ ...this.#options.pool, name: authority, limits });
+    const target = new Target(authority, pool, { clock, log });
+    target.holders = 1;
+    this.#targets.set(authority, target);
+    target.watch(channel, contextToken);
+    return target;
+  }
+
+  release(target: Target): void {
+    target.holders--;
+    if (target.holders > 0 || this.#targets.get(target.authority) !== target) return;
+    target.idleTimer = this.#options.clock.after(
+      this.#options.idleMs,
+      () => {
+        this.#targets.delete(target.authority);
+        this.#forget(target.authority);
+        target.close();
+      },
+      true,
+    );
+  }
+
+  close(): void {
+    for (const target of this.#targets.values()) target.close();
+    this.#targets.clear();
+  }
+}

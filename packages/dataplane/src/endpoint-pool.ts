@@ -1,0 +1,237 @@
+/**
+ * The endpoints of one destination, balanced, with the queue of requests that wait for a ready one.
+ *
+ * Discovery writes into it (`apply`, `remove`, `empty`), forwarders pick from it. When nothing becomes ready for the failfast time,
+ * everything that waits and everything new fails at once, until an endpoint is ready again.
+ */
+import { Balancer } from '@mesh/balance/balancer';
+import { type BreakerOptions, defaultBreaker } from '@mesh/balance/breaker';
+import type { Member } from '@mesh/balance/member';
+import { defaultTiers, type TierOptions } from '@mesh/balance/tier-choice';
+import type { Timer } from '@mesh/clock/clock';
+import type { SyntheticReason } from '@mesh/http/synthetic';
+import type { LimitLedger } from '@mesh/limits/limits';
+import { Endpoint } from './endpoint.ts';
+import { type EndpointSpec, sameEndpoint } from './endpoint-spec.ts';
+import type { HttpCells } from './http-metrics.ts';
+import type { DataplaneLimit } from './limits.ts';
+import type { SocketObserver } from './peer.ts';
+import type { PeerPool } from './peer-pool.ts';
+
+/** A request or connection that waits for a ready endpoint; exactly one of the two is called. */
+export interface PoolWaiter {
+  onEndpointsReady(): void;
+  onEndpointsFailed(reason: SyntheticReason, detail: string): void;
+}
+
+export interface EndpointPoolOptions {
+  /** For messages: `cart.shop.svc.cluster.local:80`. */
+  name: string;
+  peers: PeerPool;
+  limits: LimitLedger<DataplaneLimit>;
+  failfastMs: number;
+  cells: (spec: EndpointSpec) => HttpCells;
+  observer?: (spec: EndpointSpec) => SocketObserver;
+  tiers?: TierOptions;
+  breaker?: BreakerOptions;
+}
+
+export type PoolState = 'unknown' | 'known' | 'empty' | 'absent';
+
+export class EndpointPool {
+  readonly name: string;
+  readonly #options: EndpointPoolOptions;
+  readonly #balancer: Balancer<Endpoint>;
+  readonly #attached: Map<string, Endpoint> = new Map();
+  readonly #waiters: Set<PoolWaiter> = new Set();
+  #failfast: Timer | undefined;
+  #failing = false;
+  /** Endpoints are being replaced: who waits picks once all are in place. */
+  #applying = false;
+  #state: PoolState = 'unknown';
+  #closed = false;
+
+  constructor(options: EndpointPoolOptions) {
+    this.name = options.name;
+    this.#options = options;
+    const { clock, random } = options.peers.environment;
+    this.#balancer = new Balancer<Endpoint>({
+      clock,
+      random,
+      tiers: options.tiers ?? defaultTiers,
+      breaker: options.breaker ?? defaultBreaker,
+      onReady: () => this.#onReady(),
+    });
+  }
+
+  /** `unknown` before discovery answered, `absent` when it says that there is no such service. */
+  get state(): PoolState {
+    return this.#state;
+  }
+
+  get size(): number {
+    return this.#balancer.size;
+  }
+
+  get ready(): number {
+    return this.#balancer.ready;
+  }
+
+  get activeTier(): number {
+    return this.#balancer.activeTier;
+  }
+
+  get failfastMs(): number {
+    return this.#options.failfastMs;
+  }
+
+  get waiting(): number {
+    return this.#waiters.size;
+  }
+
+  members(): IterableIterator<Member<Endpoint>> {
+    return this.#balancer.members();
+  }
+
+  pick(avoid?: Member<Endpoint>): Member<Endpoint> | undefined {
+    return this.#balancer.pick(avoid);
+  }
+
+  /** Waits for a ready endpoint; may fail the waiter before returning. */
+  wait(waiter: PoolWaiter): void {
+    if (this.#state === 'empty' || this.#state === 'absent') {
+      waiter.onEndpointsFailed('no-endpoints', this.#emptyText());
+      return;
+    }
+    if (this.#failing || this.#closed) {
+      waiter.onEndpointsFailed('failfast', this.#failfastText());
+      return;
+    }
+    if (this.#waiters.size >= this.#options.limits.values.queue_requests) {
+      this.#options.limits.hit('queue_requests');
+      waiter.onEndpointsFailed('overloaded', `too many requests wait for an endpoint of ${this.name}`);
+      return;
+    }
+    this.#waiters.add(waiter);
+    this.#failfast ??= this.#options.peers.environment.clock.after(this.#options.failfastMs, () => {
+      this.#failfast = undefined;
+      this.#failing = true;
+      this.#failWaiters('failfast', this.#failfastText());
+    });
+  }
+
+  withdraw(waiter: PoolWaiter): void {
+    if (this.#waiters.delete(waiter) && this.#waiters.size === 0) this.#stopTimer();
+  }
+
+  /** Adds or changes endpoints; with `replace` the set becomes exactly these. */
+  apply(specs: readonly EndpointSpec[], { replace }: { replace: boolean }): void {
+    const entries = specs.map((spec) => ({
+      key: spec.key,
+      tier: spec.tier,
+      weight: spec.weight,
+      ejectable: spec.authorityOverride === '',
+      target: this.#endpoint(spec),
+    }));
+    this.#applying = true;
+    if (replace) {
+      for (const member of this.#balancer.reset(entries)) this.#dispose(member.target);
+    } else {
+      for (const entry of entries) this.#balancer.upsert(entry);
+    }
+    for (const { key, target } of entries) this.#attach(key, target);
+    this.#applying = false;
+    this.#settle('empty');
+    if (this.#balancer.ready > 0) this.#onReady();
+  }
+
+  remove(keys: readonly string[]): void {
+    for (const key of keys) {
+      const gone = this.#balancer.remove(key);
+      if (gone !== undefined) this.#dispose(gone.target);
+    }
+    this.#settle('empty');
+  }
+
+  /** No endpoints; `exists` false: no such service either. */
+  empty(exists: boolean): void {
+    for (const member of this.#balancer.reset([])) this.#dispose(member.target);
+    this.#settle(exists ? 'empty' : 'absent');
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#stopTimer();
+    this.#failWaiters('failfast', `${this.name} is no longer used`);
+    for (const member of this.#balancer.reset([])) this.#dispose(member.target);
+  }
+
+  #endpoint(spec: EndpointSpec): Endpoint {
+    const known = this.#balancer.get(spec.key)?.target;
+    if (known !== undefined && sameEndpoint(known.spec, spec)) return known;
+    const target = {
+      host: spec.host,
+      port: spec.port,
+      identity: spec.identity,
+      gateway: spec.authorityOverride !== '',
+    };
+    const peer = this.#options.peers.hold(target, this.#options.observer?.(spec));
+    return new Endpoint(spec, { peer, cells: this.#options.cells(spec) });
+  }
+
+  #attach(key: string, endpoint: Endpoint): void {
+    const member = this.#balancer.get(key);
+    if (member === undefined || endpoint.member === member) return;
+    endpoint.member = member;
+    member.setReachable(endpoint.peer.reachable);
+    const replaced = this.#attached.get(key);
+    if (replaced !== undefined && replaced !== endpoint) this.#dispose(replaced);
+    this.#attached.set(key, endpoint);
+  }
+
+  #dispose(endpoint: Endpoint): void {
+    endpoint.member = undefined;
+    endpoint.peer.unwatch(endpoint);
+    if (this.#attached.get(endpoint.spec.key) === endpoint) this.#attached.delete(endpoint.spec.key);
+    this.#options.peers.release(endpoint.peer);
+  }
+
+  #settle(whenNone: 'empty' | 'absent'): void {
+    this.#state = this.#balancer.size > 0 ? 'known' : whenNone;
+    if (this.#state !== 'known') this.#failWaiters('no-endpoints', this.#emptyText());
+  }
+
+  #onReady(): void {
+    if (this.#applying) return;
+    this.#failing = false;
+    this.#stopTimer();
+    const waiters = [...this.#waiters];
+    this.#waiters.clear();
+    for (const waiter of waiters) waiter.onEndpointsReady();
+  }
+
+  #failWaiters(reason: SyntheticReason, detail: string): void {
+    this.#stopTimer();
+    const waiters = [...this.#waiters];
+    this.#waiters.clear();
+    for (const waiter of waiters) waiter.onEndpointsFailed(reason, detail);
+  }
+
+  #stopTimer(): void {
+    this.#failfast?.cancel();
+    this.#failfast = undefined;
+  }
+
+  #emptyText(): string {
+    return this.#state === 'absent' ? `${this.name} does not exist` : `${this.name} has no endpoints`;
+  }
+
+  #failfastText(): string {
+    let why = this.#state === 'unknown' ? 'discovery has not answered yet' : '';
+    for (const { target } of this.#balancer.members()) {
+      if (target.peer.lastFault !== '') why = `last fault: ${target.peer.lastFault}`;
+    }
+    const text = `no endpoint of ${this.name} became ready within ${this.#options.failfastMs} ms`;
+    return why === '' ? text : `${text}; ${why}`;
+  }
+}

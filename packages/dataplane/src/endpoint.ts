@@ -1,0 +1,60 @@
+/** One endpoint of one service: how to reach it, what to call it, and its cells. */
+import type { Member } from '@mesh/balance/member';
+import type { RequestHead } from '@mesh/http/message';
+import type { Labels } from '@mesh/telemetry/metrics';
+import type { EndpointSpec } from './endpoint-spec.ts';
+import type { HttpCells } from './http-metrics.ts';
+import type { Lane } from './lane.ts';
+import type { Peer, PeerListener } from './peer.ts';
+
+export class Endpoint implements PeerListener {
+  readonly spec: EndpointSpec;
+  readonly peer: Peer;
+  readonly cells: HttpCells;
+  /** Its place in the balancer; set by the pool that made it. */
+  member: Member<Endpoint> | undefined;
+
+  constructor(spec: EndpointSpec, { peer, cells }: { peer: Peer; cells: HttpCells }) {
+    this.spec = spec;
+    this.peer = peer;
+    this.cells = cells;
+    peer.watch(this);
+  }
+
+  onReachable(reachable: boolean): void {
+    this.member?.setReachable(reachable);
+  }
+
+  /** A proxy or gateway is at the other end. */
+  get meshed(): boolean {
+    return this.spec.identity !== undefined;
+  }
+
+  /**
+   * The connections for a request. HTTP/1 goes inside HTTP/2 to a proxy that announces it; upgrades and CONNECT stay
+   * HTTP/1, except through a gateway, which takes only HTTP/2 (RFC 8441).
+   */
+  lane(head: RequestHead): Lane {
+    if (head.version === 20) return this.peer.h2;
+    const carried = this.meshed && (this.spec.protocol === 'h2' || this.spec.authorityOverride !== '');
+    if (!carried) return this.peer.h1;
+    const tunnel = head.upgrade !== '' || head.method === 'CONNECT';
+    return tunnel && this.spec.authorityOverride === '' ? this.peer.h1 : this.peer.h2;
+  }
+}
+
+/** Labels of an outbound endpoint: how it is spoken to and what it is. */
+export function outboundLabels(spec: EndpointSpec): Labels {
+  const tls: Labels =
+    spec.identity === undefined
+      ? { tls: 'no_identity', no_tls_reason: 'not_provided_by_service_discovery' }
+      : { tls: 'true', server_id: spec.identity };
+  return {
+    direction: 'outbound',
+    ...tls,
+    target_addr: spec.key,
+    target_ip: spec.host,
+    target_port: String(spec.port),
+    ...spec.labels,
+  };
+}

@@ -1,0 +1,402 @@
+import assert from 'node:assert/strict';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createHttp2Server, type ServerHttp2Stream } from 'node:http2';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { request as httpRequest } from 'node:http';
+import { test, type TestContext } from 'node:test';
+import { RetryBudget } from '@mesh/balance/retry-budget';
+import { systemClock } from '@mesh/clock/system';
+import { seededRandom } from '@mesh/clock/seeded';
+import { serveHttp1 } from '@mesh/http1/server';
+import { LimitLedger } from '@mesh/limits/limits';
+import { MetricRegistry } from '@mesh/telemetry/metrics';
+import { eventually } from '@mesh/testkit/eventually';
+import { listen } from '@mesh/testkit/servers';
+import { connectTcp, type Connector } from './connector.ts';
+import { outboundLabels } from './endpoint.ts';
+import { EndpointPool } from './endpoint-pool.ts';
+import type { EndpointSpec } from './endpoint-spec.ts';
+import type { ForwardContext } from './exchange.ts';
+import { ApplicationListener } from './http-forwarder.ts';
+import { HttpMetrics } from './http-metrics.ts';
+import { type DataplaneLimit, dataplaneLimits } from './limits.ts';
+import { defaultCodecLimits } from './peer.ts';
+import { PeerPool } from './peer-pool.ts';
+
+/** Plain TCP, so that forwarding is tested apart from TLS. */
+const plainConnector: Connector = {
+  connect: (target) => connectTcp(target, { clock: systemClock, timeoutMs: 1000 }),
+};
+
+interface Rig {
+  readonly port: number;
+  readonly pool: EndpointPool;
+  readonly registry: MetricRegistry;
+  readonly limits: LimitLedger<DataplaneLimit>;
+}
+
+async function rig(test: TestContext, failfastMs = 300): Promise<Rig> {
+  const registry = new MetricRegistry();
+  const metrics = new HttpMetrics(registry);
+  const limits = new LimitLedger(dataplaneLimits);
+  const codecs = defaultCodecLimits();
+  const peers = new PeerPool({
+    clock: systemClock,
+    random: seededRandom(4),
+    connector: plainConnector,
+    limits,
+    ...codecs,
+  });
+  const pool = new EndpointPool({
+    name: 'cart:80',
+    peers,
+    limits,
+    failfastMs,
+    cells: (spec) => metrics.cells(outboundLabels(spec)),
+  });
+  const context: ForwardContext = {
+    clock: systemClock,
+    pool,
+    budget: new RetryBudget(systemClock),
+    limits,
+    informational: true,
+    cells: metrics.cells({ direction: 'outbound' }),
+    countBy: 'endpoint',
+    retries: metrics.retries({ direction: 'outbound', outcome: 'sent' }),
+    retriesDenied: metrics.retries({ direction: 'outbound', outcome: 'no_budget' }),
+  };
+  const { port } = await listen(test, (socket) => {
+    serveHttp1(socket, new ApplicationListener(context, () => {}), {
+      clock: systemClock,
+      limits: codecs.http1Limits,
+    });
+  });
+  test.after(() => {
+    pool.close();
+    peers.close();
+  });
+  return { port, pool, registry, limits };
+}
+
+function spec(port: number, facts: Partial<EndpointSpec> = {}): EndpointSpec {
+  return {
+    key: `127.0.0.1:${port}`,
+    host: '127.0.0.1',
+    port,
+    identity: undefined,
+    protocol: 'unknown',
+    transportPort: 0,
+    authorityOverride: '',
+    tier: 0,
+    weight: 1,
+    labels: {},
+    ...facts,
+  };
+}
+
+/** A gateway speaks HTTP/2 whatever the client speaks; without identity it is reached in plain text here. */
+function carried(port: number, facts: Partial<EndpointSpec> = {}): EndpointSpec {
+  return spec(port, { identity: 'peer', protocol: 'h2', ...facts });
+}
+
+async function app(
+  test: TestContext,
+  handle: (request: IncomingMessage, response: ServerResponse) => void,
+): Promise<number> {
+  const server = createServer(handle);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  test.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+async function http2App(
+  test: TestContext,
+  handle: (stream: ServerHttp2Stream, headers: Record<string, unknown>) => void,
+): Promise<number> {
+  const server = createHttp2Server();
+  const sessions = new Set<{ destroy(): void }>();
+  server.on('session', (session) => sessions.add(session));
+  server.on('stream', (stream, headers) => {
+    stream.on('error', () => {});
+    handle(stream, headers);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  test.after(() => {
+    for (const session of sessions) session.destroy();
+    server.close();
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly headers: IncomingMessage['headers'];
+  readonly body: string;
+}
+
+function send(
+  port: number,
+  options: { method?: string; path?: string; body?: string | Buffer; headers?: Record<string, string> } = {},
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const sent = httpRequest(
+      {
+        host: '127.0.0.1',
+        port,
+        agent: false,
+        method: options.method ?? 'GET',
+        path: options.path ?? '/',
+        headers: { host: 'cart', ...options.headers },
+      },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on('data', (chunk: Buffer) => chunks.push(chunk));
+        response.on('error', reject);
+        response.on('end', () =>
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            body: Buffer.concat(chunks).toString(),
+          }),
+        );
+      },
+    );
+    sent.on('error', reject);
+    sent.end(options.body);
+  });
+}
+
+const closedPort = 1;
+
+void test('an HTTP/1 request reaches an HTTP/1 endpoint and its answer comes back', async (t) => {
+  const port = await app(t, (request, response) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => {
+      response.setHeader('x-method', request.method ?? '');
+      response.end(
+        `${request.url} ${request.headers.host} ${Buffer.concat(chunks).toString()} ${request.headers['l5d-client-id'] ?? '-'}`,
+      );
+    });
+  });
+  const { port: proxy, pool, registry } = await rig(t);
+  pool.apply([spec(port)], { replace: true });
+  const answer = await send(proxy, {
+    method: 'PUT',
+    path: '/items?a=1',
+    body: 'two eggs',
+    headers: { 'l5d-client-id': 'forged' },
+  });
+  assert.equal(answer.status, 200);
+  assert.equal(answer.headers['x-method'], 'PUT');
+  assert.equal(answer.body, '/items?a=1 cart two eggs -');
+  await eventually('the response is counted', () =>
+    /response_total\{[^}]*status_code="200",classification="success"[^}]*\} 1/.test(registry.render()),
+  );
+});
+
+void test('HTTP/1 is carried inside HTTP/2 to a meshed endpoint, under the name to ask for', async (t) => {
+  let seen: Record<string, unknown> = {};
+  const port = await http2App(t, (stream, headers) => {
+    seen = headers;
+    stream.respond({ ':status': 200, 'l5d-orig-proto': 'HTTP/1.1' });
+    stream.pipe(stream);
+  });
+  const { port: proxy, pool } = await rig(t);
+  pool.apply([carried(port, { authorityOverride: 'cart.shop.svc.cluster.local:80' })], { replace: true });
+  const answer = await send(proxy, { method: 'POST', path: '/x', body: 'hello' });
+  assert.equal(answer.body, 'hello');
+  assert.equal(answer.headers['l5d-orig-proto'], undefined);
+  assert.equal(seen['l5d-orig-proto'], 'HTTP/1.1');
+  assert.equal(seen[':authority'], 'cart.shop.svc.cluster.local:80');
+});
+
+void test('requests share one HTTP/2 connection', async (t) => {
+  const sessions = new Set<unknown>();
+  const port = await http2App(t, (stream) => {
+    sessions.add(stream.session);
+    stream.respond({ ':status': 200 });
+    stream.end('ok');
+  });
+  const { port: proxy, pool } = await rig(t);
+  pool.apply([carried(port)], { replace: true });
+  const answers = await Promise.all(Array.from({ length: 30 }, () => send(proxy)));
+  assert.ok(answers.every((answer) => answer.status === 200));
+  assert.equal(sessions.size, 1);
+});
+
+void test('a refused connection moves the request to another endpoint', async (t) => {
+  const port = await app(t, (_, response) => response.end('alive'));
+  const { port: proxy, pool } = await rig(t);
+  pool.apply([spec(closedPort), spec(port)], { replace: true });
+  for (let request = 0; request < 10; request++) {
+    const answer = await send(proxy, { method: 'POST', body: 'x' });
+    assert.equal(answer.status, 200);
+  }
+});
+
+void test('a refused stream is sent again with its body', async (t) => {
+  let refusals = 0;
+  const port = await http2App(t, (stream) => {
+    if (refusals++ === 0) {
+      stream.close(7);
+      return;
+    }
+    stream.respond({ ':status': 200 });
+    stream.pipe(stream);
+  });
+  const { port: proxy, pool, registry } = await rig(t);
+  pool.apply([carried(port)], { replace: true });
+  const answer = await send(proxy, { method: 'POST', body: 'again' });
+  assert.equal(answer.body, 'again');
+  assert.match(registry.render(), /mesh_retries_total\{direction="outbound",outcome="sent"\} 1/);
+});
+
+void test('a stream that is refused every time ends in 502, not in a loop', async (t) => {
+  let tries = 0;
+  const port = await http2App(t, (stream) => {
+    tries++;
+    stream.close(7);
+  });
+  const { port: proxy, pool } = await rig(t);
+  pool.apply([carried(port)], { replace: true });
+  const answer = await send(proxy);
+  assert.equal(answer.status, 502);
+  assert.match(String(answer.headers['l5d-proxy-error']), /refused the request/);
+  assert.equal(tries, 3);
+});
+
+void test('a destination without endpoints answers 503 at once and says so', async (t) => {
+  const { port: proxy, pool } = await rig(t, 60_000);
+  pool.empty(true);
+  const started = performance.now();
+  const answer = await send(proxy);
+  assert.equal(answer.status, 503);
+  assert.equal(answer.headers['l5d-proxy-error'], 'cart:80 has no endpoints');
+  assert.ok(performance.now() - started < 100);
+});
+
+void test('requests wait for a first endpoint', async (t) => {
+  const port = await app(t, (_, response) => response.end('late'));
+  const { port: proxy, pool } = await rig(t, 5000);
+  const waiting = send(proxy);
+  await eventually('the request waits', () => pool.waiting === 1);
+  pool.apply([spec(port)], { replace: true });
+  assert.equal((await waiting).body, 'late');
+});
+
+void test('when no endpoint becomes ready in time all fail at once, until one is there', async (t) => {
+  const { port: proxy, pool } = await rig(t, 150);
+  pool.apply([spec(closedPort)], { replace: true });
+  const answer = await send(proxy);
+  assert.equal(answer.status, 504);
+  assert.match(
+    String(answer.headers['l5d-proxy-error']),
+    /no endpoint of cart:80 became ready.*ECONNREFUSED/,
+  );
+  const started = performance.now();
+  assert.equal((await send(proxy)).status, 504);
+  assert.ok(performance.now() - started < 100);
+  const port = await app(t, (_, response) => response.end('back'));
+  pool.apply([spec(port)], { replace: true });
+  assert.equal((await send(proxy)).body, 'back');
+});
+
+void test('an endpoint that dies between requests costs no request', async (t) => {
+  const local = await http2App(t, (stream) => {
+    stream.respond({ ':status': 200 });
+    stream.end('local');
+  });
+  let close: () => void = () => {};
+  const { port: proxy, pool } = await rig(t);
+  const relay = await listen(t, (socket) => {
+    void connectTcp(
+      { host: '127.0.0.1', port: local, identity: undefined, gateway: false },
+      { clock: systemClock, timeoutMs: 1000 },
+    ).then((upstream) => {
+      socket.pipe(upstream);
+      upstream.pipe(socket);
+      socket.on('close', () => upstream.destroy());
+      close = () => socket.destroy();
+    });
+  });
+  const remote = await http2App(t, (stream) => {
+    stream.respond({ ':status': 200 });
+    stream.end('remote');
+  });
+  pool.apply([carried(relay.port), carried(remote, { tier: 1 })], { replace: true });
+  assert.equal((await send(proxy)).body, 'local');
+  relay.server.close();
+  close();
+  const bodies: string[] = [];
+  for (let request = 0; request < 40; request++) {
+    const answer = await send(proxy);
+    assert.equal(answer.status, 200, `request ${request}: ${String(answer.headers['l5d-proxy-error'])}`);
+    bodies.push(answer.body);
+  }
+  assert.deepEqual(new Set(bodies), new Set(['remote']));
+});
+
+void test('a reader that stops bounds what is read from the endpoint', async (t) => {
+  const total = 64 * 1024 * 1024;
+  let written = 0;
+  const port = await app(t, (_, response) => {
+    const piece = Buffer.alloc(65_536);
+    const pump = (): void => {
+      while (written < total) {
+        written += piece.length;
+        if (!response.write(piece)) {
+          response.once('drain', pump);
+          return;
+        }
+      }
+      response.end();
+    };
+    pump();
+  });
+  const { port: proxy, pool } = await rig(t);
+  pool.apply([spec(port)], { replace: true });
+  const received = await new Promise<number>((resolve, reject) => {
+    const sent = httpRequest({ host: '127.0.0.1', port: proxy, agent: false }, (response) => {
+      response.pause();
+      setTimeout(() => {
+        const atPause = written;
+        assert.ok(atPause < 24 * 1024 * 1024, `${atPause} bytes were taken from the endpoint`);
+        let bytes = 0;
+        response.on('data', (chunk: Buffer) => {
+          bytes += chunk.length;
+        });
+        response.on('end', () => resolve(bytes));
+        response.resume();
+      }, 400);
+    });
+    sent.on('error', reject);
+    sent.end();
+  });
+  assert.equal(received, total);
+});
+
+void test('a client that leaves cancels its request at the endpoint', async (t) => {
+  let gone = false;
+  const port = await http2App(t, (stream) => {
+    stream.on('close', () => {
+      gone = true;
+    });
+  });
+  const { port: proxy, pool } = await rig(t);
+  pool.apply([carried(port)], { replace: true });
+  const sent = httpRequest({ host: '127.0.0.1', port: proxy, agent: false });
+  sent.on('error', () => {});
+  sent.end();
+  const member = [...pool.members()][0];
+  await eventually('the request is in flight', () => member?.inFlight === 1);
+  sent.destroy();
+  await eventually('the endpoint saw the cancellation', () => gone);
+  assert.equal(member?.inFlight, 0);
+});

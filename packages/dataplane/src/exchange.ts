@@ -1,0 +1,312 @@
+/**
+ * One request on its way through: from the client's stream to an endpoint and back.
+ *
+ * The exchange owns the client side; an `Attempt` owns one try at an endpoint. Bytes are passed on by credit
+ * (docs/flow-control.md) and nothing is buffered but what a retry needs. A request is sent again only when it
+ * provably was not processed: no connection could be made, or the endpoint refused the stream.
+ */
+import type { Member } from '@mesh/balance/member';
+import type { RetryBudget } from '@mesh/balance/retry-budget';
+import type { Clock } from '@mesh/clock/clock';
+import { removeHeader } from '@mesh/http/headers';
+import type {
+  ClientStream,
+  Headers,
+  RequestHead,
+  ResetReason,
+  ResponseHead,
+  ServerStream,
+  StreamHandler,
+} from '@mesh/http/message';
+import { isGrpc, syntheticCauses, type SyntheticReason, syntheticResponse } from '@mesh/http/synthetic';
+import type { LimitLedger } from '@mesh/limits/limits';
+import type { Counter } from '@mesh/telemetry/metrics';
+import { Attempt } from './attempt.ts';
+import type { Endpoint } from './endpoint.ts';
+import type { EndpointPool, PoolWaiter } from './endpoint-pool.ts';
+import { type HttpCells, noGrpcStatus } from './http-metrics.ts';
+import { origProtoHeader, origProtoOf } from './l5d-headers.ts';
+import type { Lane } from './lane.ts';
+import type { DataplaneLimit } from './limits.ts';
+
+/** What all requests of one connection to one destination have in common. */
+export interface ForwardContext {
+  readonly clock: Clock;
+  readonly pool: EndpointPool;
+  readonly budget: RetryBudget;
+  readonly limits: LimitLedger<DataplaneLimit>;
+  /** Whether the client may learn why a request failed. */
+  readonly informational: boolean;
+  /** Cells of requests that reached no endpoint, and with `countBy: 'client'` of all. */
+  readonly cells: HttpCells;
+  readonly countBy: 'endpoint' | 'client';
+  readonly retries: Counter;
+  readonly retriesDenied: Counter;
+}
+
+export class Exchange implements StreamHandler, PoolWaiter {
+  readonly context: ForwardContext;
+  readonly head: RequestHead;
+  readonly grpc: boolean;
+  /** When the head was seen, by the context's clock. */
+  readonly startedAt: number;
+  readonly #stream: ServerStream;
+  /** Authority the client asked for; `head.authority` is what the current attempt asks for. */
+  readonly #authority: string;
+  /** `l5d-orig-proto` of the response; empty for none. */
+  readonly #restored: string;
+  #attempt: Attempt | undefined;
+  /** Body so far, for sending it again; undefined once it is too long or an answer has begun. */
+  #body: Buffer[] | undefined = [];
+  #bodyBytes = 0;
+  /** Bytes from the client whose credit was not given back yet. */
+  #owed = 0;
+  #requestEnded: boolean;
+  #trailers: Headers | null = null;
+  #carried = false;
+  #waiting = false;
+  #responded = false;
+  #done = false;
+  #refused = 0;
+
+  /** `restored`: the response tells the client's proxy to restore this HTTP version; empty for none. */
+  constructor(
+    context: ForwardContext,
+    {
+      stream,
+      head,
+      end,
+      restored,
+    }: { stream: ServerStream; head: RequestHead; end: boolean; restored: string },
+  ) {
+    this.context = context;
+    this.#stream = stream;
+    this.head = head;
+    this.#authority = head.authority;
+    this.#requestEnded = end;
+    this.#restored = restored;
+    this.grpc = head.method === 'POST' && isGrpc(head);
+    this.startedAt = context.clock.now();
+  }
+
+  /** Call once. */
+  start(): void {
+    this.context.budget.deposit();
+    if (this.context.countBy === 'client') this.context.cells.requests.value++;
+    this.#dispatch(undefined);
+  }
+
+  // Client side.
+
+  onData(chunk: Buffer): void {
+    const { length } = chunk;
+    if (this.#done) {
+      this.#stream.consume(length);
+      return;
+    }
+    const upstream = this.#attempt?.stream;
+    if (this.#body !== undefined) {
+      this.#bodyBytes += length;
+      if (upstream === undefined || this.#bodyBytes <= this.context.limits.values.replay_bytes) {
+        this.#body.push(chunk);
+      } else {
+        this.#body = undefined;
+      }
+    }
+    // Not connected yet: the credit that is held back bounds what the client can send.
+    if (upstream !== undefined && upstream.write(chunk)) this.#stream.consume(length);
+    else this.#owed += length;
+  }
+
+  onEnd(trailers: Headers | null): void {
+    if (this.#done) return;
+    this.#requestEnded = true;
+    this.#trailers = trailers;
+    this.#attempt?.stream?.end(trailers);
+  }
+
+  onDrain(): void {
+    this.#attempt?.clientDrained();
+  }
+
+  onReset(): void {
+    if (this.#waiting) this.context.pool.withdraw(this);
+    this.#waiting = false;
+    const wasDone = this.#done;
+    this.#done = true;
+    this.#body = undefined;
+    if (this.#attempt !== undefined) this.#attempt.cancel();
+    else if (!wasDone) this.#countUnsent('cancel');
+  }
+
+  // Pool side.
+
+  onEndpointsReady(): void {
+    this.#waiting = false;
+    this.#dispatch(undefined);
+  }
+
+  onEndpointsFailed(reason: SyntheticReason, detail: string): void {
+    this.#waiting = false;
+    this.fail(reason, detail);
+  }
+
+  // Attempt side.
+
+  /** The head to send on `lane`. One object serves all attempts: codecs read it before `request` returns. */
+  headFor(endpoint: Endpoint, lane: Lane): RequestHead {
+    const { head } = this;
+    const { authorityOverride } = endpoint.spec;
+    head.authority = authorityOverride === '' ? this.#authority : authorityOverride;
+    const carry = head.version !== 20 && lane === endpoint.peer.h2;
+    if (carry && !this.#carried) head.headers.push(origProtoHeader, origProtoOf(head));
+    else if (!carry && this.#carried) removeHeader(head.headers, origProtoHeader);
+    this.#carried = carry;
+    return head;
+  }
+
+  /** Whether the request is complete without a body, so that its head can end it. */
+  get bodiless(): boolean {
+    return this.#requestEnded && this.#bodyBytes === 0 && this.#trailers === null;
+  }
+
+  /** The attempt has a stream: what came so far goes out. */
+  onAttached(upstream: ClientStream, headEnded: boolean): void {
+    if (headEnded) return;
+    let flowing = true;
+    if (this.#body !== undefined) {
+      for (const chunk of this.#body) flowing = upstream.write(chunk);
+      if (this.#bodyBytes > this.context.limits.values.replay_bytes) this.#body = undefined;
+    }
+    if (this.#requestEnded) upstream.end(this.#trailers);
+    if (flowing) this.repay();
+  }
+
+  /** The endpoint takes more: the client may send on. */
+  repay(): void {
+    const owed = this.#owed;
+    if (owed === 0) return;
+    this.#owed = 0;
+    this.#stream.consume(owed);
+  }
+
+  inform(head: ResponseHead): void {
+    if (!this.#done) this.#stream.inform(head);
+  }
+
+  respond(head: ResponseHead, end: boolean): void {
+    this.#body = undefined;
+    this.#responded = true;
+    if (this.#carried) removeHeader(head.headers, origProtoHeader);
+    if (this.#restored !== '') head.headers.push(origProtoHeader, this.#restored);
+    this.#stream.respond(head, end);
+  }
+
+  /** False: stop until the client drained. */
+  write(chunk: Buffer): boolean {
+    return this.#stream.write(chunk);
+  }
+
+  end(trailers: Headers | null): void {
+    this.#stream.end(trailers);
+  }
+
+  /** The endpoint wants no more of the request, whose response is complete: the rest is dropped. */
+  discardRest(): void {
+    this.#attempt = undefined;
+    this.#done = true;
+    this.repay();
+  }
+
+  /** Nothing was sent: the connection could not be made. Costs the endpoint nothing, so no budget is asked. */
+  retryUnsent(member: Member<Endpoint>, detail: string): void {
+    this.#attempt = undefined;
+    if (this.#done) return;
+    const late = this.context.clock.now() - this.startedAt >= this.context.pool.failfastMs;
+    if (late || this.#body === undefined) {
+      this.fail('connect-timeout', detail);
+      return;
+    }
+    this.context.retries.value++;
+    this.#dispatch(member);
+  }
+
+  /** The endpoint refused the stream unprocessed. */
+  retryRefused(member: Member<Endpoint>): void {
+    this.#attempt = undefined;
+    if (this.#done) return;
+    const { budget, cells, countBy, limits, retries, retriesDenied } = this.context;
+    const replayable = this.#body !== undefined;
+    if (!replayable || ++this.#refused >= limits.values.refused_tries || !budget.withdraw()) {
+      retriesDenied.value++;
+      if (countBy === 'client') cells.ended(0, noGrpcStatus, 'refused');
+      this.#answer('endpoint-failed', `${member.key} refused the request`);
+      return;
+    }
+    retries.value++;
+    this.#dispatch(member);
+  }
+
+  /** The attempt ended in a way that cannot be retried. */
+  abort(reason: ResetReason, endpoint: Endpoint): void {
+    this.#attempt = undefined;
+    if (this.#done) return;
+    if (this.#responded) {
+      this.#finish();
+      this.#stream.reset(reason);
+      return;
+    }
+    const { key } = endpoint.spec;
+    if (reason === 'closed') this.#answer('endpoint-failed', `${key} closed the connection unanswered`);
+    else if (reason === 'timeout') this.#answer('policy-timeout', `${key} took too long`);
+    else if (reason === 'protocol') this.#answer('endpoint-protocol', `${key} broke the protocol`);
+    else if (this.head.version !== 20) this.#answer('endpoint-failed', `${key} ended the request: ${reason}`);
+    else {
+      // HTTP/2 on both sides: the client gets the code that the endpoint gave.
+      this.#finish();
+      this.#stream.reset(reason);
+    }
+  }
+
+  /** Answers a request that reached no endpoint. */
+  fail(reason: SyntheticReason, detail: string): void {
+    if (this.#done) return;
+    this.#countUnsent('proxy', reason);
+    this.#attempt = undefined;
+    this.#answer(reason, detail);
+  }
+
+  #answer(reason: SyntheticReason, detail: string): void {
+    const response = syntheticResponse(reason, {
+      grpc: this.grpc,
+      informational: this.context.informational,
+      message: detail,
+    });
+    if (this.#restored !== '') response.headers.push(origProtoHeader, this.#restored);
+    this.#finish();
+    this.#stream.respond(response, true);
+  }
+
+  #dispatch(avoid: Member<Endpoint> | undefined): void {
+    const member = this.context.pool.pick(avoid);
+    if (member === undefined) {
+      this.#waiting = true;
+      this.context.pool.wait(this);
+      return;
+    }
+    this.#attempt = new Attempt(this, member);
+    this.#attempt.submit();
+  }
+
+  #finish(): void {
+    this.#done = true;
+    this.#body = undefined;
+    this.repay();
+  }
+
+  #countUnsent(fault: 'cancel' | 'proxy', reason?: SyntheticReason): void {
+    const { cells, countBy } = this.context;
+    if (countBy === 'endpoint') cells.requests.value++;
+    cells.ended(reason === undefined ? 0 : syntheticCauses[reason].status, noGrpcStatus, fault);
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * `request_total`, `response_total` and `response_latency_ms`, with one cell per endpoint and outcome.
+ *
+ * Cells are found through small numeric maps: an event on the request path formats no label and allocates nothing once
+ * its outcome has been seen.
+ */
+import {
+  type Counter,
+  type Family,
+  type Histogram,
+  type Labels,
+  latencyBucketsMs,
+  type MetricRegistry,
+} from '@mesh/telemetry/metrics';
+
+/** No grpc-status was seen. */
+export const noGrpcStatus = -1;
+
+/** Why a response did not end well; `none` when it did. */
+export type StreamFault = 'none' | 'cancel' | 'refused' | 'closed' | 'timeout' | 'protocol' | 'proxy';
+
+const faults: readonly StreamFault[] = [
+  'none',
+  'cancel',
+  'refused',
+  'closed',
+  'timeout',
+  'protocol',
+  'proxy',
+];
+
+/** gRPC codes that are the server's fault: UNKNOWN, DEADLINE_EXCEEDED, PERMISSION_DENIED, INTERNAL, UNAVAILABLE, DATA_LOSS. */
+const failedGrpc: ReadonlySet<number> = new Set([2, 4, 7, 13, 14, 15]);
+
+/** The one classification of responses, also used by breakers. */
+export function isFailure(status: number, grpcStatus: number): boolean {
+  return grpcStatus === noGrpcStatus ? status >= 500 : failedGrpc.has(grpcStatus);
+}
+
+export class HttpMetrics {
+  readonly #requests: Family<Counter>;
+  readonly #responses: Family<Counter>;
+  readonly #latency: Family<Histogram>;
+  readonly #retries: Family<Counter>;
+
+  constructor(registry: MetricRegistry) {
+    this.#requests = registry.counter('request_total', 'Requests whose head was seen.');
+    this.#responses = registry.counter('response_total', 'Responses that ended, by outcome.');
+    this.#latency = registry.histogram(
+      'response_latency_ms',
+      'From the request head to the first response data, or the end without any.',
+      latencyBucketsMs,
+    );
+    this.#retries = registry.counter(
+      'mesh_retries_total',
+      'Requests sent again because no endpoint had processed them.',
+    );
+  }
+
+  cells(labels: Labels): HttpCells {
+    return new HttpCells(labels, this.#requests, this.#responses, this.#latency);
+  }
+
+  /** Retries by direction and `outcome`: `sent` or `no_budget`. */
+  retries(labels: Labels): Counter {
+    return this.#retries.with(labels);
+  }
+}
+
+/** The cells of one label set (direction, tls, identities, dst_*). */
+export class HttpCells {
+  readonly #labels: Labels;
+  readonly #responses: Family<Counter>;
+  readonly #latency: Family<Histogram>;
+  readonly #byOutcome: Map<number, Counter> = new Map();
+  readonly #byStatus: Map<number, Histogram> = new Map();
+  readonly requests: Counter;
+
+  constructor(
+    labels: Labels,
+    requests: Family<Counter>,
+    responses: Family<Counter>,
+    latency: Family<Histogram>,
+  ) {
+    this.#labels = labels;
+    this.#responses = responses;
+    this.#latency = latency;
+    this.requests = requests.with(labels);
+  }
+
+  /** A response ended. `status` is 0 when no head was seen. */
+  ended(status: number, grpcStatus: number, fault: StreamFault): void {
+    const key = (status * 32 + grpcStatus + 1) * faults.length + faults.indexOf(fault);
+    let counter = this.#byOutcome.get(key);
+    if (counter === undefined) {
+      const failed = fault !== 'none' || isFailure(status, grpcStatus);
+      counter = this.#responses.with({
+        ...this.#labels,
+        status_code: status === 0 ? '' : String(status),
+        classification: failed ? 'failure' : 'success',
+        grpc_status: grpcStatus === noGrpcStatus ? '' : String(grpcStatus),
+        error: fault === 'none' ? '' : fault,
+      });
+      this.#byOutcome.set(key, counter);
+    }
+    counter.value++;
+  }
+
+  latency(status: number, ms: number): void {
+    let histogram = this.#byStatus.get(status);
+    if (histogram === undefined) {
+      histogram = this.#latency.with({ ...this.#labels, status_code: String(status) });
+      this.#byStatus.set(status, histogram);
+    }
+    histogram.observe(ms);
+  }
+}

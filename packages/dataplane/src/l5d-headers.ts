@@ -1,0 +1,52 @@
+/** Fields that proxies speak among themselves. Nobody else may set them, so each proxy removes what it did not expect. */
+import type { Headers, HttpVersion, RequestHead } from '@mesh/http/message';
+
+/** HTTP/1 inside HTTP/2: the version to restore, with `; absolute-form` for proxy-style targets. */
+export const origProtoHeader = 'l5d-orig-proto';
+/** Verified identity of the calling workload. */
+export const clientIdHeader = 'l5d-client-id';
+/** Why a proxy answered instead of the application. */
+export const proxyErrorHeader = 'l5d-proxy-error';
+
+const absoluteForm = '; absolute-form';
+
+/** Removes every `l5d-*` field in place. */
+export function stripL5d(headers: Headers): void {
+  let kept = 0;
+  for (let index = 0; index < headers.length; index += 2) {
+    const name = headers[index] as string;
+    // 'l' and '5' first: nearly every field is told apart by them.
+    if (name.charCodeAt(0) === 0x6c && name.charCodeAt(1) === 0x35 && name.startsWith('l5d-')) continue;
+    if (kept !== index) {
+      headers[kept] = name;
+      headers[kept + 1] = headers[index + 1] as string;
+    }
+    kept += 2;
+  }
+  headers.length = kept;
+}
+
+/** Value of `l5d-orig-proto` for an HTTP/1 request that is sent as HTTP/2. */
+export function origProtoOf(head: RequestHead): string {
+  const version = head.version === 10 ? 'HTTP/1.0' : 'HTTP/1.1';
+  return head.scheme === '' ? version : version + absoluteForm;
+}
+
+export interface OrigProto {
+  readonly version: HttpVersion;
+  readonly absolute: boolean;
+  /** What the response says back. */
+  readonly text: string;
+}
+
+const known: Readonly<Record<string, OrigProto>> = {
+  'HTTP/1.1': { version: 11, absolute: false, text: 'HTTP/1.1' },
+  'HTTP/1.0': { version: 10, absolute: false, text: 'HTTP/1.0' },
+  [`HTTP/1.1${absoluteForm}`]: { version: 11, absolute: true, text: 'HTTP/1.1' },
+  [`HTTP/1.0${absoluteForm}`]: { version: 10, absolute: true, text: 'HTTP/1.0' },
+};
+
+/** Undefined for a value that no proxy sends. */
+export function parseOrigProto(value: string): OrigProto | undefined {
+  return Object.hasOwn(known, value) ? known[value] : undefined;
+}

@@ -1,0 +1,229 @@
+/**
+ * The connections to one peer that speak one HTTP version: opening, sharing, waiting and closing.
+ *
+ * HTTP/2 lanes share one connection and open more when its streams run out; HTTP/1 lanes keep a stack of idle
+ * connections. Who needs a connection submits itself and is called back at once when one is free.
+ */
+import type { Socket } from 'node:net';
+import type { Clock } from '@mesh/clock/clock';
+import type { ClientConnection } from '@mesh/http/message';
+
+/** Who waits for a connection. Exactly one of the two is called, unless it is withdrawn first. */
+export interface Submission {
+  /** `connection` is usable and has capacity; start the request before returning. */
+  onConnection(connection: ClientConnection): void;
+  onConnectFailed(fault: ConnectFault): void;
+}
+
+export interface ConnectFault {
+  readonly kind: 'refused' | 'timeout' | 'overloaded';
+  readonly detail: string;
+}
+
+export interface LaneOptions {
+  clock: Clock;
+  /** Opens a socket; rejects with a ConnectError. */
+  dial: () => Promise<Socket>;
+  /** Puts the codec on it. */
+  wrap: (socket: Socket) => ClientConnection;
+  /** One request at a time per connection (HTTP/1). */
+  exclusive: boolean;
+  maxConnections: number;
+  maxWaiters: number;
+  onFailure: (fault: ConnectFault) => void;
+  onSuccess: () => void;
+  onLimit: (name: 'connections' | 'waiters') => void;
+}
+
+interface Entry {
+  readonly connection: ClientConnection;
+  readonly openedAt: number;
+  /** On the stack of connections with capacity. */
+  listed: boolean;
+  idleSince: number;
+  draining: boolean;
+}
+
+export class Lane {
+  readonly #options: LaneOptions;
+  readonly #entries: Set<Entry> = new Set();
+  readonly #available: Entry[] = [];
+  readonly #waiters: Set<Submission> = new Set();
+  #connecting = 0;
+  #closed = false;
+
+  constructor(options: LaneOptions) {
+    this.#options = options;
+  }
+
+  /** Whether a connection is there that takes requests, now or when one of its streams ends. */
+  get usable(): boolean {
+    for (const { connection } of this.#entries) if (connection.usable) return true;
+    return false;
+  }
+
+  submit(submission: Submission): void {
+    const connection = this.#take();
+    if (connection !== undefined) {
+      submission.onConnection(connection);
+      return;
+    }
+    if (this.#waiters.size >= this.#options.maxWaiters) {
+      this.#options.onLimit('waiters');
+      submission.onConnectFailed({ kind: 'overloaded', detail: 'too many requests wait for a connection' });
+      return;
+    }
+    this.#waiters.add(submission);
+    this.#open();
+  }
+
+  withdraw(submission: Submission): void {
+    this.#waiters.delete(submission);
+  }
+
+  /** Learns whether the peer can be reached: from a connection that is there, or by opening one. */
+  probe(): void {
+    if (this.#connecting > 0 || this.#closed) return;
+    if (this.usable) this.#options.onSuccess();
+    else void this.#connect();
+  }
+
+  /** Closes what is idle longer than `idleMs` and drains what is older than `ageMs`. */
+  sweep({ idleMs, ageMs }: { idleMs: number; ageMs: number }): void {
+    const now = this.#options.clock.now();
+    for (const entry of this.#entries) {
+      if (entry.connection.activeStreams > 0) entry.idleSince = now;
+      const tooOld = now - entry.openedAt >= ageMs;
+      const idle = this.#options.exclusive && now - entry.idleSince >= idleMs;
+      if ((tooOld || idle) && !entry.draining) {
+        entry.draining = true;
+        this.#unlist(entry);
+        entry.connection.drain();
+      }
+    }
+  }
+
+  /** Ends everything; requests in flight are reset. */
+  destroy(): void {
+    this.#closed = true;
+    this.#available.length = 0;
+    for (const entry of this.#entries) entry.connection.destroy();
+    this.#entries.clear();
+    this.#failWaiters({ kind: 'refused', detail: 'the endpoint was removed' });
+  }
+
+  /** Lets requests in flight end, then closes. */
+  drain(): void {
+    this.#closed = true;
+    this.#available.length = 0;
+    for (const entry of this.#entries) {
+      entry.draining = true;
+      entry.listed = false;
+      entry.connection.drain();
+    }
+    this.#failWaiters({ kind: 'refused', detail: 'the endpoint was removed' });
+  }
+
+  #take(): ClientConnection | undefined {
+    for (let last = this.#available.length - 1; last >= 0; last--) {
+      const entry = this.#available[last] as Entry;
+      const { connection } = entry;
+      if (connection.usable && connection.capacity > 0) {
+        if (this.#options.exclusive) this.#unlist(entry);
+        return connection;
+      }
+      this.#unlist(entry);
+    }
+    return undefined;
+  }
+
+  #unlist(entry: Entry): void {
+    if (!entry.listed) return;
+    entry.listed = false;
+    // The stack is used from its end, where the entry nearly always is.
+    const index = this.#available.lastIndexOf(entry);
+    if (index !== -1) this.#available.splice(index, 1);
+  }
+
+  #open(): void {
+    if (this.#closed) return;
+    const wanted = this.#options.exclusive ? this.#waiters.size : 1;
+    while (this.#connecting < wanted) {
+      if (this.#entries.size + this.#connecting >= this.#options.maxConnections) {
+        this.#options.onLimit('connections');
+        return;
+      }
+      void this.#connect();
+    }
+  }
+
+  async #connect(): Promise<void> {
+    this.#connecting++;
+    let socket: Socket;
+    try {
+      socket = await this.#options.dial();
+    } catch (thrown) {
+      this.#connecting--;
+      this.#failed(thrown);
+      return;
+    }
+    this.#connecting--;
+    if (this.#closed) {
+      socket.destroy();
+      return;
+    }
+    const connection = this.#options.wrap(socket);
+    const now = this.#options.clock.now();
+    const entry: Entry = { connection, openedAt: now, listed: false, idleSince: now, draining: false };
+    this.#entries.add(entry);
+    connection.onChange = () => this.#changed(entry);
+    this.#options.onSuccess();
+    this.#changed(entry);
+  }
+
+  #failed(thrown: unknown): void {
+    if (this.#closed) return;
+    const timedOut =
+      typeof thrown === 'object' && thrown !== null && 'timedOut' in thrown && thrown.timedOut === true;
+    const detail = thrown instanceof Error ? thrown.message : String(thrown);
+    const fault: ConnectFault = { kind: timedOut ? 'timeout' : 'refused', detail };
+    // First the verdict, so that those who wait do not pick this endpoint again.
+    this.#options.onFailure(fault);
+    this.#failWaiters(fault);
+  }
+
+  #failWaiters(fault: ConnectFault): void {
+    const waiters = [...this.#waiters];
+    this.#waiters.clear();
+    for (const waiter of waiters) waiter.onConnectFailed(fault);
+  }
+
+  #changed(entry: Entry): void {
+    const { connection } = entry;
+    if (!connection.usable) {
+      this.#unlist(entry);
+      if (connection.activeStreams === 0) this.#entries.delete(entry);
+      if (this.#waiters.size > 0) this.#open();
+      return;
+    }
+    if (entry.draining || this.#closed) return;
+    if (connection.capacity > 0 && !entry.listed) {
+      entry.listed = true;
+      entry.idleSince = this.#options.clock.now();
+      this.#available.push(entry);
+    }
+    this.#serveWaiters();
+  }
+
+  #serveWaiters(): void {
+    while (this.#waiters.size > 0) {
+      const connection = this.#take();
+      if (connection === undefined) break;
+      const next = this.#waiters.values().next();
+      if (next.done === true) break;
+      this.#waiters.delete(next.value);
+      next.value.onConnection(connection);
+    }
+    if (this.#waiters.size > 0) this.#open();
+  }
+}

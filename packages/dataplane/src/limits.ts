@@ -1,0 +1,59 @@
+import type { LimitSpec } from '@mesh/limits/limits';
+
+/** Limits of the forwarding path; each has a counter under its name. */
+export const dataplaneLimits = {
+  queue_requests: {
+    default: 10_000,
+    unit: 'count',
+    why: 'Requests that wait for an endpoint of one destination; more are shed with 503.',
+  },
+  connect_waiters: {
+    default: 10_000,
+    unit: 'count',
+    why: 'Requests that wait for a connection to one endpoint; more go to another endpoint or fail.',
+  },
+  replay_bytes: {
+    default: 65_536,
+    unit: 'bytes',
+    why: 'Request body kept for sending it again; a longer body is forwarded but cannot be retried.',
+  },
+  http1_connections_per_endpoint: {
+    default: 1024,
+    unit: 'count',
+    why: 'HTTP/1 carries one request per connection; more requests wait for one to end.',
+  },
+  http2_connections_per_endpoint: {
+    default: 8,
+    unit: 'count',
+    why: 'Further HTTP/2 connections are opened only when the streams of the others are used up.',
+  },
+  refused_tries: {
+    default: 3,
+    unit: 'count',
+    why: 'How often one request is sent when endpoints refuse its stream unprocessed.',
+  },
+  discovered_targets: {
+    default: 1000,
+    unit: 'count',
+    why: 'Destinations watched at once; an application that connects everywhere must not exhaust the proxy.',
+  },
+  failfast_outbound_ms: {
+    default: 3000,
+    unit: 'ms',
+    why: 'How long outbound requests wait for a ready endpoint before all of them fail at once.',
+  },
+  failfast_inbound_ms: {
+    default: 1000,
+    unit: 'ms',
+    why: 'How long inbound requests wait for the application to accept connections.',
+  },
+  connect_ms: { default: 1000, unit: 'ms', why: 'TCP connect and TLS handshake with an endpoint.' },
+  http1_idle_ms: { default: 3000, unit: 'ms', why: 'Idle HTTP/1 connections are closed after this.' },
+  connection_age_ms: {
+    default: 3_600_000,
+    unit: 'ms',
+    why: 'Connections between proxies are replaced after this, so that revoked trust and new balance take effect.',
+  },
+} as const satisfies Record<string, LimitSpec>;
+
+export type DataplaneLimit = keyof typeof dataplaneLimits;

@@ -1,0 +1,64 @@
+/** All peers of a program, shared by address, port and identity, and swept for idle and aged connections. */
+import type { Timer } from '@mesh/clock/clock';
+import type { DialTarget } from './connector.ts';
+import { Peer, type PeerEnvironment, type SocketObserver } from './peer.ts';
+
+const sweepMs = 1000;
+
+interface Held {
+  readonly peer: Peer;
+  holders: number;
+}
+
+export class PeerPool {
+  readonly environment: PeerEnvironment;
+  readonly #peers: Map<string, Held> = new Map();
+  readonly #keys: WeakMap<Peer, string> = new WeakMap();
+  readonly #sweeper: Timer;
+
+  constructor(environment: PeerEnvironment) {
+    this.environment = environment;
+    this.#sweeper = environment.clock.every(sweepMs, () => this.#sweep(), true);
+  }
+
+  /** The peer of this target; give it back with `release`. */
+  hold(target: DialTarget, observer?: SocketObserver): Peer {
+    const key = `${target.host} ${target.port} ${target.identity ?? ''} ${target.gateway}`;
+    const known = this.#peers.get(key);
+    if (known !== undefined) {
+      known.holders++;
+      return known.peer;
+    }
+    const peer = new Peer(target, this.environment, observer);
+    this.#peers.set(key, { peer, holders: 1 });
+    this.#keys.set(peer, key);
+    return peer;
+  }
+
+  /** The last release lets requests in flight end and then closes the connections. */
+  release(peer: Peer): void {
+    const key = this.#keys.get(peer);
+    const held = key === undefined ? undefined : this.#peers.get(key);
+    if (key === undefined || held === undefined || held.peer !== peer) return;
+    held.holders--;
+    if (held.holders > 0) return;
+    this.#peers.delete(key);
+    peer.close({ graceful: true });
+  }
+
+  get size(): number {
+    return this.#peers.size;
+  }
+
+  close(): void {
+    this.#sweeper.cancel();
+    for (const { peer } of this.#peers.values()) peer.close({ graceful: false });
+    this.#peers.clear();
+  }
+
+  #sweep(): void {
+    const { values } = this.environment.limits;
+    const limits = { idleMs: values.http1_idle_ms, ageMs: values.connection_age_ms };
+    for (const { peer } of this.#peers.values()) peer.sweep(limits);
+  }
+}

@@ -1,0 +1,193 @@
+/**
+ * One address with one identity: its connections and whether it can be reached.
+ *
+ * Endpoints of several services may share a peer (all services behind one gateway do), so that one HTTP/2 connection
+ * carries them. A failed connect marks the peer unreachable at once; it is tried again with growing pauses and becomes
+ * reachable by a connection that succeeds, never by waiting alone.
+ */
+import type { Socket } from 'node:net';
+import { backoffMs, type Clock, type Random, type Timer } from '@mesh/clock/clock';
+import { connectHttp1 } from '@mesh/http1/client';
+import { http1Limits, type Http1LimitName } from '@mesh/http1/limits';
+import { connectHttp2 } from '@mesh/http2/client';
+import { http2Limits, type Http2LimitName } from '@mesh/http2/limits';
+import { LimitLedger } from '@mesh/limits/limits';
+import type { Connector, DialTarget } from './connector.ts';
+import { type ConnectFault, Lane } from './lane.ts';
+import type { DataplaneLimit } from './limits.ts';
+
+/** Told when a peer stops or starts being reachable. */
+export interface PeerListener {
+  onReachable(reachable: boolean): void;
+}
+
+/** Follows sockets for transport metrics. */
+export interface SocketObserver {
+  onSocket(socket: Socket): void;
+}
+
+export interface PeerEnvironment {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly connector: Connector;
+  readonly limits: LimitLedger<DataplaneLimit>;
+  readonly http1Limits: LimitLedger<Http1LimitName>;
+  readonly http2Limits: LimitLedger<Http2LimitName>;
+}
+
+/** Fresh ledgers with default values; programs share one environment so that hits add up. */
+export function defaultCodecLimits(): Pick<PeerEnvironment, 'http1Limits' | 'http2Limits'> {
+  return { http1Limits: new LimitLedger(http1Limits), http2Limits: new LimitLedger(http2Limits) };
+}
+
+const reconnect = { baseMs: 100, capMs: 10_000, jitter: 0.1 };
+
+export class Peer {
+  readonly target: DialTarget;
+  readonly h1: Lane;
+  readonly h2: Lane;
+  readonly #environment: PeerEnvironment;
+  readonly #listeners: Set<PeerListener> = new Set();
+  readonly #observer: SocketObserver | undefined;
+  #lastLane: Lane | undefined;
+  #attempt = 0;
+  #timer: Timer | undefined;
+  #reachable = true;
+  #closed = false;
+  /** Why the last connect failed; empty when it did not. */
+  lastFault = '';
+
+  constructor(target: DialTarget, environment: PeerEnvironment, observer?: SocketObserver) {
+    this.target = target;
+    this.#environment = environment;
+    this.#observer = observer;
+    const { limits } = environment;
+    this.h1 = this.#lane({
+      alpn: [],
+      exclusive: true,
+      maxConnections: limits.values.http1_connections_per_endpoint,
+      limit: 'http1_connections_per_endpoint',
+      wrap: (socket) => connectHttp1(socket, { clock: environment.clock, limits: environment.http1Limits }),
+    });
+    this.h2 = this.#lane({
+      alpn: target.gateway ? ['h2'] : [],
+      exclusive: false,
+      maxConnections: limits.values.http2_connections_per_endpoint,
+      limit: 'http2_connections_per_endpoint',
+      wrap: (socket) => connectHttp2(socket, { clock: environment.clock, limits: environment.http2Limits }),
+    });
+  }
+
+  get reachable(): boolean {
+    return this.#reachable;
+  }
+
+  watch(listener: PeerListener): void {
+    this.#listeners.add(listener);
+  }
+
+  unwatch(listener: PeerListener): void {
+    this.#listeners.delete(listener);
+  }
+
+  /**
+   * A connection that carried requests broke. Nothing new is sent until a new one is there: a peer that was killed
+   * is left at once, one that only lost a connection is back after a round trip.
+   */
+  connectionLost(lane: Lane): void {
+    if (!this.#reachable || this.#closed) return;
+    if (lane.usable) return;
+    this.#lastLane = lane;
+    this.#become(false);
+    lane.probe();
+  }
+
+  /** A connect for opaque bytes; its outcome counts like any other. Rejects with a ConnectError. */
+  async dial(alpn: readonly string[]): Promise<Socket> {
+    let socket: Socket;
+    try {
+      socket = await this.#environment.connector.connect(this.target, alpn);
+    } catch (thrown) {
+      this.#lastLane = undefined;
+      this.#failed({ kind: 'refused', detail: thrown instanceof Error ? thrown.message : String(thrown) });
+      throw thrown;
+    }
+    this.#succeeded();
+    return socket;
+  }
+
+  sweep(limits: { idleMs: number; ageMs: number }): void {
+    this.h1.sweep(limits);
+    this.h2.sweep(limits);
+  }
+
+  close({ graceful }: { graceful: boolean }): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+    this.#listeners.clear();
+    for (const lane of [this.h1, this.h2]) {
+      if (graceful) lane.drain();
+      else lane.destroy();
+    }
+  }
+
+  #lane(options: {
+    alpn: readonly string[];
+    exclusive: boolean;
+    maxConnections: number;
+    limit: DataplaneLimit;
+    wrap: (socket: Socket) => ReturnType<typeof connectHttp1>;
+  }): Lane {
+    const { connector, clock, limits } = this.#environment;
+    const lane: Lane = new Lane({
+      clock,
+      dial: () => connector.connect(this.target, options.alpn),
+      wrap: (socket) => {
+        this.#observer?.onSocket(socket);
+        return options.wrap(socket);
+      },
+      exclusive: options.exclusive,
+      maxConnections: options.maxConnections,
+      maxWaiters: limits.values.connect_waiters,
+      onFailure: (fault) => {
+        this.#lastLane = lane;
+        this.#failed(fault);
+      },
+      onSuccess: () => this.#succeeded(),
+      onLimit: (name) => limits.hit(name === 'waiters' ? 'connect_waiters' : options.limit),
+    });
+    return lane;
+  }
+
+  #failed(fault: ConnectFault): void {
+    if (this.#closed) return;
+    this.lastFault = fault.detail;
+    this.#become(false);
+    this.#timer?.cancel();
+    this.#timer = this.#environment.clock.after(
+      backoffMs(this.#attempt++, this.#environment.random, reconnect),
+      () => this.#retry(),
+      true,
+    );
+  }
+
+  #retry(): void {
+    // Opaque targets may greet first, so a connection just to look would reach the application; the next client tries.
+    if (this.#lastLane === undefined) this.#become(true);
+    else this.#lastLane.probe();
+  }
+
+  #succeeded(): void {
+    this.#attempt = 0;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.lastFault = '';
+    this.#become(true);
+  }
+
+  #become(reachable: boolean): void {
+    if (this.#reachable === reachable || this.#closed) return;
+    this.#reachable = reachable;
+    for (const listener of this.#listeners) listener.onReachable(reachable);
+  }
+}
