@@ -1,0 +1,96 @@
+/** Applies rendered objects in order, as `kubectl apply --server-side` would, for machines without kubectl. */
+import type { KubernetesObject } from '@mesh/charts/objects';
+import type { Clock } from '@mesh/clock/clock';
+import { sleep } from '@mesh/clock/clock';
+import { MeshError } from '@mesh/errors/mesh-error';
+import { isNotFound, KubeApiError } from '@mesh/kube/api-error';
+import { serverSideApply } from '@mesh/kube/apply';
+import type { KubeClient } from '@mesh/kube/client';
+import { deployments, findBuiltIn, type ResourceType } from '@mesh/kube/resources';
+import type { Deployment } from '@mesh/kube/types';
+import { links } from './links.ts';
+
+const fieldManager = 'mesh-cli';
+/** A CustomResourceDefinition takes a moment before its objects are served. */
+const servedWithinMs = 10_000;
+
+export function resourceOf({ apiVersion, kind, metadata }: KubernetesObject): ResourceType {
+  const known = findBuiltIn(apiVersion, kind) ?? (kind === 'Link' ? links : undefined);
+  if (known === undefined)
+    throw new MeshError('cli-apply', `${kind} ${metadata.name} (${apiVersion}) cannot be applied`);
+  return known as ResourceType;
+}
+
+export async function applyAll(
+  client: KubeClient,
+  objects: readonly KubernetesObject[],
+  { clock, onApplied }: { clock: Clock; onApplied?: (object: KubernetesObject) => void },
+): Promise<void> {
+  for (const object of objects) {
+    await applyOne(client, object, clock);
+    onApplied?.(object);
+  }
+}
+
+async function applyOne(client: KubeClient, object: KubernetesObject, clock: Clock): Promise<void> {
+  const type = resourceOf(object);
+  const deadline = clock.now() + servedWithinMs;
+  for (;;) {
+    try {
+      await serverSideApply(client, type, object as Parameters<typeof serverSideApply>[2], { fieldManager });
+      return;
+    } catch (thrown) {
+      const notServedYet = type === (links as ResourceType) && isNotFound(thrown) && clock.now() < deadline;
+      if (!notServedYet) throw explain(thrown, object);
+      await sleep(clock, 200);
+    }
+  }
+}
+
+function explain(thrown: unknown, { kind, metadata }: KubernetesObject): unknown {
+  if (!(thrown instanceof KubeApiError)) return thrown;
+  const name = metadata.namespace === undefined ? metadata.name : `${metadata.namespace}/${metadata.name}`;
+  return new MeshError('cli-apply', `${kind} ${name} was not applied: ${thrown.message}`, {
+    ...(thrown.status === 403
+      ? { remedy: 'Your user lacks the right to write it; installing needs cluster-admin.' }
+      : {}),
+    cause: thrown,
+  });
+}
+
+/** Waits until each Deployment has its replicas ready. @throws MeshError cli-not-ready naming those that have not */
+export async function waitForDeployments(
+  client: KubeClient,
+  wanted: readonly { namespace: string; name: string }[],
+  { clock, timeoutMs }: { clock: Clock; timeoutMs: number },
+): Promise<void> {
+  const deadline = clock.now() + timeoutMs;
+  for (;;) {
+    const missing: string[] = [];
+    for (const ref of wanted) {
+      const found = await client.find(deployments, ref);
+      if (found === undefined || !isRolledOut(found)) {
+        missing.push(
+          `${ref.namespace}/${ref.name} (${found?.status?.readyReplicas ?? 0}/${found?.spec?.replicas ?? '?'} ready)`,
+        );
+      }
+    }
+    if (missing.length === 0) return;
+    if (clock.now() > deadline) {
+      throw new MeshError('cli-not-ready', `not ready after ${timeoutMs / 1000} s: ${missing.join(', ')}`, {
+        remedy: 'See why: mesh check, or kubectl -n NAMESPACE describe pods',
+      });
+    }
+    await sleep(clock, 200);
+  }
+}
+
+export function isRolledOut({ metadata, spec, status }: Deployment): boolean {
+  const replicas = spec?.replicas ?? 1;
+  return (
+    status?.observedGeneration === metadata?.generation &&
+    (status?.updatedReplicas ?? 0) >= replicas &&
+    (status?.readyReplicas ?? 0) >= replicas &&
+    (status?.replicas ?? 0) <= replicas
+  );
+}

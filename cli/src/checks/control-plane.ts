@@ -1,0 +1,236 @@
+import { X509Certificate } from 'node:crypto';
+import { injectAnnotation } from '@mesh/charts/sidecar';
+import { parseStoredValues, version } from '@mesh/charts/values';
+import type { Clock } from '@mesh/clock/clock';
+import { MeshError } from '@mesh/errors/mesh-error';
+import type { KubeClient } from '@mesh/kube/client';
+import { configMaps, mutatingWebhookConfigurations, namespaces, pods, secrets } from '@mesh/kube/resources';
+import { splitPem } from '@mesh/trust/pem';
+import { controlPlaneDeployments } from '../parts.ts';
+import { deploymentReady, podTrouble } from './deployment.ts';
+import type { Category } from './run.ts';
+
+const dayMs = 86_400_000;
+const soonDays = 60;
+const install = 'mesh install --cluster NAME --trust DIR --apply';
+
+interface Options {
+  client: KubeClient;
+  clock: Clock;
+  /** Only pods of this namespace are looked at; all when undefined. */
+  namespace: string | undefined;
+}
+
+export function controlPlaneChecks({ client, clock, namespace }: Options): Category[] {
+  const anchorsPem = async (): Promise<string> => {
+    const roots = await client.get(configMaps, { namespace: 'mesh', name: 'mesh-trust-roots' });
+    return roots.data?.['ca-bundle.crt'] ?? '';
+  };
+  const issuer = async (): Promise<X509Certificate> => {
+    const secret = await client.get(secrets, { namespace: 'mesh', name: 'mesh-identity-issuer' });
+    return new X509Certificate(Buffer.from(secret.data?.['tls.crt'] ?? '', 'base64'));
+  };
+  return [
+    {
+      name: 'kubernetes-api',
+      checks: [
+        {
+          description: 'can query the Kubernetes API',
+          fatal: true,
+          async run() {
+            await client.list(namespaces, { limit: 1, timeoutMs: 10_000 });
+          },
+        },
+      ],
+    },
+    {
+      name: 'mesh-existence',
+      checks: [
+        {
+          description: 'control plane namespace and configuration exist',
+          fatal: true,
+          async run() {
+            const config = await client.find(configMaps, { namespace: 'mesh', name: 'mesh-config' });
+            if (config === undefined) {
+              throw new MeshError(
+                'not-installed',
+                'ConfigMap mesh/mesh-config does not exist: no mesh is installed',
+                { remedy: install },
+              );
+            }
+          },
+        },
+        ...controlPlaneDeployments.map((ref) => deploymentReady(client, ref, install)),
+      ],
+    },
+    {
+      name: 'mesh-identity',
+      checks: [
+        {
+          description: 'trust anchors are valid',
+          async run() {
+            const anchors = splitPem(await anchorsPem());
+            if (anchors.length === 0)
+              throw new MeshError('not-installed', 'ConfigMap mesh/mesh-trust-roots holds no certificate', {
+                remedy: install,
+              });
+            for (const pem of anchors) checkValidity(new X509Certificate(pem), 'trust anchor', clock);
+          },
+        },
+        {
+          description: `trust anchors are valid for at least ${soonDays} days`,
+          warning: true,
+          async run() {
+            for (const pem of splitPem(await anchorsPem()))
+              checkLasting(new X509Certificate(pem), 'trust anchor', clock);
+          },
+        },
+        { description: 'issuer is valid', run: async () => checkValidity(await issuer(), 'issuer', clock) },
+        {
+          description: `issuer is valid for at least ${soonDays} days`,
+          warning: true,
+          run: async () => checkLasting(await issuer(), 'issuer', clock),
+        },
+        {
+          description: 'issuer is signed by a trust anchor',
+          async run() {
+            const certificate = await issuer();
+            const anchors = splitPem(await anchorsPem()).map((pem) => new X509Certificate(pem));
+            if (
+              !anchors.some(
+                (anchor) => certificate.checkIssued(anchor) && certificate.verify(anchor.publicKey),
+              )
+            ) {
+              throw new MeshError(
+                'not-installed',
+                `the issuer (${certificate.subject}) was signed by none of the trust anchors`,
+                {
+                  remedy: `Install again with the directory that holds the anchor: ${install}`,
+                },
+              );
+            }
+          },
+        },
+      ],
+    },
+    {
+      name: 'mesh-injector',
+      checks: [
+        {
+          description: 'webhook is registered and trusts the certificate it serves',
+          async run() {
+            const webhook = await client.find(mutatingWebhookConfigurations, { name: 'mesh-injector' });
+            if (webhook === undefined)
+              throw new MeshError(
+                'not-installed',
+                'MutatingWebhookConfiguration mesh-injector does not exist',
+                { remedy: install },
+              );
+            const secret = await client.find(secrets, { namespace: 'mesh', name: 'mesh-injector-tls' });
+            const bundle = webhook.webhooks?.[0]?.clientConfig.caBundle;
+            if (bundle === undefined || bundle !== secret?.data?.['ca.crt']) {
+              throw new MeshError(
+                'cli-not-ready',
+                'the webhook does not trust the certificate that the injector serves',
+                {
+                  remedy:
+                    'The injector repairs this within a minute: kubectl -n mesh logs deploy/mesh-injector',
+                },
+              );
+            }
+            checkValidity(
+              new X509Certificate(Buffer.from(secret.data['tls.crt'] ?? '', 'base64')),
+              'webhook certificate',
+              clock,
+            );
+          },
+        },
+      ],
+    },
+    {
+      name: 'mesh-version',
+      checks: [
+        {
+          description: 'command and control plane have the same version',
+          warning: true,
+          async run() {
+            const config = await client.get(configMaps, { namespace: 'mesh', name: 'mesh-config' });
+            const server = parseStoredValues(config.data?.['values'] ?? '').version;
+            if (server !== version)
+              throw new MeshError(
+                'install-config',
+                `the control plane is ${server}, this command ${version}`,
+              );
+          },
+        },
+      ],
+    },
+    {
+      name: 'mesh-data-plane',
+      checks: [
+        {
+          description: 'sidecars are ready',
+          async run() {
+            const { items } = await client.listAll(pods, {
+              namespace,
+              labelSelector: 'mesh.io/control-plane-ns',
+            });
+            const trouble = items.flatMap((pod) =>
+              podTrouble(pod).map((line) => `${pod.metadata.namespace}/${line}`),
+            );
+            if (trouble.length > 0) throw new MeshError('cli-not-ready', trouble.join('\n'));
+          },
+        },
+        {
+          description: 'every pod of an injected namespace has its sidecar',
+          warning: true,
+          async run() {
+            const homes = (await client.listAll(namespaces)).items.filter(
+              ({ metadata }) =>
+                metadata.annotations?.[injectAnnotation] === 'enabled' &&
+                (namespace === undefined || metadata.name === namespace),
+            );
+            const bare: string[] = [];
+            for (const { metadata } of homes) {
+              const { items } = await client.listAll(pods, {
+                namespace: metadata.name,
+                labelSelector: '!mesh.io/control-plane-ns',
+              });
+              for (const pod of items) {
+                if (pod.metadata.annotations?.[injectAnnotation] !== 'disabled')
+                  bare.push(`${metadata.name}/${pod.metadata.name}`);
+              }
+            }
+            if (bare.length > 0) {
+              throw new MeshError('cli-not-ready', `made before the injector was there: ${bare.join(', ')}`, {
+                remedy: 'Restart them: kubectl -n NAMESPACE rollout restart deploy',
+              });
+            }
+          },
+        },
+      ],
+    },
+  ];
+}
+
+function checkValidity(certificate: X509Certificate, what: string, clock: Clock): void {
+  const now = clock.wall();
+  if (now < Date.parse(certificate.validFrom)) {
+    throw new MeshError(
+      'cli-not-ready',
+      `${what} is valid only from ${certificate.validFrom}; is a clock wrong?`,
+    );
+  }
+  if (now > Date.parse(certificate.validTo)) {
+    throw new MeshError('cli-not-ready', `${what} expired on ${certificate.validTo}`, { remedy: install });
+  }
+}
+
+function checkLasting(certificate: X509Certificate, what: string, clock: Clock): void {
+  const days = Math.floor((Date.parse(certificate.validTo) - clock.wall()) / dayMs);
+  if (days < soonDays) {
+    throw new MeshError('cli-not-ready', `${what} expires in ${days} days, on ${certificate.validTo}`, {
+      remedy: `Sign a new one before: ${install}`,
+    });
+  }
+}

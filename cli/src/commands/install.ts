@@ -1,0 +1,134 @@
+import { readFile } from 'node:fs/promises';
+import { issuerFor, readTrust } from '@mesh/ca/files';
+import { controlPlane } from '@mesh/charts/control-plane';
+import { inboundPolicies, type IssuerMaterial, resolveValues, type Values } from '@mesh/charts/values';
+import type { Clock } from '@mesh/clock/clock';
+import { MeshError } from '@mesh/errors/mesh-error';
+import { applyAll, waitForDeployments } from '../apply.ts';
+import { connectCluster } from '../cluster-access.ts';
+import { clusterFlags, command } from '../command.ts';
+import { printManifests } from '../manifests.ts';
+import { controlPlaneDeployments } from '../parts.ts';
+
+export const installCommand = command({
+  name: 'install',
+  summary: 'Print, or apply, the control plane of a cluster',
+  details:
+    'Prints YAML for kubectl; nothing is sent to a cluster without --apply. The cluster gets an issuer of its own,\n' +
+    "signed by the shared anchor and constrained to the cluster's trust domain.",
+  flags: {
+    ...clusterFlags,
+    cluster: {
+      kind: 'text',
+      doc: 'Name of this cluster: a DNS label of at most 20 characters.',
+      value: 'NAME',
+    },
+    trust: { kind: 'text', doc: 'Directory made by `mesh trust init`.', value: 'DIR' },
+    'issuer-cert': {
+      kind: 'text',
+      doc: 'PEM of an issuer from a CA of your own, with its chain.',
+      value: 'FILE',
+    },
+    'issuer-key': { kind: 'text', doc: 'PEM of its private key.', value: 'FILE' },
+    'trust-anchors': {
+      kind: 'text',
+      doc: 'PEM of the anchors that such an issuer chains to.',
+      value: 'FILE',
+    },
+    'default-inbound-policy': {
+      kind: 'text',
+      doc: `What sidecars accept without policy: ${inboundPolicies.join(', ')}.`,
+      value: 'POLICY',
+      default: 'all-unauthenticated',
+    },
+    image: { kind: 'text', doc: 'Container image of every part.', value: 'IMAGE' },
+    'log-level': { kind: 'text', doc: 'debug, info, warn or error.', value: 'LEVEL', default: 'info' },
+    apply: { kind: 'boolean', doc: 'Apply to the cluster and wait until it is ready.' },
+    output: { kind: 'text', doc: 'yaml or json.', value: 'FORMAT', default: 'yaml' },
+  },
+  examples: [
+    'mesh install --cluster east --trust ~/mesh-trust | kubectl apply -f -',
+    'mesh install --cluster east --trust ~/mesh-trust --apply --context east',
+  ],
+  async run({ flags, output, clock, environment }) {
+    const { values, issuer } = await gather(flags, clock);
+    const objects = controlPlane(values, issuer);
+    if (!flags.apply) {
+      output.print(printManifests(objects, flags.output === 'json' ? 'json' : 'yaml'));
+      return;
+    }
+    const client = connectCluster({ flags, environment, clock });
+    try {
+      await applyAll(client, objects, { clock });
+      output.note(`applied ${objects.length} objects to ${client.server}; waiting until they are ready`);
+      await waitForDeployments(client, controlPlaneDeployments, { clock, timeoutMs: 120_000 });
+      output.print(
+        `${output.paint('green', '√')} mesh ${values.version} is installed as cluster ${values.cluster}`,
+      );
+    } finally {
+      client.close();
+    }
+  },
+});
+
+interface TrustFlags {
+  readonly cluster: string | undefined;
+  readonly trust: string | undefined;
+  readonly 'issuer-cert': string | undefined;
+  readonly 'issuer-key': string | undefined;
+  readonly 'trust-anchors': string | undefined;
+  readonly 'default-inbound-policy': string;
+  readonly 'log-level': string;
+  readonly image: string | undefined;
+}
+
+async function gather(flags: TrustFlags, clock: Clock): Promise<{ values: Values; issuer: IssuerMaterial }> {
+  const { cluster } = flags;
+  if (cluster === undefined) {
+    throw new MeshError('cli-usage', 'the cluster needs a name', {
+      remedy: 'mesh install --cluster east --trust DIR',
+    });
+  }
+  const settings = {
+    inboundPolicy: oneOf('--default-inbound-policy', flags['default-inbound-policy'], inboundPolicies),
+    logLevel: oneOf('--log-level', flags['log-level'], ['debug', 'info', 'warn', 'error'] as const),
+    ...(flags.image === undefined ? {} : { image: flags.image }),
+  };
+  const own = [flags['issuer-cert'], flags['issuer-key'], flags['trust-anchors']];
+  const [certificate, key, anchors] = own;
+  if (flags.trust !== undefined && own.every((file) => file === undefined)) {
+    const trust = await readTrust(flags.trust);
+    const values = resolveValues({ cluster, anchors: trust.anchorsPem, ...settings });
+    const issuer = issuerFor(trust, { cluster, clock });
+    return { values, issuer: { certificate: issuer.certificatePem, key: issuer.keyPem } };
+  }
+  if (flags.trust === undefined && certificate !== undefined && key !== undefined && anchors !== undefined) {
+    const values = resolveValues({ cluster, anchors: await pem(anchors), ...settings });
+    return { values, issuer: { certificate: await pem(certificate), key: await pem(key) } };
+  }
+  throw new MeshError(
+    'cli-usage',
+    'the cluster needs an issuer: either --trust, or all of --issuer-cert, --issuer-key and --trust-anchors',
+    {
+      remedy: 'Make a trust anchor first: mesh trust init DIR; then: mesh install --cluster NAME --trust DIR',
+    },
+  );
+}
+
+function oneOf<const Choice extends string>(flag: string, value: string, choices: readonly Choice[]): Choice {
+  const found = choices.find((choice) => choice === value);
+  if (found === undefined) {
+    throw new MeshError('cli-usage', `${flag} ${JSON.stringify(value)} is not known`, {
+      remedy: `Use one of: ${choices.join(', ')}`,
+    });
+  }
+  return found;
+}
+
+async function pem(file: string): Promise<string> {
+  const content = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new MeshError('cli-input', `${file} cannot be read`, { cause });
+  });
+  if (!content.includes('-----BEGIN ')) throw new MeshError('cli-input', `${file} holds no PEM block`);
+  return content;
+}
