@@ -1,0 +1,391 @@
+/** HTTP/1.1 and 1.0 server on a socket (RFC 9112). */
+import type { Socket } from 'node:net';
+import type { Clock } from '@mesh/clock/clock';
+import type { Headers, RequestListener, ServerConnection } from '@mesh/http/message';
+import type { LimitLedger } from '@mesh/limits/limits';
+import { Deadline } from './deadline.ts';
+import { type Http1Fault, http1Faults } from './faults.ts';
+import { FieldFacts } from './field-facts.ts';
+import { responseHeadText } from './head-writer.ts';
+import type { Http1LimitName, Http1LimitValues } from './limits.ts';
+import { MessageReader, type MessageSink } from './message-reader.ts';
+import { parseRequestHead } from './request-head.ts';
+import { type ExchangeConnection, ServerExchange } from './server-exchange.ts';
+import { SocketOutput } from './socket-output.ts';
+
+export interface Http1ServerOptions {
+  clock: Clock;
+  limits: LimitLedger<Http1LimitName>;
+  /** Told of each request that was refused before the listener saw it, and of each body that broke off. */
+  onFault?: (fault: Http1Fault) => void;
+}
+
+/**
+ * Serves requests on `socket` and owns it from now on. The socket may hold unshifted bytes. Pipelined requests are
+ * answered in order, one at a time.
+ */
+export function serveHttp1(
+  socket: Socket,
+  listener: RequestListener,
+  options: Http1ServerOptions,
+): ServerConnection {
+  const connection = new Http1ServerConnection(socket, listener, options);
+  connection.start();
+  return connection;
+}
+
+class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeConnection {
+  readonly output: SocketOutput;
+  readonly #socket: Socket;
+  readonly #listener: RequestListener;
+  readonly #ledger: LimitLedger<Http1LimitName>;
+  readonly #limits: Http1LimitValues;
+  readonly #onFault: ((fault: Http1Fault) => void) | undefined;
+  readonly #reader: MessageReader;
+  readonly #facts: FieldFacts = new FieldFacts();
+  readonly #deadline: Deadline;
+  #exchange: ServerExchange | null = null;
+  /** Bytes behind the current request. */
+  #pipelined: Buffer | null = null;
+  /** The client's wish for the current request. */
+  #clientKeepsAlive = true;
+  #draining = false;
+  #reading = false;
+  #paused = false;
+  /** The last response was sent; the client may still read it. */
+  #closing = false;
+  #closed = false;
+  #phase: 'idle' | 'head' | 'stall' | 'linger' | 'none' = 'none';
+
+  constructor(socket: Socket, listener: RequestListener, { clock, limits, onFault }: Http1ServerOptions) {
+    this.#socket = socket;
+    this.#listener = listener;
+    this.#ledger = limits;
+    this.#limits = limits.values;
+    this.#onFault = onFault;
+    this.output = new SocketOutput(socket);
+    this.#reader = new MessageReader(this, this.#limits);
+    this.#deadline = new Deadline(clock, () => this.#onDeadline());
+  }
+
+  start(): void {
+    const socket = this.#socket;
+    socket.setNoDelay(true);
+    // A tunnel's directions end one by one; for requests `#onSocketEnd` decides.
+    socket.allowHalfOpen = true;
+    socket.on('data', (chunk: Buffer) => this.#onSocketData(chunk));
+    socket.on('drain', () => this.#onSocketDrain());
+    socket.on('end', () => this.#onSocketEnd());
+    socket.on('finish', () => this.#onSocketFinish());
+    // 'close' follows and is where the exchange learns of it.
+    socket.on('error', () => {});
+    socket.on('close', () => this.#onSocketClose());
+    this.#updateDeadline();
+    if (socket.destroyed) process.nextTick(() => this.#onSocketClose());
+    else socket.resume();
+  }
+
+  get activeStreams(): number {
+    return this.#exchange === null ? 0 : 1;
+  }
+
+  get keepsAlive(): boolean {
+    return this.#clientKeepsAlive && !this.#draining;
+  }
+
+  drain(): void {
+    if (this.#draining) return;
+    this.#draining = true;
+    if (this.#exchange === null && !this.#reader.insideHead && !this.#closing) this.#closeGracefully();
+  }
+
+  destroy(): void {
+    this.#destroy();
+  }
+
+  // --- from the socket
+
+  #onSocketData(chunk: Buffer): void {
+    if (this.#closing || this.#closed) return;
+    if (this.#pipelined !== null) {
+      // The socket had already been read when it was paused.
+      this.#pipelined = Buffer.concat([this.#pipelined, chunk]);
+      return;
+    }
+    this.#read(chunk);
+  }
+
+  #onSocketDrain(): void {
+    this.#exchange?.drained();
+    this.#updateDeadline();
+  }
+
+  #onSocketEnd(): void {
+    if (this.#closing) return;
+    const exchange = this.#exchange;
+    if (exchange?.isTunnel) {
+      exchange.requestEnded(null);
+      return;
+    }
+    if (exchange !== null) {
+      // As other proxies do: a client that closes before its response has lost interest.
+      exchange.cut('cancel');
+      this.#destroy();
+      return;
+    }
+    this.#closing = true;
+    this.#socket.end();
+  }
+
+  /** Our FIN is out: from here on only the client's reading is waited for. */
+  #onSocketFinish(): void {
+    if (this.#closing && this.#phase === 'stall') this.#setPhase('linger', this.#limits.http1_linger_ms);
+  }
+
+  #onSocketClose(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#deadline.close();
+    this.#reader.stop();
+    this.#pipelined = null;
+    const exchange = this.#exchange;
+    this.#exchange = null;
+    exchange?.cut('closed');
+    this.#listener.onClose();
+  }
+
+  #onDeadline(): void {
+    switch (this.#phase) {
+      case 'idle':
+        this.#ledger.hit('http1_idle_ms');
+        this.#closeGracefully();
+        return;
+      case 'head':
+        this.#refuse('head-timeout');
+        return;
+      case 'stall': {
+        this.#ledger.hit('http1_stall_ms');
+        const exchange = this.#exchange;
+        exchange?.cut('timeout');
+        this.#destroy();
+        return;
+      }
+      default:
+        this.#destroy();
+    }
+  }
+
+  // --- reading
+
+  #read(chunk: Buffer): void {
+    this.#reading = true;
+    let at = 0;
+    for (;;) {
+      at = this.#reader.read(chunk, at);
+      if (this.#closing || this.#closed || this.#reader.fault !== undefined) break;
+      if (this.#exchange === null && this.#reader.done) {
+        this.#reader.next();
+        if (at < chunk.length) continue;
+      }
+      if (at < chunk.length) this.#pipelined = at === 0 ? chunk : chunk.subarray(at);
+      break;
+    }
+    this.#reading = false;
+    const fault = this.#reader.fault;
+    if (fault !== undefined && !this.#closing && !this.#closed) this.#refuse(fault);
+    this.#afterRead();
+  }
+
+  #afterRead(): void {
+    if (this.#closed) return;
+    this.#updateReading();
+    if (this.#closing) return;
+    if (this.#phase === 'stall') this.#phase = 'none';
+    this.#updateDeadline();
+  }
+
+  readonly #resumePipelined = (): void => {
+    const chunk = this.#pipelined;
+    if (chunk === null || this.#exchange !== null || this.#closing || this.#closed) return;
+    this.#pipelined = null;
+    this.#read(chunk);
+  };
+
+  onHead(text: string): Http1Fault | undefined {
+    const facts = this.#facts;
+    const head = parseRequestHead(text, facts, this.#limits);
+    if (typeof head === 'string') return head;
+    const reader = this.#reader;
+    const tunnel = head.upgrade !== '' || head.method === 'CONNECT';
+    if (tunnel && (facts.chunked || facts.contentLength > 0)) return 'body-not-allowed';
+    const end = !tunnel && !facts.chunked && facts.contentLength <= 0;
+    if (tunnel) reader.hold();
+    else if (facts.chunked) reader.beginChunked();
+    else if (end) reader.finish();
+    else reader.beginLength(facts.contentLength);
+    this.#clientKeepsAlive = facts.persists(head.version === 10 ? 10 : 11);
+    const expects = facts.expect === '100-continue' && head.version === 11;
+    const exchange = new ServerExchange(this, head, end, expects);
+    this.#exchange = exchange;
+    exchange.attach(this.#listener.onRequest(exchange, head, end));
+    return undefined;
+  }
+
+  onBody(chunk: Buffer): void {
+    this.#exchange?.deliver(chunk);
+  }
+
+  onMessageEnd(trailers: Headers | null): void {
+    this.#exchange?.requestEnded(trailers);
+  }
+
+  // --- from the exchange
+
+  tunnelAccepted(): void {
+    this.#reader.beginTunnel();
+    process.nextTick(() => {
+      const early = this.#pipelined;
+      this.#pipelined = null;
+      if (early !== null && !this.#closed && !this.#closing) this.#read(early);
+      else this.#afterRead();
+    });
+  }
+
+  tunnelRefused(): void {
+    this.#reader.finish();
+    const exchange = this.#exchange;
+    // The owner is inside `respond`.
+    process.nextTick(() => exchange?.requestEnded(null));
+  }
+
+  tunnelEnded(): void {
+    this.output.flush();
+    this.#socket.end();
+  }
+
+  finished(): void {
+    const exchange = this.#exchange;
+    this.#exchange = null;
+    if (exchange === null) return;
+    if (exchange.isTunnel) {
+      this.#closing = true;
+      this.#deadline.clear();
+      return;
+    }
+    if (!exchange.keepsAlive || this.#draining || !this.#clientKeepsAlive) {
+      this.#closeGracefully();
+      return;
+    }
+    if (this.#reading) return;
+    this.output.flush();
+    this.#reader.next();
+    if (this.#pipelined !== null) process.nextTick(this.#resumePipelined);
+    else this.#updateReading();
+    this.#updateDeadline();
+  }
+
+  abandoned(answered: boolean): void {
+    const exchange = this.#exchange;
+    this.#exchange = null;
+    if (answered) {
+      this.#closeGracefully();
+      return;
+    }
+    this.#reader.stop();
+    this.output.discard();
+    if (exchange?.endsWithConnection === true) this.#socket.resetAndDestroy();
+    else this.#socket.destroy();
+  }
+
+  creditReturned(): void {
+    this.#updateReading();
+  }
+
+  // --- flow and time
+
+  #updateReading(): void {
+    const window = this.#limits.http1_body_window_bytes;
+    const owed = this.#exchange?.owed ?? 0;
+    const stop =
+      !this.#closing && (this.#pipelined !== null || (this.#paused ? owed > window / 2 : owed >= window));
+    if (stop === this.#paused) return;
+    this.#paused = stop;
+    if (stop) this.#socket.pause();
+    else this.#socket.resume();
+    if (this.#phase === 'stall') this.#phase = 'none';
+    this.#updateDeadline();
+  }
+
+  #updateDeadline(): void {
+    const exchange = this.#exchange;
+    if (this.#closed || this.#closing) return;
+    if (exchange === null) {
+      if (this.#reader.insideHead) {
+        // Set once: each further byte of the head may not move it.
+        if (this.#phase !== 'head') this.#setPhase('head', this.#limits.http1_head_ms);
+      } else {
+        this.#setPhase('idle', this.#limits.http1_idle_ms);
+      }
+      return;
+    }
+    const waitsForBody = !exchange.requestDone && !this.#paused;
+    if (!exchange.isTunnel && (waitsForBody || this.output.blocked)) {
+      if (this.#phase !== 'stall') this.#setPhase('stall', this.#limits.http1_stall_ms);
+    } else if (this.#phase !== 'none') {
+      this.#phase = 'none';
+      this.#deadline.clear();
+    }
+  }
+
+  #setPhase(phase: 'idle' | 'head' | 'stall' | 'linger', delayMs: number): void {
+    this.#phase = phase;
+    this.#deadline.set(delayMs);
+  }
+
+  // --- ending
+
+  /** Answers what cannot be served, where an answer can still be understood, and closes. */
+  #refuse(fault: Http1Fault): void {
+    const { status, text, limit } = http1Faults[fault];
+    if (limit !== undefined) this.#ledger.hit(limit);
+    this.#onFault?.(fault);
+    const exchange = this.#exchange;
+    this.#exchange = null;
+    const answerable = exchange === null || exchange.unanswered;
+    exchange?.cut('protocol');
+    if (!answerable) {
+      this.output.discard();
+      if (exchange?.endsWithConnection === true) this.#socket.resetAndDestroy();
+      else this.#socket.destroy();
+      return;
+    }
+    const body = `${text}\n`;
+    const head = responseHeadText(status, ['content-type', 'text/plain', 'l5d-proxy-error', text], {
+      framing: `content-length: ${body.length}\r\nconnection: close\r\n`,
+      withLength: false,
+    });
+    if (head !== undefined) this.output.text(head + body);
+    this.#closeGracefully();
+  }
+
+  /** Sends what is left and our FIN, then reads on for a moment, lest a reset destroys what the client has not read. */
+  #closeGracefully(): void {
+    if (this.#closing || this.#closed) return;
+    this.#closing = true;
+    this.#reader.stop();
+    this.#pipelined = null;
+    this.output.flush();
+    this.#setPhase('stall', this.#limits.http1_stall_ms);
+    this.#socket.end();
+    this.#updateReading();
+  }
+
+  #destroy(): void {
+    const exchange = this.#exchange;
+    this.#exchange = null;
+    exchange?.cut('closed');
+    this.#reader.stop();
+    this.output.discard();
+    this.#socket.destroy();
+  }
+}
