@@ -51,10 +51,7 @@ test('a node:http2 client gets heads, bodies and trailers from our server', asyn
   const plain = await ask(session, { ':path': '/hello', 'x-a': 'one', cookie: ['a=1', 'b=2'] });
   assert.equal(plain.status, 200);
   assert.equal(plain.body.toString(), '/hello');
-  assert.equal(
-    listener.heads[0]?.authority,
-    new URL(session.originSet?.[0] ?? 'http://x').host || listener.heads[0]?.authority,
-  );
+  assert.match(listener.heads[0]?.authority ?? '', /^127\.0\.0\.1:\d+$/);
   assert.ok(listener.heads[0]?.headers.includes('a=1; b=2'));
   const trailed = await ask(session, { ':path': '/trailers' });
   assert.equal(trailed.trailers['checksum'], 'abc');
@@ -107,7 +104,7 @@ test('draining our server lets a node:http2 client finish and then closes', asyn
   const session = http2.connect(`http://127.0.0.1:${port}`);
   t.after(() => session.destroy());
   const goaways: number[] = [];
-  session.on('goaway', (code, last) => goaways.push(last ?? -1));
+  session.on('goaway', (_code, last) => goaways.push(last ?? -1));
   const stream = session.request({ ':path': '/silent' });
   stream.on('error', () => {});
   await eventually('request arrived', () => listener.streams.length === 1);

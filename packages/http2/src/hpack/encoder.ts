@@ -202,7 +202,7 @@ export class HpackEncoder {
     const length = text.length;
     if (this.#huffman) {
       const shorter = huffmanLength(text);
-      if (shorter < length) {
+      if (shorter <= length && length > 0) {
         this.#integer(0x80, 0x7f, shorter);
         this.#at = huffmanEncode(text, block, this.#at);
         return;

@@ -102,6 +102,31 @@ export function send(
   return collector;
 }
 
+/** Takes nothing and says nothing. */
+class Silent implements StreamHandler {
+  readonly #owner: EchoListener;
+
+  constructor(owner: EchoListener) {
+    this.#owner = owner;
+  }
+
+  onData(chunk: Buffer): void {
+    this.#owner.received += chunk.length;
+  }
+
+  onEnd(): void {
+    this.#owner.ended += 1;
+  }
+
+  onReset(reason: ResetReason): void {
+    this.#owner.resets.push(reason);
+  }
+
+  onDrain(): void {
+    this.#owner.drains += 1;
+  }
+}
+
 /** One exchange at `EchoListener`: sends back the body as it comes, and its trailers. */
 class Echo implements StreamHandler {
   readonly #owner: EchoListener;
@@ -134,7 +159,7 @@ class Echo implements StreamHandler {
 }
 
 /**
- * Answers every request: with a body, echoes it; without, the path as body. `/silent` is never answered,
+ * Answers every request: with a body, echoes it; without, the path as body. `/silent` is never answered or consumed,
  * `/big/N` gets N bytes, `/inform` a 103 first, `/trailers` trailers, `/refuse` a reset.
  */
 export class EchoListener implements RequestListener {
@@ -142,13 +167,15 @@ export class EchoListener implements RequestListener {
   readonly streams: ServerStream[] = [];
   readonly resets: ResetReason[] = [];
   received = 0;
+  ended = 0;
+  drains = 0;
   closed = 0;
 
   onRequest(stream: ServerStream, head: RequestHead, end: boolean): StreamHandler {
     this.heads.push(head);
     this.streams.push(stream);
+    if (head.path === '/silent' || head.upgrade !== '') return new Silent(this);
     const handler = new Echo(this, stream);
-    if (head.path === '/silent') return handler;
     if (head.path === '/refuse') {
       stream.reset('refused');
       return handler;
