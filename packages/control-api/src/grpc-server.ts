@@ -47,7 +47,11 @@ export type GrpcHandlers<Service extends DescService, Peer> = {
 
 interface Route<Peer> {
   readonly method: DescMethod;
-  readonly run: (request: MessageShape<DescMessage>, exchange: Exchange<Peer>) => void | Promise<void>;
+  readonly run: (
+    request: MessageShape<DescMessage>,
+    sink: ResponseSink,
+    call: GrpcCall<Peer>,
+  ) => void | Promise<void>;
 }
 
 /** `/package.Service/Method` to what runs it; made by `grpcService`. */
@@ -66,13 +70,13 @@ export function grpcService<Service extends DescService, Peer>(
       method,
       run:
         method.methodKind === 'unary'
-          ? async (request, exchange) => {
-              exchange.sink.send(await handler(request, exchange));
-              exchange.sink.end();
+          ? async (request, sink, call) => {
+              sink.send(await handler(request, call));
+              sink.end();
             }
-          : async (request, exchange) => {
-              const running: unknown = handler(request, exchange.sink, exchange);
-              exchange.sink.begin();
+          : async (request, sink, call) => {
+              const running: unknown = handler(request, sink, call);
+              sink.begin();
               await running;
             },
     });
@@ -97,7 +101,7 @@ export function serveGrpc<Peer>(
   options: GrpcServerOptions<Peer>,
 ): RequestListener {
   return {
-    onRequest(stream, head) {
+    onRequest(stream, head, end) {
       const type = getHeader(head.headers, 'content-type') ?? '';
       if (!/^application\/grpc(?:$|[+;])/.test(type)) {
         stream.respond({ status: 415, headers: [] }, true);
@@ -109,7 +113,10 @@ export function serveGrpc<Peer>(
       }
       for (const routes of services) {
         const route = routes.get(head.path);
-        if (route !== undefined) return new Exchange(stream, head, route, options);
+        if (route === undefined) continue;
+        const exchange = new Exchange(stream, head, route, options);
+        if (end) exchange.onEnd();
+        return exchange;
       }
       stream.respond(trailersOnly({ code: grpcCode.unimplemented, message: `no method ${head.path}` }), true);
       options.onDone?.('unknown', grpcCode.unimplemented);
@@ -225,7 +232,7 @@ class Exchange<Peer> implements StreamHandler, GrpcCall<Peer> {
 
   async #run(request: MessageShape<DescMessage>): Promise<void> {
     try {
-      await this.#route.run(request, this);
+      await this.#route.run(request, this.sink, this);
     } catch (thrown) {
       const status = statusOf(thrown);
       if (status.code === grpcCode.internal) this.#options.onFault?.(this.#path, thrown);
