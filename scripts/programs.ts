@@ -12,6 +12,7 @@ export const programs: Readonly<Record<string, string>> = {
   controllers: 'clusters/controllers/src/main.ts',
   node: 'clusters/node/src/main.ts',
   world: 'clusters/local/src/world-main.ts',
+  supervisor: 'clusters/local/src/supervisor-main.ts',
   frontend: 'clusters/apps/src/frontend-main.ts',
   catalog: 'clusters/apps/src/catalog-main.ts',
   cart: 'clusters/apps/src/cart-main.ts',

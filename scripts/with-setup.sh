@@ -1,0 +1,68 @@
+#!/bin/sh
+# Sets up what a task needs, then runs it: npm dependencies, the Debian packages that local clusters use, the bundles.
+# A second run finds everything in place and starts at once.
+set -eu
+cd "$(dirname "$0")/.."
+task=${1:?usage: with-setup.sh TASK [ARGUMENTS]}
+shift
+
+say() { printf '%s\n' "$*" >&2; }
+
+# npm dependencies, Node 24 among them: as package-lock.json says, and again only when it changed.
+lock=$(cksum <package-lock.json)
+if [ "$(cat node_modules/.mesh-lock 2>/dev/null || true)" != "$lock" ]; then
+  say "Installing npm dependencies (once)…"
+  npm ci --no-audit --no-fund --loglevel=error >&2
+  printf '%s' "$lock" >node_modules/.mesh-lock
+fi
+PATH="$PWD/node_modules/.bin:$PATH"
+export PATH
+
+# Debian packages: each with the command that proves it and the reason for it.
+need() {
+  PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1 || {
+    missing="${missing:-} $2"
+    reasons="${reasons:-}  $2: $3
+"
+  }
+}
+case "$task" in
+start | test | e2e | bench)
+  need iptables iptables "redirects the traffic of pods to their sidecars"
+  need ip iproute2 "makes the networks of the local clusters"
+  need unshare util-linux "makes the namespaces of the local clusters"
+  [ "$(id -u)" = 0 ] || need newuidmap uidmap "gives local clusters their user ids without root"
+  ;;
+esac
+if [ -n "${missing:-}" ]; then
+  say "Local clusters need Debian packages that are not here:"
+  say "$reasons"
+  if [ "$(id -u)" != 0 ]; then
+    say "Install them, then try again:"
+    say "  sudo apt-get install -y$missing"
+    exit 1
+  fi
+  say "Running: apt-get install -y$missing"
+  if [ -t 0 ] && [ -t 2 ]; then
+    say "(starts in 5 seconds; Ctrl-C stops it)"
+    sleep 5
+  fi
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq >&2
+  # shellcheck disable=SC2086 # a list of package names
+  apt-get install -y -qq --no-install-recommends $missing >&2
+fi
+
+# The bundles that pods run, when a source is newer than they are.
+if [ "$task" != lint ] && { [ ! -f dist/.built ] || [ "$task" = build ] ||
+  [ -n "$(find packages services clusters charts cli scripts package-lock.json -newer dist/.built -type f \
+    ! -name '*.test.ts' ! -path '*/node_modules/*' -print -quit)" ]; }; then
+  say "Building…"
+  node scripts/build.ts
+  touch dist/.built
+fi
+
+case "$task" in
+build) exit 0 ;;
+esac
+exec node "scripts/$task.ts" "$@"
