@@ -153,7 +153,7 @@ export class Attempt implements ClientHandler, Submission {
     this.#settled = true;
     const member = this.#member;
     member.end();
-    if (fault === 'cancel' || fault === 'refused') member.forgo();
+    if (fault === 'cancel') member.forgo();
     else if (fault !== 'none' || isFailure(this.#status, this.#grpcStatus)) member.fail();
     else member.succeed();
     // Counted by client, a refused try is not the end of the request.

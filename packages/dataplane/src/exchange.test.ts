@@ -61,6 +61,7 @@ async function rig(test: TestContext, failfastMs = 300): Promise<Rig> {
     budget: new RetryBudget(systemClock),
     limits,
     informational: true,
+    refuseUnsent: false,
     cells: metrics.cells({ direction: 'outbound' }),
     countBy: 'endpoint',
     retries: metrics.retries({ direction: 'outbound', outcome: 'sent' }),

@@ -37,6 +37,11 @@ export interface ForwardContext {
   readonly limits: LimitLedger<DataplaneLimit>;
   /** Whether the client may learn why a request failed. */
   readonly informational: boolean;
+  /**
+   * The client is a proxy on HTTP/2: a request that reached no endpoint is refused (REFUSED_STREAM), which it may send
+   * elsewhere, instead of being held or answered with an error.
+   */
+  readonly refuseUnsent: boolean;
   /** Cells of requests that reached no endpoint, and with `countBy: 'client'` of all. */
   readonly cells: HttpCells;
   readonly countBy: 'endpoint' | 'client';
@@ -273,7 +278,12 @@ export class Exchange implements StreamHandler, PoolWaiter {
     if (this.#done) return;
     this.#countUnsent('proxy', reason);
     this.#attempt = undefined;
-    this.#answer(reason, detail);
+    if (this.context.refuseUnsent) {
+      this.#finish();
+      this.#stream.reset('refused');
+    } else {
+      this.#answer(reason, detail);
+    }
   }
 
   #answer(reason: SyntheticReason, detail: string): void {
@@ -290,6 +300,10 @@ export class Exchange implements StreamHandler, PoolWaiter {
   #dispatch(avoid: Member<Endpoint> | undefined): void {
     const member = this.context.pool.pick(avoid);
     if (member === undefined) {
+      if (this.context.refuseUnsent && avoid !== undefined) {
+        this.fail('endpoint-failed', avoid.target.peer.lastFault);
+        return;
+      }
       this.#waiting = true;
       this.context.pool.wait(this);
       return;

@@ -1,7 +1,7 @@
 /** Joins two sockets: bytes both ways with back-pressure, half-close passed on, errors ending both. */
 import type { Socket } from 'node:net';
 
-/** Calls `onClose` once, when both sockets are gone. Either socket may hold unshifted bytes. */
+/** Calls `onClose` once, when both sockets are gone. Either socket may hold unshifted bytes, or have ended already. */
 export function splice(one: Socket, other: Socket, onClose: () => void): void {
   let open = 2;
   const closed = (): void => {
@@ -12,14 +12,9 @@ export function splice(one: Socket, other: Socket, onClose: () => void): void {
 }
 
 function pump(from: Socket, to: Socket, closed: () => void): void {
-  from.on('data', (chunk: Buffer) => {
-    if (!to.write(chunk)) from.pause();
-  });
-  to.on('drain', () => from.resume());
-  from.on('end', () => to.end());
   from.on('error', () => to.destroy());
   from.on('close', () => {
-    // A clean close lets what is queued flush; `end` was passed on before.
+    // After a clean end what is queued still goes out; `end` was passed on.
     if (!from.readableEnded || from.errored !== null) to.destroy();
     closed();
   });
@@ -28,5 +23,14 @@ function pump(from: Socket, to: Socket, closed: () => void): void {
     closed();
     return;
   }
+  if (from.readableEnded) {
+    to.end();
+    return;
+  }
+  from.on('data', (chunk: Buffer) => {
+    if (!to.write(chunk)) from.pause();
+  });
+  to.on('drain', () => from.resume());
+  from.on('end', () => to.end());
   from.resume();
 }

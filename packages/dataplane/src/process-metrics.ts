@@ -1,0 +1,39 @@
+/** What every data-plane program says about itself: build, process, limits that were hit. */
+import type { Clock } from '@mesh/clock/clock';
+import type { LimitLedger } from '@mesh/limits/limits';
+import type { MetricRegistry } from '@mesh/telemetry/metrics';
+
+export interface ProcessFacts {
+  readonly version: string;
+  readonly cluster: string;
+  readonly program: string;
+}
+
+export function processMetrics(
+  registry: MetricRegistry,
+  { clock, facts }: { clock: Clock; facts: ProcessFacts },
+): void {
+  const startedAt = clock.wall() / 1000;
+  registry
+    .gauge('proxy_build_info', 'Always 1; the labels say what runs.')
+    .with({ ...facts })
+    .set(1);
+  registry.gauge('process_start_time_seconds', 'Start, seconds since the epoch.').with().set(startedAt);
+  const memory = registry.gauge('process_resident_memory_bytes', 'Resident memory.');
+  const cpu = registry.counter('process_cpu_seconds_total', 'Processor time, user and system.');
+  registry.onCollect(() => {
+    memory.with().set(process.memoryUsage.rss());
+    const { user, system } = process.cpuUsage();
+    cpu.with().value = (user + system) / 1e6;
+  });
+}
+
+/** `mesh_limit_hits_total{limit}` of all ledgers. */
+export function limitMetrics(registry: MetricRegistry, ledgers: readonly LimitLedger<string>[]): void {
+  const hits = registry.counter('mesh_limit_hits_total', 'How often a named limit was reached.');
+  registry.onCollect(() => {
+    for (const ledger of ledgers) {
+      for (const [limit, count] of ledger.entries()) hits.with({ limit }).value = count;
+    }
+  });
+}
