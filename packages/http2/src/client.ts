@@ -6,7 +6,8 @@ import type {
   RequestHead,
   ResetReason,
 } from '@mesh/http/message';
-import { Connection, type ConnectionOptions } from './connection.ts';
+import type { ConnectionOptions } from './channel.ts';
+import { Connection } from './connection.ts';
 import { errorCode } from './error-codes.ts';
 import { clientPreface, maxStreamId } from './frames.ts';
 import { parseResponse } from './head-rules.ts';
@@ -54,8 +55,8 @@ export class Http2Client extends Connection implements Http2ClientConnection {
     this.#scheme = options.scheme ?? 'http';
     // A server's SETTINGS must not turn push on (§6.5.2).
     this.peer.enablePush = 0;
-    this.output.appendCopy(clientPreface, 0, clientPreface.length);
-    this.queueSettings([[settingId.enablePush, 0], ...this.commonSettings()]);
+    this.writer.output.appendCopy(clientPreface, 0, clientPreface.length);
+    this.announce([[settingId.enablePush, 0], ...this.commonSettings()]);
   }
 
   get usable(): boolean {
@@ -80,7 +81,7 @@ export class Http2Client extends Connection implements Http2ClientConnection {
     this.#nextId += 2;
     this.streams.set(stream.id, stream);
     this.guard.streamOpened();
-    const { encoder } = this;
+    const { encoder } = this.writer;
     encoder.begin();
     encoder.field(':method', stream.isUpgrade ? 'CONNECT' : head.method);
     if (head.method !== 'CONNECT' || stream.isUpgrade) {
@@ -89,8 +90,8 @@ export class Http2Client extends Connection implements Http2ClientConnection {
     }
     if (head.authority !== '') encoder.field(':authority', head.authority);
     if (stream.isUpgrade) encoder.field(':protocol', head.upgrade);
-    this.encodeFields(head.headers);
-    this.queueBlock(stream.id, end);
+    this.writer.fields(head.headers);
+    this.writer.block(stream.id, end);
     stream.localEnd = end;
     return stream;
   }
@@ -98,13 +99,13 @@ export class Http2Client extends Connection implements Http2ClientConnection {
   ping(onPong: (rttMs: number) => void): void {
     if (this.state !== 'open') return;
     this.#pings.push({ sentAt: this.clock.now(), onPong });
-    this.queuePing(this.#pingsAnswered + this.#pings.length);
+    this.writer.ping(this.#pingsAnswered + this.#pings.length);
   }
 
   drain(): void {
     if (this.state !== 'open' || this.#draining) return;
     this.#draining = true;
-    this.queueGoaway(0, errorCode.noError);
+    this.writer.goaway(0, errorCode.noError);
     if (this.streams.size === 0) this.finish();
   }
 
@@ -192,6 +193,7 @@ export class Http2Client extends Connection implements Http2ClientConnection {
   }
 
   protected override onGone(): void {
+    super.onGone();
     this.onChange();
   }
 }

@@ -1,101 +1,51 @@
-import type { Clock, Timer } from '@mesh/clock/clock';
+import type { Timer } from '@mesh/clock/clock';
 import type { Headers, ResetReason } from '@mesh/http/message';
+import { Channel, type ConnectionOptions } from './channel.ts';
 import { errorCode, reasonOfCode } from './error-codes.ts';
-import { FloodGuard } from './flood-guard.ts';
-import {
-  defaultMaxFrameBytes,
-  FrameReader,
-  type FrameSink,
-  frameFlag,
-  frameType,
-  maxWindow,
-  readUint32,
-} from './frames.ts';
+import { FrameReader, type FrameSink, frameFlag, frameType, maxWindow, readUint32 } from './frames.ts';
 import { HeaderBlock } from './header-block.ts';
 import { parseTrailers } from './head-rules.ts';
-import { HpackDecoder, type DecodeStatus } from './hpack/decoder.ts';
-import { encodedBlock, HpackEncoder } from './hpack/encoder.ts';
-import type { Http2LimitName, Http2Limits } from './limits.ts';
-import { Output } from './output.ts';
+import { type DecodeStatus, HpackDecoder } from './hpack/decoder.ts';
+import type { Http2LimitName } from './limits.ts';
 import { ReceiveWindow } from './receive-window.ts';
 import { ResetMemory } from './reset-memory.ts';
-import { SendQueue, type SendQueueOwner } from './send-queue.ts';
 import { PeerSettings, settingId } from './settings.ts';
 import { type Http2Stream, hasHandler } from './stream.ts';
-import type { Transport, TransportUser } from './transport.ts';
-import { atTurnEnd, type TurnTask } from './turn.ts';
-
-export interface ConnectionOptions {
-  clock: Clock;
-  limits: Http2Limits;
-  /** Receive window of each stream, bytes. Default 65,535. */
-  streamWindow?: number;
-  /** Receive window of the connection, bytes. Default 1 MiB. */
-  connectionWindow?: number;
-  /** Queued bytes of a stream from which `write` returns false. Default 64 KiB. */
-  writeHighWater?: number;
-}
-
-/** Bytes collected for one write to the socket before DATA waits for the next. */
-const writeBytes = 131_072;
+import type { Transport } from './transport.ts';
 
 /**
- * One HTTP/2 connection in either role, apart from its socket: bytes go in by `receive`, frames collect in an
- * output and leave in one write at the end of the turn. The subclass knows what HEADERS mean.
+ * One HTTP/2 connection in either role, apart from its socket: bytes go in by `receive`, frames collect in the
+ * channel and leave at the end of the turn. The subclass knows what a header list means.
  */
-export abstract class Connection implements FrameSink, SendQueueOwner, TransportUser, TurnTask {
-  readonly writeHighWater: number;
-  protected readonly clock: Clock;
-  protected readonly limits: Http2Limits;
-  protected readonly guard: FloodGuard;
-  protected readonly output: Output = new Output();
-  protected readonly encoder: HpackEncoder = new HpackEncoder();
+export abstract class Connection extends Channel implements FrameSink {
   protected readonly peer: PeerSettings = new PeerSettings();
   protected readonly streams: Map<number, Http2Stream> = new Map();
   protected readonly resets: ResetMemory = new ResetMemory();
   protected readonly streamWindow: number;
   /** Highest stream id the peer opened. */
   protected lastPeerId = 0;
-  /** `open`; `closing`: our last frame is queued, input is dropped; `closed`. */
-  protected state: 'open' | 'closing' | 'closed' = 'open';
-  /** Writes to the transport so far. */
-  protected flushes = 0;
-  readonly #transport: Transport;
   readonly #reader: FrameReader = new FrameReader();
   readonly #decoder: HpackDecoder;
   readonly #block: HeaderBlock = new HeaderBlock();
-  readonly #send: SendQueue;
   readonly #receive: ReceiveWindow;
-  #blocked = false;
-  #paused = false;
-  #inTurnQueue = false;
-  #ended = false;
   #settingsSeen = false;
   #prefaceTimer: Timer | undefined;
   #blockTimer: Timer | undefined;
-  #stallTimer: Timer | undefined;
-  #lingerTimer: Timer | undefined;
-  #blockedTicks = 0;
 
   constructor(transport: Transport, options: ConnectionOptions) {
-    const { clock, limits } = options;
-    this.clock = clock;
-    this.limits = limits;
-    this.writeHighWater = options.writeHighWater ?? 65_536;
+    super(transport, options);
+    const { values } = options.limits;
     this.streamWindow = options.streamWindow ?? 65_535;
-    this.guard = new FloodGuard(limits, clock);
-    this.#transport = transport;
-    this.#send = new SendQueue(this.output, this);
     this.#receive = new ReceiveWindow({
       windowBytes: options.connectionWindow ?? 1_048_576,
-      owedBytes: limits.values.http2OwedBytes,
+      owedBytes: values.http2OwedBytes,
     });
     this.#decoder = new HpackDecoder({
-      headerListBytes: limits.values.http2HeaderListBytes,
-      headerCount: limits.values.http2HeaderCount,
+      headerListBytes: values.http2HeaderListBytes,
+      headerCount: values.http2HeaderCount,
     });
-    this.#prefaceTimer = clock.after(
-      limits.values.http2PrefaceMs,
+    this.#prefaceTimer = this.clock.after(
+      values.http2PrefaceMs,
       () => this.#timedOut('http2PrefaceMs', errorCode.settingsTimeout),
       true,
     );
@@ -103,13 +53,6 @@ export abstract class Connection implements FrameSink, SendQueueOwner, Transport
 
   get activeStreams(): number {
     return this.streams.size;
-  }
-
-  /** Ends everything at once: all streams are reset with `closed`. */
-  destroy(): void {
-    this.onLost();
-    this.#lingerTimer?.cancel();
-    this.#transport.destroy();
   }
 
   // ---- bytes in
@@ -190,10 +133,6 @@ export abstract class Connection implements FrameSink, SendQueueOwner, Transport
   protected abstract lossReason(stream: Http2Stream): ResetReason;
   /** The connection takes no more streams; it is not gone yet. */
   protected abstract onUnusable(): void;
-  /** The connection is gone; called once. */
-  protected abstract onGone(): void;
-  /** A server stops reading from a peer that does not read its answers. */
-  protected abstract readonly pausesReading: boolean;
 
   // ---- frames in
 
@@ -336,8 +275,8 @@ export abstract class Connection implements FrameSink, SendQueueOwner, Transport
     const increment = readUint32(source, start) & maxWindow;
     if (streamId === 0) {
       if (increment === 0) return this.fail(errorCode.protocolError);
-      this.#send.window += increment;
-      if (this.#send.window > maxWindow) return this.fail(errorCode.flowControlError);
+      this.sending.window += increment;
+      if (this.sending.window > maxWindow) return this.fail(errorCode.flowControlError);
       this.schedule();
       return true;
     }
@@ -346,7 +285,7 @@ export abstract class Connection implements FrameSink, SendQueueOwner, Transport
     if (increment === 0) return this.streamFault(stream, errorCode.protocolError);
     stream.sendWindow += increment;
     if (stream.sendWindow > maxWindow) return this.streamFault(stream, errorCode.flowControlError);
-    this.#send.add(stream);
+    this.sending.add(stream);
     this.schedule();
     return true;
   }
@@ -379,16 +318,17 @@ export abstract class Connection implements FrameSink, SendQueueOwner, Transport
     this.#settingsSeen = true;
     this.#prefaceTimer?.cancel();
     this.#prefaceTimer = undefined;
-    this.encoder.setPeerTableSize(this.peer.headerTableSize);
+    this.writer.encoder.setPeerTableSize(this.peer.headerTableSize);
     const delta = this.peer.initialWindowSize - windowBefore;
     if (delta !== 0) {
       for (const stream of this.streams.values()) {
         stream.sendWindow += delta;
         if (stream.sendWindow > maxWindow) return this.fail(errorCode.flowControlError);
-        this.#send.add(stream);
+        this.sending.add(stream);
       }
     }
-    if (!this.#answer(frameType.settings, frameFlag.ack, 0, 0)) return false;
+    if (!this.#mayAnswer()) return false;
+    this.writer.settingsAck();
     return this.onPeerSettings();
   }
 
@@ -400,8 +340,8 @@ export abstract class Connection implements FrameSink, SendQueueOwner, Transport
       return this.state === 'open';
     }
     if (!this.guard.ping()) return this.fail(errorCode.enhanceYourCalm);
-    if (!this.#answer(frameType.ping, frameFlag.ack, 0, 8)) return false;
-    this.output.append(source, start, end);
+    if (!this.#mayAnswer()) return false;
+    this.writer.pingAck(source, start, end);
     return true;
   }
 
@@ -421,61 +361,34 @@ export abstract class Connection implements FrameSink, SendQueueOwner, Transport
 
   // ---- frames out
 
-  /** Ends the block begun with `encoder.begin()` and queues it as HEADERS and CONTINUATION. */
-  protected queueBlock(streamId: number, endStream: boolean): void {
-    const length = this.encoder.finish();
-    const block = encodedBlock();
-    let at = Math.min(length, defaultMaxFrameBytes);
-    let flags = (endStream ? frameFlag.endStream : 0) | (at === length ? frameFlag.endHeaders : 0);
-    this.output.header(frameType.headers, flags, streamId, at);
-    this.output.appendCopy(block, 0, at);
-    while (at < length) {
-      const size = Math.min(length - at, defaultMaxFrameBytes);
-      flags = at + size === length ? frameFlag.endHeaders : 0;
-      this.output.header(frameType.continuation, flags, streamId, size);
-      this.output.appendCopy(block, at, at + size);
-      at += size;
-    }
-    this.schedule();
-  }
-
-  protected encodeFields(headers: Headers): void {
-    for (let index = 0; index < headers.length; index += 2) {
-      this.encoder.field(headers[index] as string, headers[index + 1] as string);
-    }
-  }
-
   sendResponse(stream: Http2Stream, status: number, headers: Headers, end: boolean): void {
     if (this.state !== 'open') return;
-    this.encoder.begin();
-    this.encoder.field(':status', String(status));
-    this.encodeFields(headers);
-    this.queueBlock(stream.id, end);
+    const { writer } = this;
+    writer.encoder.begin();
+    writer.encoder.field(':status', String(status));
+    writer.fields(headers);
+    writer.block(stream.id, end);
     if (end) this.#localEnded(stream);
   }
 
   /** Ends our half of a stream that has nothing queued. */
   sendEnd(stream: Http2Stream, trailers: Headers | null): void {
     if (this.state !== 'open') return;
+    const { writer } = this;
     if (trailers === null || trailers.length === 0) {
-      this.output.header(frameType.data, frameFlag.endStream, stream.id, 0);
-      this.schedule();
+      writer.endStream(stream.id);
     } else {
-      this.encoder.begin();
-      this.encodeFields(trailers);
-      this.queueBlock(stream.id, true);
+      writer.encoder.begin();
+      writer.fields(trailers);
+      writer.block(stream.id, true);
     }
     this.#localEnded(stream);
   }
 
   dataQueued(stream: Http2Stream, first: boolean): void {
-    if (first) this.#send.waiting += 1;
-    this.#send.add(stream);
+    if (first) this.sending.waiting += 1;
+    this.sending.add(stream);
     this.schedule();
-  }
-
-  onDataSent(): void {
-    this.guard.dataSent();
   }
 
   onQueueEnd(stream: Http2Stream, endStream: boolean): void {
@@ -493,20 +406,16 @@ export abstract class Connection implements FrameSink, SendQueueOwner, Transport
 
   protected sendReset(streamId: number, code: number, moreMayCome: boolean): boolean {
     if (moreMayCome) this.resets.add(streamId);
-    if (!this.#answer(frameType.rstStream, 0, streamId, 4)) return false;
-    this.output.uint32(code);
+    if (!this.#mayAnswer()) return false;
+    this.writer.reset(streamId, code);
     return true;
   }
 
-  protected queueSettings(pairs: readonly (readonly [id: number, value: number])[]): void {
-    this.output.header(frameType.settings, 0, 0, pairs.length * 6);
-    for (const [id, value] of pairs) {
-      this.output.uint16(id);
-      this.output.uint32(value);
-    }
+  /** Our SETTINGS, and the window of the connection. */
+  protected announce(pairs: readonly (readonly [id: number, value: number])[]): void {
+    this.writer.settings(pairs);
     const increment = this.#receive.takeAll();
-    if (increment > 0) this.#queueWindowUpdate(0, increment);
-    this.schedule();
+    if (increment > 0) this.writer.windowUpdate(0, increment);
   }
 
   /** Settings that both roles announce. */
@@ -517,32 +426,9 @@ export abstract class Connection implements FrameSink, SendQueueOwner, Transport
     ];
   }
 
-  protected queuePing(payload: number): void {
-    this.output.header(frameType.ping, 0, 0, 8);
-    this.output.uint32(0);
-    this.output.uint32(payload);
-    this.schedule();
-  }
-
-  protected queueGoaway(lastStreamId: number, code: number): void {
-    this.output.header(frameType.goaway, 0, 0, 8);
-    this.output.uint32(lastStreamId);
-    this.output.uint32(code);
-    this.schedule();
-  }
-
-  #queueWindowUpdate(streamId: number, increment: number): void {
-    this.output.header(frameType.windowUpdate, 0, streamId, 4);
-    this.output.uint32(increment);
-    this.schedule();
-  }
-
-  /** A frame that a peer makes us send; its payload follows. False: the peer made us send too many. */
-  #answer(type: number, flags: number, streamId: number, length: number): boolean {
-    if (this.#blocked && !this.guard.answerQueued()) return this.fail(errorCode.enhanceYourCalm);
-    this.output.header(type, flags, streamId, length);
-    this.schedule();
-    return true;
+  /** A peer makes us queue an answer while it does not read. False: it made us queue too many. */
+  #mayAnswer(): boolean {
+    return !this.blocked || this.guard.answerQueued() || this.fail(errorCode.enhanceYourCalm);
   }
 
   // ---- flow control in
@@ -557,7 +443,7 @@ export abstract class Connection implements FrameSink, SendQueueOwner, Transport
   #returnToPeer(stream: Http2Stream, bytes: number): void {
     stream.returnable += bytes;
     if (stream.returnable * 2 < this.streamWindow) return;
-    this.#queueWindowUpdate(stream.id, stream.returnable);
+    this.writer.windowUpdate(stream.id, stream.returnable);
     stream.receiveWindow += stream.returnable;
     stream.returnable = 0;
   }
@@ -569,7 +455,7 @@ export abstract class Connection implements FrameSink, SendQueueOwner, Transport
 
   #announceWindow(): void {
     const increment = this.#receive.takeUpdate();
-    if (increment > 0) this.#queueWindowUpdate(0, increment);
+    if (increment > 0) this.writer.windowUpdate(0, increment);
   }
 
   /** Closes the account of a stream: what its owner did not give back is given back now. */
@@ -597,7 +483,7 @@ export abstract class Connection implements FrameSink, SendQueueOwner, Transport
   #forget(stream: Http2Stream): void {
     stream.dead = true;
     this.streams.delete(stream.id);
-    if (stream.queued > 0) this.#send.waiting -= 1;
+    if (stream.queued > 0) this.sending.waiting -= 1;
     stream.dropQueue();
     this.settle(stream);
   }
@@ -634,48 +520,37 @@ export abstract class Connection implements FrameSink, SendQueueOwner, Transport
   /** A fault of the peer on the connection: GOAWAY, then close. Always false, for the caller to return. */
   protected fail(code: number): false {
     if (this.state !== 'open') return false;
-    this.queueGoaway(this.lastPeerId, code);
-    this.state = 'closing';
+    this.writer.goaway(this.lastPeerId, code);
+    this.#cancelTimers();
+    this.close();
     this.#killAll();
     this.onUnusable();
     this.flush();
-    this.#linger();
     return false;
   }
 
-  /** Closes after what is queued; there are no streams left. */
+  /** Closes behind what is queued; there are no streams left. */
   protected finish(): void {
     if (this.state !== 'open') return;
-    this.state = 'closing';
-    this.#linger();
-    this.schedule();
-  }
-
-  #linger(): void {
     this.#cancelTimers();
-    this.#lingerTimer ??= this.clock.after(
-      this.limits.values.http2LingerMs,
-      () => this.#transport.destroy(),
-      true,
-    );
+    this.close();
   }
 
-  onLost(): void {
-    if (this.state === 'closed') return;
-    this.state = 'closed';
+  protected override onGone(): void {
+    this.#cancelTimers();
     this.#killAll();
-    this.#linger();
-    this.#transport.end();
-    this.onGone();
   }
 
-  onClosed(): void {
-    this.onLost();
-    this.#lingerTimer?.cancel();
+  protected override openStreams(): Http2Stream[] {
+    return [...this.streams.values()];
+  }
+
+  protected override onStalled(stream: Http2Stream): void {
+    if (this.sendReset(stream.id, errorCode.cancel, !stream.remoteEnd)) this.kill(stream, 'timeout');
   }
 
   #killAll(): void {
-    for (const stream of [...this.streams.values()]) {
+    for (const stream of this.openStreams()) {
       if (!stream.dead) this.kill(stream, this.lossReason(stream));
     }
   }
@@ -683,89 +558,5 @@ export abstract class Connection implements FrameSink, SendQueueOwner, Transport
   #cancelTimers(): void {
     this.#prefaceTimer?.cancel();
     this.#blockTimer?.cancel();
-    this.#stallTimer?.cancel();
-    this.#prefaceTimer = undefined;
-    this.#blockTimer = undefined;
-    this.#stallTimer = undefined;
-  }
-
-  // ---- bytes out
-
-  protected schedule(): void {
-    if (this.#inTurnQueue) return;
-    this.#inTurnQueue = true;
-    atTurnEnd(this);
-  }
-
-  onTurnEnd(): void {
-    this.#inTurnQueue = false;
-    this.flush();
-  }
-
-  onWritable(): void {
-    this.#blocked = false;
-    this.#blockedTicks = 0;
-    this.guard.answersLeft();
-    this.flush();
-    if (this.#paused && !this.#blocked) {
-      this.#paused = false;
-      this.#transport.resume();
-    }
-  }
-
-  protected flush(): void {
-    if (this.state === 'closed' || this.#ended) return;
-    while (!this.#blocked) {
-      if (this.state === 'open') this.#send.pump(writeBytes, this.writeHighWater / 2);
-      if (this.output.bytes === 0) break;
-      this.flushes += 1;
-      if (!this.#transport.write(this.output.take())) this.#blocked = true;
-    }
-    if (this.state === 'closing') {
-      if (this.output.bytes === 0) {
-        this.#ended = true;
-        this.#transport.end();
-      }
-      return;
-    }
-    if (this.state !== 'open') return;
-    if (this.#blocked) this.#pauseIfFull();
-    if ((this.#blocked || this.#send.waiting > 0) && this.#stallTimer === undefined) this.#watchStall();
-  }
-
-  #pauseIfFull(): void {
-    if (!this.pausesReading || this.#paused) return;
-    if (this.output.bytes < this.limits.values.http2QueuedBytes) return;
-    this.limits.hit('http2QueuedBytes');
-    this.#paused = true;
-    this.#transport.pause();
-  }
-
-  #watchStall(): void {
-    this.#stallTimer = this.clock.after(this.limits.values.http2StallMs / 2, () => this.#checkStall(), true);
-  }
-
-  /** Two ticks of half the limit without a byte leaving: the peer holds our memory and gives nothing. */
-  #checkStall(): void {
-    this.#stallTimer = undefined;
-    if (this.#blocked) {
-      this.#blockedTicks += 1;
-      if (this.#blockedTicks >= 2) {
-        this.limits.hit('http2StallMs');
-        this.destroy();
-        return;
-      }
-    } else {
-      for (const stream of [...this.streams.values()]) {
-        if (stream.queued === 0 || stream.progressed) stream.idleTicks = 0;
-        else stream.idleTicks += 1;
-        stream.progressed = false;
-        if (stream.idleTicks < 2) continue;
-        this.limits.hit('http2StallMs');
-        if (!this.sendReset(stream.id, errorCode.cancel, !stream.remoteEnd)) return;
-        this.kill(stream, 'timeout');
-      }
-    }
-    if (this.state === 'open' && (this.#blocked || this.#send.waiting > 0)) this.#watchStall();
   }
 }

@@ -33,8 +33,7 @@ const schemePattern = /^[a-z][a-z0-9+.-]*$/;
 // Visible characters without user information, path, query, fragment or backslash.
 const authorityPattern = /^[!$&'()*+,\-.0-9:;=A-Z[\]_a-z~%]+$/;
 // Space and controls would split an HTTP/1 request line at the next hop; a fragment never travels.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const pathPattern = /^\/[^\x00-\x20\x7f#]*$/;
+const pathPattern = /^\/[!"$-~\x80-\xff]*$/;
 const digits = /^[0-9]{1,15}$/;
 
 /** Trailer fields that change how a message is framed, routed or trusted (RFC 9110 §6.5.1): dropped. */

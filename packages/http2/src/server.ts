@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net';
 import type { RequestListener, ResetReason, ServerConnection } from '@mesh/http/message';
 import type { Timer } from '@mesh/clock/clock';
-import { Connection, type ConnectionOptions } from './connection.ts';
+import type { ConnectionOptions } from './channel.ts';
+import { Connection } from './connection.ts';
 import { errorCode } from './error-codes.ts';
 import { clientPreface, maxStreamId } from './frames.ts';
 import { parseRequest } from './head-rules.ts';
@@ -37,7 +38,7 @@ export class Http2Server extends Connection implements ServerConnection {
   constructor(transport: Transport, listener: RequestListener, options: Http2ServerOptions) {
     super(transport, options);
     this.#listener = listener;
-    this.queueSettings([
+    this.announce([
       [settingId.maxConcurrentStreams, this.limits.values.http2Streams],
       ...this.commonSettings(),
       [settingId.enableConnectProtocol, 1],
@@ -51,8 +52,8 @@ export class Http2Server extends Connection implements ServerConnection {
   drain(): void {
     if (this.state !== 'open' || this.#drain !== 'no') return;
     this.#drain = 'announced';
-    this.queueGoaway(maxStreamId, errorCode.noError);
-    this.queuePing(0);
+    this.writer.goaway(maxStreamId, errorCode.noError);
+    this.writer.ping(0);
     this.#drainTimer = this.clock.after(
       this.limits.values.http2DrainPingMs,
       () => this.#drainFinally(),
@@ -144,6 +145,7 @@ export class Http2Server extends Connection implements ServerConnection {
   protected override onUnusable(): void {}
 
   protected override onGone(): void {
+    super.onGone();
     this.#drainTimer?.cancel();
     this.#listener.onClose();
   }
@@ -175,7 +177,7 @@ export class Http2Server extends Connection implements ServerConnection {
     if (this.state !== 'open') return;
     this.#drain = 'final';
     this.#acceptedTo = this.lastPeerId;
-    this.queueGoaway(this.lastPeerId, errorCode.noError);
+    this.writer.goaway(this.lastPeerId, errorCode.noError);
     if (this.streams.size === 0) this.finish();
   }
 }

@@ -117,7 +117,7 @@ const broken: readonly [what: string, hex: string][] = [
   ['literal without anything', '40'],
   ['table size above what we allow', '3fe21f'],
   ['table size update behind a field', '8220'],
-  ['Huffman text with bad padding', '008118' + '0161'],
+  ['Huffman text with bad padding', '0081180161'],
 ];
 for (const [what, hex] of broken) {
   test(`COMPRESSION_ERROR: ${what}`, () => {

@@ -5,7 +5,7 @@
 import { FakeClock } from '@mesh/testkit/fake-clock';
 import { LimitLedger } from '@mesh/limits/limits';
 import { Http2Client } from '../client.ts';
-import type { ConnectionOptions } from '../connection.ts';
+import type { ConnectionOptions } from '../channel.ts';
 import { type Http2LimitName, http2Limits, type Http2Limits } from '../limits.ts';
 import { Http2Server } from '../server.ts';
 import type { Transport } from '../transport.ts';

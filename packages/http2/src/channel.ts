@@ -1,0 +1,182 @@
+import type { Clock, Timer } from '@mesh/clock/clock';
+import { FloodGuard } from './flood-guard.ts';
+import { FrameWriter, type FrameWriterOwner } from './frame-writer.ts';
+import type { Http2Limits } from './limits.ts';
+import { SendQueue, type SendQueueOwner } from './send-queue.ts';
+import type { Http2Stream } from './stream.ts';
+import type { Transport, TransportUser } from './transport.ts';
+import { atTurnEnd, type TurnTask } from './turn.ts';
+
+export interface ConnectionOptions {
+  clock: Clock;
+  limits: Http2Limits;
+  /** Receive window of each stream, bytes. Default 65,535. */
+  streamWindow?: number;
+  /** Receive window of the connection, bytes. Default 1 MiB. */
+  connectionWindow?: number;
+  /** Queued bytes of a stream from which `write` returns false. Default 64 KiB. */
+  writeHighWater?: number;
+}
+
+/** Bytes collected for one write to the socket before DATA waits for the next. */
+const writeBytes = 131_072;
+
+/**
+ * The way out of a connection: frames queue, leave in one write at the end of the turn, wait while the socket is
+ * full, and give up on a peer that takes nothing. Also the connection's life: open, closing, closed.
+ */
+export abstract class Channel implements FrameWriterOwner, SendQueueOwner, TransportUser, TurnTask {
+  readonly writeHighWater: number;
+  protected readonly clock: Clock;
+  protected readonly limits: Http2Limits;
+  protected readonly guard: FloodGuard;
+  protected readonly writer: FrameWriter;
+  protected readonly sending: SendQueue;
+  /** `open`; `closing`: our last frame is queued, input is dropped; `closed`: the peer is gone. */
+  protected state: 'open' | 'closing' | 'closed' = 'open';
+  /** Writes to the transport so far. */
+  protected flushes = 0;
+  /** The socket is full. */
+  protected blocked = false;
+  readonly #transport: Transport;
+  #paused = false;
+  #inTurnQueue = false;
+  #ended = false;
+  #blockedTicks = 0;
+  #stallTimer: Timer | undefined;
+  #lingerTimer: Timer | undefined;
+
+  constructor(transport: Transport, options: ConnectionOptions) {
+    this.clock = options.clock;
+    this.limits = options.limits;
+    this.writeHighWater = options.writeHighWater ?? 65_536;
+    this.guard = new FloodGuard(options.limits, options.clock);
+    this.#transport = transport;
+    this.writer = new FrameWriter(this);
+    this.sending = new SendQueue(this.writer.output, this);
+  }
+
+  abstract receive(chunk: Buffer): void;
+  abstract onQueueEnd(stream: Http2Stream, endStream: boolean): void;
+  /** Streams that might stall. */
+  protected abstract openStreams(): Http2Stream[];
+  /** A stream gave nothing to its peer for too long. */
+  protected abstract onStalled(stream: Http2Stream): void;
+  /** The peer is gone: streams die, the owner is told. Called once. */
+  protected abstract onGone(): void;
+  /** A server stops reading from a peer that does not read its answers. */
+  protected abstract readonly pausesReading: boolean;
+
+  /** Ends everything at once: all streams are reset with `closed`. */
+  destroy(): void {
+    this.onClosed();
+    this.#transport.destroy();
+  }
+
+  onDataSent(): void {
+    this.guard.dataSent();
+  }
+
+  schedule(): void {
+    if (this.#inTurnQueue) return;
+    this.#inTurnQueue = true;
+    atTurnEnd(this);
+  }
+
+  onTurnEnd(): void {
+    this.#inTurnQueue = false;
+    this.flush();
+  }
+
+  onWritable(): void {
+    this.blocked = false;
+    this.#blockedTicks = 0;
+    this.guard.answersLeft();
+    this.flush();
+    if (this.#paused && !this.blocked) {
+      this.#paused = false;
+      this.#transport.resume();
+    }
+  }
+
+  onLost(): void {
+    if (this.state === 'closed') return;
+    this.state = 'closed';
+    this.onGone();
+    this.#linger();
+    this.#transport.end();
+  }
+
+  onClosed(): void {
+    this.onLost();
+    this.#lingerTimer?.cancel();
+  }
+
+  protected flush(): void {
+    if (this.state === 'closed' || this.#ended) return;
+    const { output } = this.writer;
+    while (!this.blocked) {
+      if (this.state === 'open') this.sending.pump(writeBytes, this.writeHighWater / 2);
+      if (output.bytes === 0) break;
+      this.flushes += 1;
+      if (!this.#transport.write(output.take())) this.blocked = true;
+    }
+    if (this.state === 'closing' && output.bytes === 0 && !this.#ended) {
+      this.#ended = true;
+      this.#transport.end();
+    }
+    if (this.state !== 'open') return;
+    if (this.blocked) this.#pauseIfFull(output.bytes);
+    this.#watchStall();
+  }
+
+  /** Input is dropped from here on; the socket closes behind what is queued, or is destroyed after a while. */
+  protected close(): void {
+    this.state = 'closing';
+    this.#linger();
+    this.schedule();
+  }
+
+  #linger(): void {
+    this.#stallTimer?.cancel();
+    this.#stallTimer = undefined;
+    this.#lingerTimer ??= this.clock.after(
+      this.limits.values.http2LingerMs,
+      () => this.#transport.destroy(),
+      true,
+    );
+  }
+
+  #pauseIfFull(bytes: number): void {
+    if (!this.pausesReading || this.#paused || bytes < this.limits.values.http2QueuedBytes) return;
+    this.limits.hit('http2QueuedBytes');
+    this.#paused = true;
+    this.#transport.pause();
+  }
+
+  #watchStall(): void {
+    if (this.#stallTimer !== undefined || (!this.blocked && this.sending.waiting === 0)) return;
+    this.#stallTimer = this.clock.after(this.limits.values.http2StallMs / 2, () => this.#checkStall(), true);
+  }
+
+  /** Two ticks of half the limit without a byte leaving: the peer holds our memory and gives nothing. */
+  #checkStall(): void {
+    this.#stallTimer = undefined;
+    if (this.blocked) {
+      this.#blockedTicks += 1;
+      if (this.#blockedTicks >= 2) {
+        this.limits.hit('http2StallMs');
+        this.destroy();
+      }
+    } else {
+      for (const stream of this.openStreams()) {
+        stream.idleTicks = stream.queued === 0 || stream.progressed ? 0 : stream.idleTicks + 1;
+        stream.progressed = false;
+        if (stream.idleTicks < 2 || stream.dead) continue;
+        this.limits.hit('http2StallMs');
+        this.onStalled(stream);
+      }
+    }
+    if (this.state === 'open') this.#watchStall();
+  }
+}
