@@ -29,6 +29,7 @@ export const errorCodes = {
   'credentials-invalid': 'A certificate, key or trust anchor cannot be used.',
   'trust-files': 'The files of a trust directory are missing, unusable or would be overwritten.',
   'certify-refused': 'The identity service did not issue a usable certificate.',
+  'journal-corrupt': 'The journal of a local cluster cannot be read.',
 } as const satisfies Record<string, string>;
 
 export type ErrorCode = keyof typeof errorCodes;

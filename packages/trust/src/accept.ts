@@ -1,0 +1,229 @@
+/**
+ * The one place where the mesh accepts TLS.
+ *
+ * A socket, fresh or with bytes put back by `unshift` after a peek, is handed to a `tls.Server` that never listens.
+ * (A `TLSSocket` constructed by hand with `isServer` does not enforce client certificates: it accepted a foreign
+ * client and delivered its data.) A peer is accepted only when OpenSSL's verdict and our own chain check both say so;
+ * until then nothing is read, so a refused client's bytes reach nobody.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { constants } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { createServer, type Server, type TLSSocket, type TlsOptions } from 'node:tls';
+import type { Clock, Timer } from '@mesh/clock/clock';
+import { LimitLedger } from '@mesh/limits/limits';
+import { type ChainAccepted, type ChainRefusal, checkChain, checkVerifiedLeaf } from './chain.ts';
+import { anchorsOf, type Credentials, type CredentialStore, secureContextOptions } from './credentials.ts';
+import { type TrustLimit, trustLimits } from './limits.ts';
+import type { PeerIdentity } from './names.ts';
+import { clientChain } from './peer-chain.ts';
+import { refusalOfCode, type RefusalReason } from './refusal.ts';
+
+/** `none` is for the bootstrap port of the identity service alone, whose clients have no certificate yet. */
+export type ClientCertificate = 'required' | 'none';
+
+export interface TlsAcceptorOptions<Mode extends ClientCertificate = 'required'> {
+  credentials: CredentialStore;
+  clock: Clock;
+  /** Protocols on offer, best first. A client that offers only others is refused; one that offers none is not. */
+  alpn: readonly string[];
+  /** Default `required`. */
+  clientCertificate?: Mode;
+  /** Trust domains beyond the shared anchor: false refuses a peer of that cluster. Default: all clusters. */
+  acceptsCluster?: (cluster: string) => boolean;
+  /** Suffix of trust domains. */
+  suffix?: string;
+  limits?: LimitLedger<TrustLimit>;
+}
+
+export interface AcceptedPeer<Mode extends ClientCertificate = 'required'> {
+  readonly socket: TLSSocket;
+  readonly peer: Mode extends 'required' ? PeerIdentity : undefined;
+  /** Negotiated protocol; undefined when the client offered none. */
+  readonly alpn: string | undefined;
+  /** Until when the peer's certificates are valid, wall-clock milliseconds; Infinity without a certificate. */
+  readonly notAfter: number;
+}
+
+export interface RefusedPeer {
+  readonly refused: RefusalReason;
+  /** What was found, for logs. */
+  readonly detail: string;
+}
+
+export type AcceptResult<Mode extends ClientCertificate = 'required'> = AcceptedPeer<Mode> | RefusedPeer;
+
+interface Handshake<Mode extends ClientCertificate> {
+  readonly raw: Socket;
+  readonly source: Credentials;
+  timer: Timer | undefined;
+  done: ((result: AcceptResult<Mode>) => void) | undefined;
+}
+
+const ignore = (): void => {};
+
+export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
+  readonly #options: TlsAcceptorOptions<Mode>;
+  readonly #limits: LimitLedger<TrustLimit>;
+  readonly #required: boolean;
+  readonly #server: Server;
+  /** Ties the server's events to the socket they are about; Node's event carries only the new TLS socket. */
+  readonly #handshake: AsyncLocalStorage<Handshake<Mode>> = new AsyncLocalStorage();
+  readonly #open: Set<Handshake<Mode>> = new Set();
+  readonly #unsubscribe: () => void;
+
+  constructor(options: TlsAcceptorOptions<Mode>) {
+    this.#options = options;
+    this.#limits = options.limits ?? new LimitLedger(trustLimits);
+    this.#required = options.clientCertificate !== 'none';
+    const { current } = options.credentials;
+    this.#server = createServer({
+      ...(current === undefined ? {} : contextOptions(current)),
+      requestCert: this.#required,
+      // Node would destroy the socket of an unverified peer before anyone could tell why. OpenSSL's verdict is
+      // required in #onSecure instead, in one condition with our own.
+      rejectUnauthorized: false,
+      ...(options.alpn.length === 0 ? {} : { ALPNProtocols: [...options.alpn] }),
+    });
+    this.#server.on('secureConnection', (socket) => this.#onSecure(socket));
+    this.#server.on('tlsClientError', (error) => this.#onError(error));
+    this.#unsubscribe = options.credentials.onChange((credentials) => {
+      this.#server.setSecureContext(contextOptions(credentials));
+    });
+  }
+
+  /** Handshakes that have neither succeeded nor failed yet. */
+  get pending(): number {
+    return this.#open.size;
+  }
+
+  /**
+   * Takes over `socket` and calls `done` exactly once. On refusal the socket is destroyed. The caller must not have
+   * a `data` or `readable` listener left on it.
+   */
+  accept(socket: Socket, done: (result: AcceptResult<Mode>) => void): void {
+    const source = this.#options.credentials.current;
+    const handshake: Handshake<Mode> = { raw: socket, source: source as Credentials, timer: undefined, done };
+    socket.on('error', ignore);
+    this.#open.add(handshake);
+    if (source === undefined) {
+      this.#refuse(handshake, 'no-credentials', 'this program has no certificate yet');
+      return;
+    }
+    if (this.#open.size > this.#limits.values.tls_handshakes) {
+      this.#limits.hit('tls_handshakes');
+      this.#refuse(handshake, 'handshake-limit', `${this.#open.size - 1} handshakes are in progress`);
+      return;
+    }
+    if (socket.destroyed) {
+      this.#refuse(handshake, 'closed-early', 'the socket was closed before the handshake');
+      return;
+    }
+    const limitMs = this.#limits.values.tls_handshake_time;
+    handshake.timer = this.#options.clock.after(limitMs, () => {
+      this.#limits.hit('tls_handshake_time');
+      this.#refuse(handshake, 'handshake-timeout', `the handshake did not end within ${limitMs} ms`);
+    });
+    socket.once('close', () => {
+      this.#refuse(handshake, 'closed-early', 'the connection ended during the handshake');
+    });
+    this.#handshake.run(handshake, () => this.#server.emit('connection', socket));
+  }
+
+  /** Ends handshakes in progress and forgets the credentials. Accepted connections stay. */
+  close(): void {
+    this.#unsubscribe();
+    for (const handshake of this.#open) {
+      this.#refuse(handshake, 'closed-early', 'this program is shutting down');
+    }
+  }
+
+  #onSecure(socket: TLSSocket): void {
+    const handshake = this.#handshake.getStore();
+    if (handshake?.done === undefined) {
+      socket.destroy();
+      return;
+    }
+    if (!this.#required) {
+      this.#accepted(handshake, socket, undefined, Number.POSITIVE_INFINITY);
+      return;
+    }
+    const verdict = this.#judge(handshake, socket);
+    if (socket.authorized && 'peer' in verdict) {
+      this.#accepted(handshake, socket, verdict.peer, verdict.notAfter);
+      return;
+    }
+    if ('refused' in verdict) {
+      this.#refuse(handshake, verdict.refused, verdict.detail);
+    } else {
+      const code = String(socket.authorizationError);
+      this.#refuse(
+        handshake,
+        refusalOfCode(code),
+        `OpenSSL refused the certificate of ${verdict.peer.name}: ${code}`,
+      );
+    }
+  }
+
+  #judge({ source }: Handshake<Mode>, socket: TLSSocket): ChainAccepted | ChainRefusal {
+    const maxCertificates = this.#limits.values.tls_chain_certificates;
+    const { clock, suffix, acceptsCluster } = this.#options;
+    const chain = clientChain(socket, maxCertificates);
+    if (chain.length > maxCertificates) this.#limits.hit('tls_chain_certificates');
+    const common = { now: clock.wall(), role: 'client', suffix } as const;
+    const [leaf] = chain;
+    const verdict =
+      socket.authorized && leaf !== undefined && chain.length === 1
+        ? checkVerifiedLeaf({ ...common, leaf })
+        : checkChain({ ...common, chain, anchors: anchorsOf(source), maxCertificates });
+    if ('peer' in verdict && acceptsCluster?.(verdict.peer.cluster) === false) {
+      return { refused: 'unknown-domain', detail: `cluster ${verdict.peer.cluster} is not allowed here` };
+    }
+    return verdict;
+  }
+
+  #onError(error: Error & { code?: string }): void {
+    const handshake = this.#handshake.getStore();
+    if (handshake === undefined) return;
+    this.#refuse(
+      handshake,
+      refusalOfCode(error.code),
+      `the handshake failed: ${error.code ?? 'unknown error'}`,
+    );
+  }
+
+  #accepted(
+    handshake: Handshake<Mode>,
+    socket: TLSSocket,
+    peer: PeerIdentity | undefined,
+    notAfter: number,
+  ): void {
+    const { alpnProtocol } = socket;
+    this.#settle(handshake, {
+      socket,
+      peer: peer as AcceptedPeer<Mode>['peer'],
+      alpn: typeof alpnProtocol === 'string' ? alpnProtocol : undefined,
+      notAfter,
+    });
+  }
+
+  #refuse(handshake: Handshake<Mode>, refused: RefusalReason, detail: string): void {
+    if (handshake.done === undefined) return;
+    handshake.raw.destroy();
+    this.#settle(handshake, { refused, detail });
+  }
+
+  #settle(handshake: Handshake<Mode>, result: AcceptResult<Mode>): void {
+    const { done } = handshake;
+    handshake.done = undefined;
+    handshake.timer?.cancel();
+    this.#open.delete(handshake);
+    // What the owner starts from here must not keep this handshake alive.
+    this.#handshake.exit(() => done?.(result));
+  }
+}
+
+/** No session tickets: a resumed session would skip the check against today's anchors and expiry. */
+function contextOptions(credentials: Credentials): TlsOptions {
+  return { ...secureContextOptions(credentials), secureOptions: constants.SSL_OP_NO_TICKET };
+}

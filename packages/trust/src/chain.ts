@@ -1,0 +1,254 @@
+/**
+ * The mesh's own certificate check, with a named reason for every refusal.
+ *
+ * It runs beside OpenSSL's, which must agree: OpenSSL alone accepts URI-only, IP-only and SAN-less leaves below a DNS
+ * constraint, and says little about why it refuses. A peer's identity is the only SAN of its leaf: one DNS name, no
+ * wildcard (design D7).
+ */
+import { createPublicKey, type KeyObject, verify } from 'node:crypto';
+import { type Certificate, isFault, parseCertificate } from './certificate.ts';
+import { describeName } from './general-names.ts';
+import { trustLimits } from './limits.ts';
+import { permitsDnsName } from './name-constraints.ts';
+import { isDnsName, parseIdentity, type PeerIdentity } from './names.ts';
+import { oids } from './oids.ts';
+import { certificateDers } from './pem.ts';
+import type { RefusalReason } from './refusal.ts';
+
+export interface ChainRefusal {
+  readonly refused: RefusalReason;
+  /** What was found, for logs; never key material. */
+  readonly detail: string;
+}
+
+export interface ChainAccepted {
+  readonly peer: PeerIdentity;
+  /** Earliest expiry in the path, wall-clock milliseconds. */
+  readonly notAfter: number;
+}
+
+export interface ChainCheck {
+  /** DER of the peer's certificates, leaf first, the rest in any order. */
+  readonly chain: readonly Buffer[];
+  readonly anchors: readonly Certificate[];
+  /** Wall-clock milliseconds. */
+  readonly now: number;
+  /** What the peer is in this connection. */
+  readonly role: 'client' | 'server';
+  /** Suffix of trust domains. */
+  readonly suffix?: string | undefined;
+  readonly maxCertificates?: number;
+}
+
+/** Signature algorithms without SHA-1 and MD5, and the digest each is verified with (null: part of the scheme). */
+const digests: Readonly<Record<string, string | null>> = {
+  [oids.ecdsaWithSha256]: 'sha256',
+  '1.2.840.10045.4.3.3': 'sha384',
+  '1.2.840.10045.4.3.4': 'sha512',
+  '1.2.840.113549.1.1.11': 'sha256',
+  '1.2.840.113549.1.1.12': 'sha384',
+  '1.2.840.113549.1.1.13': 'sha512',
+  '1.3.101.112': null,
+};
+
+const refuse = (refused: RefusalReason, detail: string): ChainRefusal => ({ refused, detail });
+
+/** Certificates of a PEM bundle; blocks that are no certificates are left out. */
+export function parseAnchors(pem: string): Certificate[] {
+  const anchors: Certificate[] = [];
+  for (const der of certificateDers(pem)) {
+    const parsed = parseCertificate(der);
+    if (!isFault(parsed)) anchors.push(parsed);
+  }
+  return anchors;
+}
+
+export function checkChain(check: ChainCheck): ChainAccepted | ChainRefusal {
+  const { chain, maxCertificates = trustLimits.tls_chain_certificates.default } = check;
+  if (chain.length === 0) return refuse('no-certificate', 'the peer sent no certificate');
+  if (chain.length > maxCertificates) {
+    return refuse(
+      'path-too-long',
+      `the peer sent ${chain.length} certificates, at most ${maxCertificates} are read`,
+    );
+  }
+  const certificates: Certificate[] = [];
+  for (const der of chain) {
+    const parsed = parseCertificate(der);
+    if (isFault(parsed)) return refuse('malformed-certificate', parsed.fault);
+    certificates.push(parsed);
+  }
+  const [leaf, ...intermediates] = certificates;
+  if (leaf === undefined) return refuse('no-certificate', 'the peer sent no certificate');
+  const built = buildPath(leaf, intermediates, check.anchors);
+  if ('refused' in built) return built;
+  const { path } = built;
+  return checkPath(path, check.now) ?? checkLeaf(leaf, check.role) ?? identify(leaf, path, check.suffix);
+}
+
+/**
+ * The part of the check that needs the leaf alone, for a chain that OpenSSL has verified up to our anchors and whose
+ * intermediates Node no longer shows.
+ */
+export function checkVerifiedLeaf({
+  leaf: bytes,
+  now,
+  role,
+  suffix,
+}: Pick<ChainCheck, 'now' | 'role' | 'suffix'> & { readonly leaf: Buffer }): ChainAccepted | ChainRefusal {
+  const leaf = parseCertificate(bytes);
+  if (isFault(leaf)) return refuse('malformed-certificate', leaf.fault);
+  return weakness(leaf) ?? checkPath([leaf], now) ?? checkLeaf(leaf, role) ?? identify(leaf, [leaf], suffix);
+}
+
+/** From the leaf to an anchor; the anchor is last. */
+function buildPath(
+  leaf: Certificate,
+  intermediates: readonly Certificate[],
+  anchors: readonly Certificate[],
+): { path: Certificate[] } | ChainRefusal {
+  const path = [leaf];
+  const unused = new Set(intermediates);
+  let current = leaf;
+  let forged = false;
+  for (;;) {
+    const fault = weakness(current);
+    if (fault !== undefined) return fault;
+    const candidates = [...anchors, ...unused].filter((issuer) => issuer.subject.equals(current.issuer));
+    const issuer = candidates.find((candidate) => isSignedBy(current, candidate));
+    forged ||= issuer === undefined && candidates.length > 0;
+    if (issuer === undefined) {
+      return forged
+        ? refuse('bad-signature', `the signature of ${describe(current)} is not its issuer's`)
+        : refuse(
+            'foreign-anchor',
+            `${describe(current)} was issued by ${distinguishedName(current.issuer)}, not under our anchors`,
+          );
+    }
+    path.push(issuer);
+    if (anchors.includes(issuer)) return { path };
+    unused.delete(issuer);
+    current = issuer;
+  }
+}
+
+function weakness(certificate: Certificate): ChainRefusal | undefined {
+  if (!(certificate.signatureAlgorithm in digests)) {
+    return refuse('weak-signature', `signature algorithm ${certificate.signatureAlgorithm} is not accepted`);
+  }
+  const key = publicKeyOf(certificate);
+  const details = key?.asymmetricKeyDetails;
+  const strong =
+    (key?.asymmetricKeyType === 'ec' &&
+      /^(?:prime256v1|secp384r1|secp521r1)$/.test(details?.namedCurve ?? '')) ||
+    key?.asymmetricKeyType === 'ed25519' ||
+    (key?.asymmetricKeyType === 'rsa' && (details?.modulusLength ?? 0) >= 2048);
+  return strong
+    ? undefined
+    : refuse('weak-key', `the public key of ${describe(certificate)} is not accepted`);
+}
+
+function publicKeyOf(certificate: Certificate): KeyObject | undefined {
+  try {
+    return createPublicKey({ key: certificate.spki, format: 'der', type: 'spki' });
+  } catch {
+    return undefined;
+  }
+}
+
+/** True when `issuer`'s key made the signature of `certificate`, whatever else either says. */
+export function isSignedBy(certificate: Certificate, issuer: Certificate): boolean {
+  const key = publicKeyOf(issuer);
+  const digest = digests[certificate.signatureAlgorithm];
+  if (key === undefined || digest === undefined) return false;
+  try {
+    return verify(digest, certificate.tbs, key, certificate.signature);
+  } catch {
+    return false;
+  }
+}
+
+function checkPath(path: readonly Certificate[], now: number): ChainRefusal | undefined {
+  for (const [depth, certificate] of path.entries()) {
+    const isLeaf = depth === 0;
+    if (now > certificate.notAfter) {
+      return refuse(
+        'expired',
+        `${describe(certificate)} expired at ${new Date(certificate.notAfter).toISOString()}`,
+      );
+    }
+    if (now < certificate.notBefore) {
+      return refuse(
+        'not-yet-valid',
+        `${describe(certificate)} starts at ${new Date(certificate.notBefore).toISOString()}`,
+      );
+    }
+    if (certificate.unknownCritical.length > 0) {
+      return refuse(
+        'unknown-critical-extension',
+        `${describe(certificate)}: ${certificate.unknownCritical.join(' ')}`,
+      );
+    }
+    if (isLeaf) continue;
+    if (certificate.basicConstraints?.ca !== true || certificate.keyUsage?.keyCertSign === false) {
+      return refuse('not-a-ca', `${describe(certificate)} may not sign certificates`);
+    }
+    const limit = certificate.basicConstraints.pathLength;
+    if (limit !== undefined && depth - 1 > limit) {
+      return refuse(
+        'path-too-long',
+        `${describe(certificate)} allows ${limit} authorities below it, found ${depth - 1}`,
+      );
+    }
+  }
+  return undefined;
+}
+
+function checkLeaf(leaf: Certificate, role: 'client' | 'server'): ChainRefusal | undefined {
+  if (leaf.basicConstraints?.ca === true || leaf.keyUsage?.keyCertSign === true) {
+    return refuse('ca-as-leaf', 'the leaf is an authority');
+  }
+  const wanted = role === 'client' ? oids.clientAuth : oids.serverAuth;
+  if (leaf.keyUsage?.digitalSignature === false || leaf.extendedKeyUsage?.includes(wanted) !== true) {
+    return refuse('wrong-usage', `the leaf is not for a TLS ${role}`);
+  }
+  return undefined;
+}
+
+function identify(
+  leaf: Certificate,
+  path: readonly Certificate[],
+  suffix: string | undefined,
+): ChainAccepted | ChainRefusal {
+  const names = leaf.subjectAltName ?? [];
+  const [only] = names;
+  if (only === undefined) return refuse('no-name', 'the leaf has no subject alternative name');
+  const described = names.slice(0, 4).map(describeName).join(' ');
+  if (names.length > 1) return refuse('several-names', `${names.length} names: ${described}`);
+  if (only.form !== 'dns') return refuse('wrong-name-type', described);
+  const name = only.value.toString('latin1').toLowerCase();
+  if (name.includes('*')) return refuse('wildcard-name', described);
+  if (!isDnsName(name)) return refuse('malformed-name', described);
+  for (const { nameConstraints } of path.slice(1)) {
+    if (nameConstraints !== undefined && !permitsDnsName(nameConstraints, name)) {
+      return refuse('outside-name-constraints', `${name} is outside what its issuer may sign`);
+    }
+  }
+  const peer = parseIdentity(name, suffix);
+  if (peer === undefined) return refuse('unknown-domain', `${name} is no identity of this mesh`);
+  return { peer, notAfter: Math.min(...path.map((certificate) => certificate.notAfter)) };
+}
+
+function describe(certificate: Certificate): string {
+  const [name] = certificate.subjectAltName ?? [];
+  return name === undefined ? distinguishedName(certificate.subject) : describeName(name);
+}
+
+/** The printable text inside a distinguished name, for messages. */
+function distinguishedName(der: Buffer): string {
+  const text = der
+    .toString('latin1')
+    .match(/[\x20-\x7e]{3,}/g)
+    ?.join(' ');
+  return text === undefined ? 'a certificate without a name' : `"${text.slice(0, 120)}"`;
+}

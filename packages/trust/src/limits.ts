@@ -1,0 +1,25 @@
+import type { LimitSpec } from '@mesh/limits/limits';
+
+/** Limits of TLS accept, dial and certificate checks. */
+export const trustLimits = {
+  tls_handshake_time: {
+    default: 10_000,
+    unit: 'ms',
+    why: 'a client that stops in the middle of a handshake must not hold a socket',
+  },
+  tls_handshakes: {
+    default: 1024,
+    unit: 'count',
+    why: 'handshakes in progress cost memory and processor time before the peer is known',
+  },
+  tls_chain_certificates: {
+    default: 6,
+    unit: 'count',
+    why: 'path building looks at each certificate the peer sent',
+  },
+} as const satisfies Record<string, LimitSpec>;
+
+export type TrustLimit = keyof typeof trustLimits;
+
+/** Bytes within which a ClientHello must be complete to be recognised; a constant because `peekClientHello` is pure. */
+export const maxClientHelloBytes = 16_384;
