@@ -1,0 +1,90 @@
+/** Admission: what the server itself insists on, then the webhooks. */
+import type { Random } from '@mesh/clock/clock';
+import type { User } from './authentication.ts';
+import { textAt } from './json.ts';
+import { isTerminating, type KubeObject } from './object.ts';
+import { admitPod } from './pod-admission.ts';
+import type { ResourceInfo } from './resources.ts';
+import { forbidden, notFound } from './status.ts';
+import type { Store } from './store.ts';
+import type { Webhooks } from './webhooks.ts';
+
+export type Operation = 'CREATE' | 'UPDATE' | 'DELETE';
+
+export interface AdmissionRequest {
+  readonly info: ResourceInfo;
+  readonly namespace: string;
+  readonly name: string;
+  readonly subresource: string;
+  readonly operation: Operation;
+  readonly user: User;
+  readonly dryRun: boolean;
+  readonly oldObject: KubeObject | undefined;
+  /** Adds a Warning header to the response. */
+  warn(message: string): void;
+}
+
+const permanentNamespaces: ReadonlySet<string> = new Set(['default', 'kube-system', 'kube-public']);
+
+export class Admission {
+  readonly #store: Store;
+  readonly #random: Random;
+  readonly #webhooks: Webhooks;
+
+  constructor({ store, random, webhooks }: { store: Store; random: Random; webhooks: Webhooks }) {
+    this.#store = store;
+    this.#random = random;
+    this.#webhooks = webhooks;
+  }
+
+  /**
+   * The object to go on with; `object` may have been changed in place.
+   * @param afterChange fills in defaults after a webhook changed the object
+   * @throws ApiError
+   */
+  async mutate(
+    request: AdmissionRequest,
+    object: KubeObject,
+    afterChange: (changed: KubeObject) => void,
+  ): Promise<KubeObject> {
+    this.#checkNamespace(request);
+    let result = object;
+    if (isPodCreate(request)) admitPod(result, request.namespace, this.#store, this.#random);
+    result = await this.#webhooks.mutate(request, result, afterChange);
+    // Containers that a webhook added get their token mounts too.
+    if (isPodCreate(request)) admitPod(result, request.namespace, this.#store, this.#random);
+    return result;
+  }
+
+  /** @param object undefined for a deletion */
+  async validate(request: AdmissionRequest, object: KubeObject | undefined): Promise<void> {
+    const { info, name, operation } = request;
+    if (operation === 'DELETE' && info.kind === 'Namespace' && permanentNamespaces.has(name)) {
+      throw forbidden({ kind: 'namespaces', name }, 'this namespace may not be deleted');
+    }
+    await this.#webhooks.validate(request, object);
+  }
+
+  /** Nothing new begins in a namespace that does not exist or is going away. */
+  #checkNamespace({ info, namespace, name, operation }: AdmissionRequest): void {
+    if (operation !== 'CREATE' || !info.namespaced) return;
+    const found = this.#store.get('/namespaces', '', namespace);
+    if (found === undefined) throw notFound({ kind: 'namespaces', name: namespace });
+    if (!isTerminating(found) && textAt(found, 'status', 'phase') !== 'Terminating') return;
+    throw forbidden(
+      { group: info.group, kind: info.plural, name },
+      `unable to create new content in namespace ${namespace} because it is being terminated`,
+      [
+        {
+          reason: 'NamespaceTerminating',
+          message: `namespace ${namespace} is being terminated`,
+          field: 'metadata.namespace',
+        },
+      ],
+    );
+  }
+}
+
+function isPodCreate({ info, operation, subresource }: AdmissionRequest): boolean {
+  return info.kind === 'Pod' && info.group === '' && operation === 'CREATE' && subresource === '';
+}

@@ -1,0 +1,131 @@
+/** Namespaces, Nodes, Secrets, ConfigMaps, Events and EndpointSlices. */
+import { at, deepEqual, isObject, listAt, textAt } from '../json.ts';
+import { objectsIn, section, setDefault, type KindRules } from './rules.ts';
+
+export const namespaceRules: KindRules = {
+  defaults(namespace) {
+    section(namespace.metadata, 'labels')['kubernetes.io/metadata.name'] = namespace.metadata.name;
+    const spec = section(namespace, 'spec');
+    if (namespace.metadata.uid === undefined) setDefault(spec, 'finalizers', ['kubernetes']);
+  },
+  initialStatus: () => ({ phase: 'Active' }),
+  prepareUpdate(next, current) {
+    // Only the finalize subresource changes these.
+    section(next, 'spec')['finalizers'] = [...listAt(current, 'spec', 'finalizers')];
+  },
+};
+
+export const nodeRules: KindRules = {
+  // A node registers itself with its status.
+  initialStatus: (node) => (isObject(node['status']) ? node['status'] : {}),
+};
+
+/** Names allowed as keys of ConfigMaps and Secrets. */
+const dataKey = /^[-._a-zA-Z0-9]{1,253}$/;
+const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+
+export const secretRules: KindRules = {
+  defaults(secret) {
+    setDefault(secret, 'type', 'Opaque');
+    const plain = secret['stringData'];
+    if (isObject(plain)) {
+      const data = section(secret, 'data');
+      for (const [name, value] of Object.entries(plain)) {
+        data[name] = typeof value === 'string' ? Buffer.from(value).toString('base64') : value;
+      }
+    }
+    delete secret['stringData'];
+  },
+  validate(secret, faults, current) {
+    for (const [name, value] of Object.entries(isObject(secret['data']) ? secret['data'] : {})) {
+      if (!dataKey.test(name)) {
+        faults.invalid(`data[${name}]`, name, "must consist of alphanumeric characters, '-', '_' or '.'");
+      }
+      if (typeof value !== 'string' || !base64.test(value)) {
+        // The value itself must not be shown.
+        faults.forbidden(`data[${name}]`, 'must be base64');
+      }
+    }
+    if (current !== undefined && current['type'] !== secret['type']) {
+      faults.invalid('type', secret['type'], 'field is immutable');
+    }
+    validateImmutable(secret, current, () =>
+      faults.forbidden('data', 'field is immutable when `immutable` is set'),
+    );
+  },
+};
+
+export const configMapRules: KindRules = {
+  validate(map, faults, current) {
+    const data = isObject(map['data']) ? map['data'] : {};
+    for (const [name, value] of Object.entries(data)) {
+      if (!dataKey.test(name)) {
+        faults.invalid(`data[${name}]`, name, "must consist of alphanumeric characters, '-', '_' or '.'");
+      }
+      if (typeof value !== 'string') faults.typeInvalid(`data[${name}]`, value, 'must be a string');
+      if (at(map, 'binaryData', name) !== undefined) {
+        faults.invalid(`data[${name}]`, name, 'duplicate of key present in binaryData');
+      }
+    }
+    validateImmutable(map, current, () =>
+      faults.forbidden('data', 'field is immutable when `immutable` is set'),
+    );
+  },
+};
+
+type Validate = NonNullable<KindRules['validate']>;
+
+function validateImmutable(
+  object: Parameters<Validate>[0],
+  current: Parameters<Validate>[2],
+  refuse: () => void,
+): void {
+  if (current?.['immutable'] !== true) return;
+  const same = (name: string): boolean => deepEqual(object[name], current[name]);
+  if (object['immutable'] !== true || !same('data') || !same('binaryData')) refuse();
+}
+
+const addressTypes = ['IPv4', 'IPv6', 'FQDN'];
+
+export const endpointSliceRules: KindRules = {
+  defaults(slice) {
+    if (slice['endpoints'] === undefined || slice['endpoints'] === null) slice['endpoints'] = [];
+    for (const port of objectsIn(slice, 'ports')) {
+      setDefault(port, 'name', '');
+      setDefault(port, 'protocol', 'TCP');
+    }
+  },
+  validate(slice, faults, current) {
+    const type = textAt(slice, 'addressType');
+    if (type === undefined) faults.required('addressType');
+    else if (!addressTypes.includes(type)) faults.unsupported('addressType', type, addressTypes);
+    if (current !== undefined && current['addressType'] !== type) {
+      faults.invalid('addressType', type, 'field is immutable');
+    }
+    const endpoints = listAt(slice, 'endpoints');
+    if (endpoints.length > 1000) {
+      faults.invalid('endpoints', endpoints.length, 'must have at most 1000 items');
+    }
+    for (const [index, endpoint] of endpoints.entries()) {
+      if (listAt(endpoint, 'addresses').length === 0) {
+        faults.required(`endpoints[${index}].addresses`, 'must contain at least 1 address');
+      }
+    }
+    const names = new Set<string>();
+    for (const [index, port] of listAt(slice, 'ports').entries()) {
+      const name = textAt(port, 'name') ?? '';
+      if (names.has(name)) faults.duplicate(`ports[${index}].name`, name);
+      names.add(name);
+    }
+  },
+};
+
+export const eventRules: KindRules = {
+  validate(event, faults) {
+    const namespace = textAt(event, 'involvedObject', 'namespace') ?? '';
+    const expected = namespace === '' ? 'default' : namespace;
+    if (event.metadata.namespace !== expected) {
+      faults.invalid('involvedObject.namespace', namespace, 'does not match event.namespace');
+    }
+  },
+};

@@ -1,0 +1,121 @@
+/** Deployments, ReplicaSets and StatefulSets. */
+import type { Faults } from '../faults.ts';
+import { at, clone, deepEqual, isObject, objectAt, type JsonObject } from '../json.ts';
+import type { KubeObject } from '../object.ts';
+import { labelSelectorMatches } from '../selectors.ts';
+import { defaultPodSpec, validateTemplate } from './pod.ts';
+import { section, setDefault, type KindRules } from './rules.ts';
+
+function defaultWorkload(object: KubeObject): JsonObject {
+  const spec = section(object, 'spec');
+  setDefault(spec, 'replicas', 1);
+  const template = section(spec, 'template');
+  section(template, 'metadata');
+  defaultPodSpec(section(template, 'spec'));
+  return spec;
+}
+
+function validateWorkload(object: KubeObject, faults: Faults, current: KubeObject | undefined): void {
+  const spec = object['spec'];
+  const replicas = at(spec, 'replicas');
+  if (typeof replicas !== 'number' || !Number.isInteger(replicas) || replicas < 0) {
+    faults.invalid('spec.replicas', replicas, 'must be greater than or equal to 0');
+  }
+  const selector = objectAt(spec, 'selector');
+  if (selector === undefined) faults.required('spec.selector');
+  else if (Object.keys(selector).length === 0) {
+    faults.invalid('spec.selector', selector, 'empty selector is invalid');
+  } else {
+    const labels = objectAt(spec, 'template', 'metadata', 'labels') ?? {};
+    if (!labelSelectorMatches(selector, labels)) {
+      faults.invalid('spec.template.metadata.labels', labels, '`selector` does not match template `labels`');
+    }
+  }
+  validateTemplate(spec, faults);
+  if (current !== undefined && !deepEqual(at(current, 'spec', 'selector'), selector)) {
+    faults.invalid('spec.selector', selector, 'field is immutable');
+  }
+}
+
+export const deploymentRules: KindRules = {
+  defaults(deployment) {
+    const spec = defaultWorkload(deployment);
+    const strategy = section(spec, 'strategy');
+    setDefault(strategy, 'type', 'RollingUpdate');
+    if (strategy['type'] === 'RollingUpdate') {
+      const rolling = section(strategy, 'rollingUpdate');
+      setDefault(rolling, 'maxUnavailable', '25%');
+      setDefault(rolling, 'maxSurge', '25%');
+    }
+    setDefault(spec, 'revisionHistoryLimit', 10);
+    setDefault(spec, 'progressDeadlineSeconds', 600);
+  },
+  validate(deployment, faults, current) {
+    validateWorkload(deployment, faults, current);
+    const type = at(deployment, 'spec', 'strategy', 'type');
+    if (type !== 'RollingUpdate' && type !== 'Recreate') {
+      faults.unsupported('spec.strategy.type', type, ['Recreate', 'RollingUpdate']);
+    }
+    if (type === 'Recreate' && at(deployment, 'spec', 'strategy', 'rollingUpdate') !== undefined) {
+      faults.forbidden(
+        'spec.strategy.rollingUpdate',
+        "may not be specified when strategy `type` is 'Recreate'",
+      );
+    }
+  },
+};
+
+export const replicaSetRules: KindRules = {
+  defaults(replicaSet) {
+    const spec = defaultWorkload(replicaSet);
+    const labels = objectAt(spec, 'template', 'metadata', 'labels');
+    if (labels === undefined) return;
+    setDefault(replicaSet.metadata, 'labels', clone(labels));
+    setDefault(spec, 'selector', { matchLabels: clone(labels) });
+  },
+  initialStatus: () => ({ replicas: 0 }),
+  validate: validateWorkload,
+};
+
+/** What an update of a StatefulSet may change. */
+const mutable = [
+  'replicas',
+  'ordinals',
+  'template',
+  'updateStrategy',
+  'revisionHistoryLimit',
+  'minReadySeconds',
+  'persistentVolumeClaimRetentionPolicy',
+];
+
+function immutablePart(object: KubeObject): JsonObject {
+  const spec = object['spec'];
+  return Object.fromEntries(
+    Object.entries(isObject(spec) ? spec : {}).filter(([name]) => !mutable.includes(name)),
+  );
+}
+
+export const statefulSetRules: KindRules = {
+  defaults(set) {
+    const spec = defaultWorkload(set);
+    setDefault(spec, 'podManagementPolicy', 'OrderedReady');
+    setDefault(spec, 'revisionHistoryLimit', 10);
+    setDefault(spec, 'serviceName', '');
+    const strategy = section(spec, 'updateStrategy');
+    setDefault(strategy, 'type', 'RollingUpdate');
+    if (strategy['type'] === 'RollingUpdate') setDefault(section(strategy, 'rollingUpdate'), 'partition', 0);
+  },
+  initialStatus: () => ({ replicas: 0, availableReplicas: 0 }),
+  validate(set, faults, current) {
+    validateWorkload(set, faults, undefined);
+    if (objectAt(set, 'spec', 'volumeClaimTemplates') !== undefined) {
+      faults.forbidden('spec.volumeClaimTemplates', 'this cluster has no persistent volumes');
+    }
+    if (current !== undefined && !deepEqual(immutablePart(set), immutablePart(current))) {
+      faults.forbidden(
+        'spec',
+        `updates to statefulset spec for fields other than ${mutable.map((name) => `'${name}'`).join(', ')} are forbidden`,
+      );
+    }
+  },
+};

@@ -1,0 +1,166 @@
+/**
+ * ClusterIPs and load balancer addresses. What is in use is read from the stored Services, so there is no second
+ * list that could disagree; assignment happens in the same turn as the write, so no address is given twice.
+ */
+import { MeshError } from '@mesh/errors/mesh-error';
+import { Faults } from './faults.ts';
+import { at, listAt, textAt, type JsonObject } from './json.ts';
+import { namespaceOf, type KubeObject } from './object.ts';
+import { isHeadless } from './kinds/service.ts';
+import { section } from './kinds/rules.ts';
+import type { Store } from './store.ts';
+
+const services = '/services';
+
+/** An IPv4 range. */
+export interface Range {
+  readonly first: number;
+  readonly size: number;
+  readonly text: string;
+}
+
+/** @throws MeshError config-invalid */
+export function parseRange(text: string): Range {
+  const [address = '', length = ''] = text.split('/');
+  const base = parseAddress(address);
+  const bits = /^\d{1,2}$/.test(length) ? Number(length) : 33;
+  if (base === undefined || bits > 30) {
+    throw new MeshError('config-invalid', `${JSON.stringify(text)} is not an IPv4 range`, {
+      remedy: 'Give it as ADDRESS/LENGTH with a length of at most 30, for example 10.96.0.0/16.',
+    });
+  }
+  const size = 2 ** (32 - bits);
+  return { first: base - (base % size), size, text };
+}
+
+function parseAddress(text: string): number | undefined {
+  const parts = text.split('.').map((part) => (/^(0|[1-9]\d{0,2})$/.test(part) ? Number(part) : 256));
+  if (parts.length !== 4 || parts.some((part) => part > 255)) return undefined;
+  return parts.reduce((value, part) => value * 256 + part, 0);
+}
+
+function formatAddress(value: number): string {
+  return [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256).join('.');
+}
+
+/** The first usable address of a range: that of the Service `kubernetes`. */
+export function firstAddress(range: Range): string {
+  return formatAddress(range.first + 1);
+}
+
+class Pool {
+  readonly range: Range;
+  #next = 1;
+
+  constructor(range: Range) {
+    this.range = range;
+  }
+
+  contains(address: string): boolean {
+    const value = parseAddress(address);
+    const { first, size } = this.range;
+    return value !== undefined && value > first && value < first + size - 1;
+  }
+
+  /** Goes round the range, so that a released address is not handed out again at once. */
+  allocate(used: ReadonlySet<string>): string | undefined {
+    const usable = this.range.size - 2;
+    for (let step = 0; step < usable; step++) {
+      const offset = ((this.#next - 1 + step) % usable) + 1;
+      const address = formatAddress(this.range.first + offset);
+      if (used.has(address)) continue;
+      this.#next = offset + 1;
+      return address;
+    }
+    return undefined;
+  }
+}
+
+export class ServiceAddresses {
+  readonly #store: Store;
+  readonly #cluster: Pool;
+  readonly #loadBalancer: Pool;
+
+  constructor({ store, cluster, loadBalancer }: { store: Store; cluster: Range; loadBalancer: Range }) {
+    this.#store = store;
+    this.#cluster = new Pool(cluster);
+    this.#loadBalancer = new Pool(loadBalancer);
+  }
+
+  /** Gives `service` the addresses its type needs and takes away the others, in place. */
+  assign(service: KubeObject, faults: Faults): void {
+    const spec = section(service, 'spec');
+    if (spec['type'] === 'ExternalName') {
+      for (const name of ['clusterIP', 'clusterIPs', 'ipFamilies', 'ipFamilyPolicy', 'internalTrafficPolicy'])
+        delete spec[name];
+    } else if (!isHeadless(service)) this.#assignClusterIp(service, spec, faults);
+    this.#assignIngress(service, spec, faults);
+  }
+
+  #assignClusterIp(service: KubeObject, spec: JsonObject, faults: Faults): void {
+    const used = this.#used(service, (other) => [textAt(other, 'spec', 'clusterIP')]);
+    let address = textAt(spec, 'clusterIP') ?? '';
+    if (address === '') {
+      const isKubernetes = service.metadata.name === 'kubernetes' && namespaceOf(service) === 'default';
+      used.add(firstAddress(this.#cluster.range));
+      const free = isKubernetes ? firstAddress(this.#cluster.range) : this.#cluster.allocate(used);
+      if (free === undefined) {
+        faults.invalid('spec.clusterIP', null, `the range ${this.#cluster.range.text} is full`);
+        return;
+      }
+      address = free;
+    } else if (!this.#cluster.contains(address)) {
+      faults.invalid(
+        'spec.clusterIPs',
+        [address],
+        `failed to allocate IP ${address}: the provided IP is not in the valid range ${this.#cluster.range.text}`,
+      );
+    } else if (used.has(address)) {
+      faults.invalid(
+        'spec.clusterIPs',
+        [address],
+        `failed to allocate IP ${address}: provided IP is already allocated`,
+      );
+    }
+    spec['clusterIP'] = address;
+    spec['clusterIPs'] = [address];
+  }
+
+  #assignIngress(service: KubeObject, spec: JsonObject, faults: Faults): void {
+    const status = section(service, 'status');
+    if (spec['type'] !== 'LoadBalancer') {
+      status['loadBalancer'] = {};
+      return;
+    }
+    const used = this.#used(service, (other) =>
+      listAt(other, 'status', 'loadBalancer', 'ingress').map((ingress) => textAt(ingress, 'ip')),
+    );
+    const wanted = textAt(spec, 'loadBalancerIP') ?? '';
+    const current = textAt(at(status, 'loadBalancer', 'ingress', 0), 'ip');
+    if (current !== undefined && (wanted === '' || wanted === current) && !used.has(current)) return;
+    if (wanted !== '' && (!this.#loadBalancer.contains(wanted) || used.has(wanted))) {
+      faults.invalid(
+        'spec.loadBalancerIP',
+        wanted,
+        `is outside ${this.#loadBalancer.range.text} or already in use`,
+      );
+      return;
+    }
+    const address = wanted === '' ? this.#loadBalancer.allocate(used) : wanted;
+    if (address === undefined) {
+      faults.invalid('spec.type', 'LoadBalancer', `the pool ${this.#loadBalancer.range.text} is full`);
+      return;
+    }
+    status['loadBalancer'] = { ingress: [{ ip: address, ipMode: 'VIP' }] };
+  }
+
+  #used(service: KubeObject, read: (other: KubeObject) => (string | undefined)[]): Set<string> {
+    const used = new Set<string>();
+    for (const other of this.#store.list(services)) {
+      if (other.metadata.name === service.metadata.name && namespaceOf(other) === namespaceOf(service))
+        continue;
+      for (const address of read(other)) if (address !== undefined) used.add(address);
+    }
+    return used;
+  }
+}

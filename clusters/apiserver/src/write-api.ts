@@ -1,0 +1,378 @@
+/** create, update, patch, delete and deletecollection: from the request to the Writer and back. */
+import type { Clock } from '@mesh/clock/clock';
+import type { LimitLedger } from '@mesh/limits/limits';
+import { applyConfiguration } from './apply.ts';
+import { mediaType, readBody, type Body } from './body.ts';
+import { unknownFields } from './custom-object.ts';
+import { sendText, type ResourceExchange } from './exchange.ts';
+import { applyJsonPatch } from './json-patch.ts';
+import { clone, textAt, type Json } from './json.ts';
+import type { ApiserverLimit } from './limits.ts';
+import { topologyOf } from './managed-fields.ts';
+import { applyMergePatch } from './merge-patch.ts';
+import { asObject, timestamp, type KubeObject } from './object.ts';
+import type { ReadApi } from './read-api.ts';
+import { Representation } from './representation.ts';
+import { groupVersion, type ResourceInfo } from './resources.ts';
+import { scaleOf, withScale } from './scale.ts';
+import { badRequest, success, unprocessable, unsupportedMediaType, ApiError } from './status.ts';
+import { applyStrategicMerge } from './strategic-merge.ts';
+import { deleteOptions, type Change, type Target, type WriteContext, type Writer } from './writer.ts';
+
+const jsonTypes = ['application/json'];
+const yamlTypes = ['application/yaml', 'application/x-yaml', 'text/yaml'];
+const patchTypes = {
+  json: 'application/json-patch+json',
+  merge: 'application/merge-patch+json',
+  strategic: 'application/strategic-merge-patch+json',
+  apply: 'application/apply-patch+yaml',
+} as const;
+
+interface WriteApiOptions {
+  writer: Writer;
+  reads: ReadApi;
+  clock: Clock;
+  limits: LimitLedger<ApiserverLimit>;
+}
+
+export class WriteApi {
+  readonly #writer: Writer;
+  readonly #reads: ReadApi;
+  readonly #clock: Clock;
+  readonly #limits: LimitLedger<ApiserverLimit>;
+
+  constructor({ writer, reads, clock, limits }: WriteApiOptions) {
+    this.#writer = writer;
+    this.#reads = reads;
+    this.#clock = clock;
+    this.#limits = limits;
+  }
+
+  async create(exchange: ResourceExchange): Promise<void> {
+    const body = await this.#body(exchange);
+    const object = this.#decode(exchange, body, exchange.resource);
+    const created = await this.#writer.create(targetOf(exchange), object, contextOf(exchange));
+    this.#answer(exchange, 201, created);
+  }
+
+  async update(exchange: ResourceExchange): Promise<void> {
+    const { resource, target } = exchange;
+    const body = await this.#body(exchange);
+    const scale = target.subresource === 'scale' ? resource.scale : undefined;
+    const sent =
+      scale === undefined ? this.#decode(exchange, body, resource) : decodeScale(body.value, target.name);
+    const updated = await this.#writer.update(
+      targetOf(exchange),
+      (current) => ({ object: scale === undefined ? sent : withScale(current, sent, scale) }),
+      contextOf(exchange),
+    );
+    this.#answer(exchange, 200, updated);
+  }
+
+  async patch(exchange: ResourceExchange): Promise<void> {
+    const type = mediaType(exchange.request);
+    if (type === patchTypes.apply) {
+      await this.#apply(exchange);
+      return;
+    }
+    const { resource } = exchange;
+    const supported = [patchTypes.json, patchTypes.merge];
+    const strategic = resource.custom === undefined ? [patchTypes.strategic] : [];
+    if (type === patchTypes.strategic && strategic.length === 0) {
+      throw unsupportedMediaType([...supported, patchTypes.apply]);
+    }
+    const body = await readBody(exchange.request, this.#limits, {
+      json: [...supported, ...strategic],
+      yaml: [],
+    });
+    this.#reportDuplicates(exchange, body);
+    const scale = exchange.target.subresource === 'scale' ? resource.scale : undefined;
+    const updated = await this.#writer.update(
+      targetOf(exchange),
+      (current): Change => {
+        const base = scale === undefined ? clone(served(current, resource)) : scaleOf(current, scale);
+        const patched = this.#patched(type, base, body.value ?? {}, resource);
+        if (scale !== undefined) return { object: withScale(current, patched, scale) };
+        this.#checkIdentity(exchange, patched);
+        // A patch is against the version it was computed on only if it says so itself.
+        const named = patched.metadata.resourceVersion !== current.metadata.resourceVersion;
+        if (!named && !mentionsVersion(body.value)) patched.metadata.resourceVersion = '';
+        this.#reportUnknown(exchange, patched);
+        return { object: patched };
+      },
+      contextOf(exchange),
+    );
+    this.#answer(exchange, 200, updated);
+  }
+
+  async delete(exchange: ResourceExchange): Promise<void> {
+    const { resource, target } = exchange;
+    const body = await this.#body(exchange);
+    const options = deleteOptions(body.value, exchange.info.query);
+    const { object, removed } = await this.#writer.delete(targetOf(exchange), options, {
+      ...contextOf(exchange),
+      ...dryRunOf(exchange, body.value),
+    });
+    if (!removed || resource.kind === 'Pod') {
+      this.#answer(exchange, 200, object);
+      return;
+    }
+    const { group, plural } = resource;
+    const details = {
+      name: target.name,
+      ...(group === '' ? {} : { group }),
+      kind: plural,
+      uid: object.metadata.uid,
+    };
+    sendText(exchange.response, 200, JSON.stringify(success(details)));
+  }
+
+  async deleteCollection(exchange: ResourceExchange): Promise<void> {
+    const body = await this.#body(exchange);
+    const options = deleteOptions(body.value, exchange.info.query);
+    const context = { ...contextOf(exchange), ...dryRunOf(exchange, body.value) };
+    const objects = this.#reads.selected(exchange);
+    for (const object of objects) {
+      const target = {
+        ...targetOf(exchange),
+        name: object.metadata.name,
+        namespace: object.metadata.namespace ?? '',
+      };
+      try {
+        await this.#writer.delete(target, options, context);
+      } catch (thrown) {
+        // Somebody else deleted it first, which is what was wanted.
+        if (!(thrown instanceof ApiError) || thrown.code !== 404) throw thrown;
+      }
+    }
+    const list = new Representation(exchange.resource, {
+      accept: exchange.request.headers.accept,
+      query: exchange.info.query,
+      nowMs: () => this.#clock.wall(),
+    });
+    sendText(exchange.response, 200, list.list(objects, {}));
+  }
+
+  async #apply(exchange: ResourceExchange): Promise<void> {
+    const { info, resource, target } = exchange;
+    const body = await readBody(exchange.request, this.#limits, { json: [], yaml: [patchTypes.apply] });
+    this.#reportDuplicates(exchange, body);
+    const manager = info.query.get('fieldManager') ?? '';
+    if (manager === '') throw badRequest('fieldManager is required for apply patch');
+    if (target.subresource === 'scale') throw unsupportedMediaType([patchTypes.json, patchTypes.merge]);
+    const config = this.#identified(exchange, body.value);
+    if (config.metadata['managedFields'] !== undefined && config.metadata['managedFields'] !== null) {
+      throw badRequest('metadata.managedFields must be nil');
+    }
+    this.#reportUnknown(exchange, config);
+    const options = {
+      info: resource,
+      manager,
+      apiVersion: groupVersion(resource),
+      subresource: target.subresource,
+      time: timestamp(this.#clock.wall()),
+      force: info.query.get('force') === 'true',
+    };
+    const context = contextOf(exchange);
+    try {
+      const updated = await this.#writer.update(
+        targetOf(exchange),
+        (current): Change => {
+          const object = applyConfiguration(served(current, resource), config, options);
+          object.metadata.resourceVersion = textAt(config, 'metadata', 'resourceVersion') ?? '';
+          return { object, tracked: true };
+        },
+        context,
+      );
+      this.#answer(exchange, 200, updated);
+      return;
+    } catch (thrown) {
+      if (!(thrown instanceof ApiError) || thrown.code !== 404 || target.subresource !== '') throw thrown;
+    }
+    const object = applyConfiguration(undefined, config, options);
+    object.metadata.name = target.name;
+    const created = await this.#writer.create(targetOf(exchange), object, context, { tracked: true });
+    this.#answer(exchange, 201, created);
+  }
+
+  #patched(type: string, base: KubeObject, patch: Json, resource: ResourceInfo): KubeObject {
+    let value: Json;
+    if (type === patchTypes.json) {
+      if (Array.isArray(patch) && patch.length > this.#limits.values['patch-operations']) {
+        this.#limits.hit('patch-operations');
+        throw new ApiError({
+          code: 413,
+          reason: 'RequestEntityTooLarge',
+          message: `The allowed maximum operations in a JSON patch is ${this.#limits.values['patch-operations']}, got ${patch.length}`,
+        });
+      }
+      const result = applyJsonPatch(base, patch);
+      if (result.kind === 'malformed') throw badRequest(result.fault);
+      if (result.kind === 'failed') {
+        throw unprocessable(
+          `the server rejected our request due to an error in our request: ${result.fault}`,
+        );
+      }
+      value = result.value;
+    } else if (type === patchTypes.merge) value = applyMergePatch(base, patch);
+    else value = applyStrategicMerge(base, patch, topologyOf(resource));
+    const object = asObject(value);
+    if (object === undefined) throw unprocessable('the patch leaves no object');
+    return object;
+  }
+
+  async #body(exchange: ResourceExchange): Promise<Body> {
+    const body = await readBody(exchange.request, this.#limits, { json: jsonTypes, yaml: yamlTypes });
+    this.#reportDuplicates(exchange, body);
+    return body;
+  }
+
+  #reportDuplicates(exchange: ResourceExchange, { duplicates }: Body): void {
+    const found = duplicates.map((field) => `duplicate field ${JSON.stringify(field)}`);
+    report(exchange, found);
+  }
+
+  #reportUnknown(exchange: ResourceExchange, object: KubeObject): void {
+    const { custom } = exchange.resource;
+    if (custom === undefined) return;
+    report(
+      exchange,
+      unknownFields(custom, object).map((field) => `unknown field ${JSON.stringify(field)}`),
+    );
+  }
+
+  #decode(exchange: ResourceExchange, { value }: Body, resource: ResourceInfo): KubeObject {
+    const object = this.#identified(exchange, value);
+    if (resource.custom !== undefined) this.#reportUnknown(exchange, object);
+    return object;
+  }
+
+  /** The object in the body, which must be what the path says it is. */
+  #identified(exchange: ResourceExchange, value: Json | undefined): KubeObject {
+    const { resource, target, info } = exchange;
+    const object = asObject(value);
+    if (object === undefined) {
+      throw badRequest(
+        value === undefined
+          ? 'the request has no body'
+          : 'the object in the body has no apiVersion, kind or metadata object',
+      );
+    }
+    this.#checkIdentity(exchange, object);
+    if (info.verb !== 'create') {
+      if (object.metadata.name === undefined) object.metadata.name = target.name;
+      if (object.metadata.name !== target.name) {
+        throw badRequest(
+          `the name of the object (${object.metadata.name}) does not match the name on the URL (${target.name})`,
+        );
+      }
+    }
+    if (resource.namespaced && (object.metadata.namespace ?? '') === '') {
+      object.metadata.namespace = target.namespace;
+    }
+    return object;
+  }
+
+  #checkIdentity({ resource, target }: ResourceExchange, object: KubeObject): void {
+    const expected = groupVersion(resource);
+    if (object.apiVersion !== expected || object.kind !== resource.kind) {
+      throw badRequest(
+        `the object in the body is ${object.apiVersion} ${object.kind}, the path is for ${expected} ${resource.kind}`,
+      );
+    }
+    const namespace = object.metadata.namespace ?? '';
+    if (resource.namespaced && namespace !== '' && namespace !== target.namespace) {
+      throw badRequest(
+        `the namespace of the provided object does not match the namespace sent on the request (${namespace}, ${target.namespace})`,
+      );
+    }
+  }
+
+  #answer(
+    { resource, request, info, response, target }: ResourceExchange,
+    code: number,
+    object: KubeObject,
+  ): void {
+    if (target.subresource === 'scale' && resource.scale !== undefined) {
+      sendText(response, code, JSON.stringify(scaleOf(object, resource.scale)));
+      return;
+    }
+    const form = new Representation(resource, {
+      accept: request.headers.accept,
+      query: info.query,
+      nowMs: () => this.#clock.wall(),
+    });
+    sendText(response, code, form.one(object));
+  }
+}
+
+function served(object: KubeObject, resource: ResourceInfo): KubeObject {
+  const apiVersion = groupVersion(resource);
+  return object.apiVersion === apiVersion ? object : { ...object, apiVersion };
+}
+
+function decodeScale(value: Json | undefined, name: string): KubeObject {
+  const scale = asObject(value);
+  if (scale?.kind !== 'Scale') throw badRequest('the object in the body is not a Scale');
+  if ((scale.metadata.name ?? name) !== name)
+    throw badRequest('the name of the Scale does not match the URL');
+  return scale;
+}
+
+/** Whether a patch touches metadata.resourceVersion. */
+function mentionsVersion(patch: Json | undefined): boolean {
+  if (Array.isArray(patch)) {
+    return patch.some((operation) => textAt(operation, 'path') === '/metadata/resourceVersion');
+  }
+  return textAt(patch, 'metadata', 'resourceVersion') !== undefined;
+}
+
+/** @throws ApiError 400 under Strict */
+function report(exchange: ResourceExchange, faults: readonly string[]): void {
+  if (faults.length === 0) return;
+  const validation = exchange.info.query.get('fieldValidation') ?? 'Warn';
+  if (validation === 'Ignore') return;
+  if (validation === 'Warn') {
+    for (const fault of faults) exchange.warn(fault);
+    return;
+  }
+  throw badRequest(
+    `${exchange.resource.kind} in version "${exchange.resource.version}" cannot be handled as a ${exchange.resource.kind}: strict decoding error: ${faults.join(', ')}`,
+  );
+}
+
+function targetOf({ resource, target }: ResourceExchange): Target {
+  return {
+    info: resource,
+    namespace: target.namespace,
+    name: target.name,
+    subresource: target.subresource,
+  };
+}
+
+function dryRunOf(exchange: ResourceExchange, body: Json | undefined): { dryRun: boolean } {
+  const inBody =
+    typeof body === 'object' && body !== null && !Array.isArray(body) ? body['dryRun'] : undefined;
+  return { dryRun: contextOf(exchange).dryRun || (Array.isArray(inBody) && inBody.includes('All')) };
+}
+
+export function contextOf({ info, user, request, warn }: ResourceExchange): WriteContext {
+  const dryRun = info.query.get('dryRun') ?? '';
+  if (dryRun !== '' && dryRun !== 'All') {
+    throw badRequest(`dryRun ${JSON.stringify(dryRun)}: supported values: "All"`);
+  }
+  const validation = info.query.get('fieldValidation') ?? 'Warn';
+  if (!['Strict', 'Warn', 'Ignore'].includes(validation)) {
+    throw badRequest(
+      `fieldValidation ${JSON.stringify(validation)}: supported values: "Ignore", "Strict", "Warn"`,
+    );
+  }
+  const agent = (request.headers['user-agent'] ?? 'unknown').split('/')[0] ?? 'unknown';
+  const fieldManager = info.query.get('fieldManager') ?? '';
+  return {
+    user,
+    dryRun: dryRun === 'All',
+    fieldManager: fieldManager === '' ? agent : fieldManager,
+    warn,
+  };
+}
