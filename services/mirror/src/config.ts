@@ -1,11 +1,9 @@
-import { duration, integer, oneOf, text } from '@mesh/config/environment';
-import { logLevels } from '@mesh/telemetry/log';
+import { duration, integer } from '@mesh/config/environment';
+import { workloadConfig } from '@mesh/dataplane/workload';
 
-/** Settings of the mirror controller beyond those of every workload with an identity. */
+/** Settings of the mirror controller. */
 export const mirrorConfig = {
-  MESH_LOG_LEVEL: oneOf(logLevels, { doc: 'Least severe log line that is written.', default: 'info' }),
-  MESH_CLUSTER: text({ doc: 'Name of this cluster.' }),
-  MESH_TRUST_DOMAIN: text({ doc: 'Trust domain of this cluster, `<cluster>.<suffix>`.' }),
+  ...workloadConfig,
   MESH_FEDERATION_PORT: integer({
     doc: 'Port of the federation API, for the gateway.',
     default: 8087,

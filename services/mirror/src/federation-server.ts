@@ -18,11 +18,6 @@ import { protocolVersion } from './peer-view.ts';
 
 export const beatMs = 1000;
 
-/** The identity at the other end of the connection, as TLS proved it. */
-export interface CallerConnection {
-  readonly identity: PeerIdentity;
-}
-
 interface FederationOptions {
   cluster: string;
   suffix: string;
@@ -35,10 +30,10 @@ interface FederationOptions {
   subscribers: Gauge;
 }
 
-export function federationService(options: FederationOptions): GrpcRoutes<CallerConnection> {
-  return grpcService<typeof Federation, CallerConnection>(Federation, {
+export function federationService(options: FederationOptions): GrpcRoutes<PeerIdentity> {
+  return grpcService<typeof Federation, PeerIdentity>(Federation, {
     subscribe(request, sink, call) {
-      const caller = peerOf(options, call.peer.identity, getHeader(call.headers, 'l5d-client-id'));
+      const caller = peerOf(options, call.peer, getHeader(call.headers, 'l5d-client-id'));
       if (caller !== request.cluster) {
         throw new GrpcError(
           grpcCode.permissionDenied,
