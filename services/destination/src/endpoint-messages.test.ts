@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { create, fromBinary, type JsonValue, toBinary, toJson } from '@bufbuild/protobuf';
+import { tcpAddressToHostPort } from '@mesh/control-api/convert';
+import { type Update, UpdateSchema, WeightedAddrSchema } from '@mesh/control-api/gen/linkerd/destination_pb';
+import fc from 'fast-check';
+import { type Told, updatesBetween, weightedAddr } from './endpoint-messages.ts';
+import type { EndpointView, Resolution } from './endpoints.ts';
+
+const view: fc.Arbitrary<EndpointView> = fc.record({
+  address: fc.constantFrom('10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4'),
+  port: fc.constantFrom(80, 81),
+  tier: fc.nat({ max: 2 }),
+  readyBehind: fc.nat({ max: 3 }),
+  identity: fc.constantFrom(undefined, 'a.identity', 'b.identity'),
+  hint: fc.constantFrom('h2' as const, 'opaque' as const, 'none' as const),
+  transportPort: fc.constantFrom(0, 4143),
+  authority: fc.constantFrom(undefined, 'cart.shop.svc.cluster.local:80'),
+  labels: fc.dictionary(fc.constantFrom('pod', 'zone'), fc.constantFrom('x', 'y')),
+});
+
+const resolution: fc.Arbitrary<Resolution> = fc.oneof(
+  { arbitrary: fc.constant<Resolution>({ kind: 'unknown' }), weight: 1 },
+  {
+    weight: 6,
+    arbitrary: fc.array(view, { maxLength: 6 }).map((views) => ({
+      kind: 'known' as const,
+      endpoints: new Map(views.map((one) => [`${one.address}:${one.port}`, one])),
+      labels: { service: 'cart' },
+    })),
+  },
+);
+
+/** A client as the contract describes it. */
+class Client {
+  known: Map<string, JsonValue> = new Map();
+  exists = true;
+  #fresh = true;
+
+  apply({ update }: Update): void {
+    if (update.case === 'add') {
+      if (this.#fresh) this.known.clear();
+      this.#fresh = false;
+      this.exists = true;
+      assert.notEqual(update.value.addrs.length, 0, 'an empty add says nothing');
+      for (const entry of update.value.addrs) {
+        this.known.set(this.#key(entry.addr), toJson(WeightedAddrSchema, entry));
+      }
+    } else if (update.case === 'remove') {
+      assert.equal(this.#fresh, false, 'a stream does not begin with a removal');
+      for (const address of update.value.addrs)
+        assert.ok(this.known.delete(this.#key(address)), 'removes what is known');
+    } else if (update.case === 'noEndpoints') {
+      this.#fresh = false;
+      this.known.clear();
+      this.exists = update.value.exists;
+    }
+  }
+
+  #key(address: Parameters<typeof tcpAddressToHostPort>[0]): string {
+    const found = tcpAddressToHostPort(address);
+    assert.ok(found !== undefined);
+    return `${found.host}:${found.port}`;
+  }
+}
+
+/** What a client that asks now is told. */
+function freshClient(state: Resolution): Client {
+  const client = new Client();
+  tell(client, { kind: 'nothing' }, state);
+  return client;
+}
+
+function tell(client: Client, told: Told, next: Resolution): number {
+  const updates = updatesBetween(told, next, undefined);
+  for (const update of updates) {
+    client.apply(fromBinary(UpdateSchema, toBinary(UpdateSchema, create(UpdateSchema, update))));
+  }
+  return updates.length;
+}
+
+test('deltas bring every client to the state that a fresh one is told', () => {
+  fc.assert(
+    fc.property(fc.array(resolution, { minLength: 1, maxLength: 8 }), (states) => {
+      const client = new Client();
+      let told: Told = { kind: 'nothing' };
+      for (const state of states) {
+        const count = tell(client, told, state);
+        if (told.kind === 'nothing') assert.ok(count > 0, 'the first answer is never silence');
+        told = state;
+        const expected = freshClient(state);
+        assert.deepEqual(client.known, expected.known);
+        assert.equal(client.exists, expected.exists);
+        assert.equal(tell(client, told, state), 0, 'nothing changed, nothing to say');
+      }
+    }),
+  );
+});
+
+test('only what changed is sent', () => {
+  const one: EndpointView = {
+    address: '10.0.0.1',
+    port: 80,
+    tier: 0,
+    readyBehind: 0,
+    identity: undefined,
+    hint: 'none',
+    transportPort: 0,
+    authority: undefined,
+    labels: {},
+  };
+  const two = { ...one, address: '10.0.0.2' };
+  const known = (...views: EndpointView[]): Resolution => ({
+    kind: 'known',
+    endpoints: new Map(views.map((entry) => [`${entry.address}:${entry.port}`, entry])),
+    labels: {},
+  });
+  const updates = updatesBetween(known(one, two), known({ ...one }, { ...two, tier: 1 }), undefined);
+  assert.equal(updates.length, 1);
+  const [update] = updates;
+  assert.ok(update?.update?.case === 'add');
+  assert.equal(update.update.value.addrs?.length, 1);
+});
+
+test('where the client is decides whether an endpoint is near', () => {
+  const base = {
+    address: '10.0.0.1',
+    port: 80,
+    tier: 0,
+    readyBehind: 0,
+    identity: undefined,
+    hint: 'none',
+    transportPort: 0,
+    authority: undefined,
+  } as const;
+  const at = (zone: string | undefined, client: string | undefined) =>
+    weightedAddr({ ...base, labels: zone === undefined ? {} : { zone } }, client)?.metricLabels?.[
+      'zone_locality'
+    ];
+  assert.equal(at('a', 'a'), 'local');
+  assert.equal(at('a', 'b'), 'remote');
+  assert.equal(at('a', undefined), 'unknown');
+  assert.equal(at(undefined, 'a'), 'unknown');
+});

@@ -1,0 +1,159 @@
+import { systemClock, systemRandom } from '@mesh/clock/system';
+import { readConfig } from '@mesh/config/environment';
+import { parseHostPort } from '@mesh/control-api/convert';
+import { processMetrics } from '@mesh/dataplane/process-metrics';
+import { IdentityClient } from '@mesh/dataplane/identity-client';
+import { describeError, MeshError } from '@mesh/errors/mesh-error';
+import { http2Limits } from '@mesh/http2/limits';
+import { KubeClient } from '@mesh/kube/client';
+import { inCluster } from '@mesh/kube/config';
+import { LimitLedger } from '@mesh/limits/limits';
+import { startAdmin } from '@mesh/telemetry/admin-server';
+import { createLogger } from '@mesh/telemetry/log';
+import { MetricRegistry } from '@mesh/telemetry/metrics';
+import { CredentialStore } from '@mesh/trust/credentials';
+import { controlPlaneIdentity, identityName } from '@mesh/trust/names';
+import { destinationConfig } from './config.ts';
+import { InformedObjects } from './informed-objects.ts';
+import { Notifier } from './notifier.ts';
+import { allServices } from './all-services.ts';
+import { ControlServer, controlMetrics } from './server.ts';
+import type { Settings } from './settings.ts';
+import { TargetRegistry } from './target-registry.ts';
+
+const stopGraceMs = 3000;
+
+function trustSuffixOf(cluster: string, trustDomain: string): string {
+  if (trustDomain.startsWith(`${cluster}.`)) return trustDomain.slice(cluster.length + 1);
+  throw new MeshError(
+    'config-invalid',
+    `MESH_TRUST_DOMAIN=${trustDomain} does not start with "${cluster}."`,
+    {
+      remedy: 'The trust domain of a cluster is its name, a dot and the suffix that all clusters share.',
+    },
+  );
+}
+
+async function main(): Promise<void> {
+  const config = readConfig(destinationConfig, process.env);
+  const clock = systemClock;
+  const random = systemRandom;
+  const log = createLogger({
+    clock,
+    level: config.MESH_LOG_LEVEL,
+    write: (line) => process.stdout.write(line),
+  });
+  const registry = new MetricRegistry();
+  const cluster = config.MESH_CLUSTER;
+  const suffix = trustSuffixOf(cluster, config.MESH_TRUST_DOMAIN);
+  processMetrics(registry, { clock, facts: { version: '0.1.0', cluster, program: 'destination' } });
+  const settings: Settings = {
+    cluster,
+    trustSuffix: suffix,
+    clusterDomain: config.MESH_CLUSTER_DOMAIN,
+    opaquePorts: config.MESH_OPAQUE_PORTS,
+    inboundPolicy: config.MESH_INBOUND_DEFAULT_POLICY,
+    mirrorAddress: config.MESH_MIRROR_ADDR,
+  };
+
+  const credentials = new CredentialStore();
+  const identityAddress = parseHostPort(config.MESH_IDENTITY_ADDR);
+  if (identityAddress === undefined) {
+    throw new MeshError('config-invalid', `MESH_IDENTITY_ADDR=${config.MESH_IDENTITY_ADDR} is not host:port`);
+  }
+  const identity = new IdentityClient({
+    clock,
+    random,
+    log,
+    registry,
+    http2Limits: new LimitLedger(http2Limits),
+    store: credentials,
+    address: identityAddress,
+    serverIdentity: controlPlaneIdentity('mesh-identity', cluster, suffix),
+    identity: identityName({
+      serviceAccount: config.MESH_SERVICE_ACCOUNT,
+      namespace: config.MESH_NAMESPACE,
+      cluster,
+      suffix,
+    }),
+    tokenFile: config.MESH_TOKEN_FILE,
+    anchors: config.MESH_TRUST_ANCHORS,
+    suffix,
+  });
+  identity.start();
+
+  const client = new KubeClient({ ...inCluster(), clock });
+  const notifier = new Notifier({ clock, delayMs: config.MESH_UPDATE_DELAY });
+  const objects = new InformedObjects({ client, clock, random, notifier, log });
+  objects.start();
+  const targets = new TargetRegistry({ objects, notifier, settings });
+  const services = allServices({
+    objects,
+    notifier,
+    registry: targets,
+    settings,
+    linksKnown: () => objects.links.hasSynced,
+  });
+  const metrics = controlMetrics(registry);
+  const serverAt = (port: number, which: typeof services.discovery): ControlServer =>
+    new ControlServer({
+      port,
+      services: which,
+      cluster,
+      trustSuffix: suffix,
+      credentials,
+      clock,
+      log,
+      metrics,
+      maxAgeMs: config.MESH_CONNECTION_MAX_AGE,
+    });
+  const servers = [
+    serverAt(config.MESH_DESTINATION_PORT, services.discovery),
+    serverAt(config.MESH_POLICY_PORT, services.policy),
+  ];
+
+  const watched = registry.gauge('mesh_destination_targets', 'Targets that proxies watch now.').with();
+  const age = registry
+    .gauge('mesh_kube_state_age_seconds', 'Age of the least current copy of the API server’s state.')
+    .with();
+  registry.onCollect(() => {
+    watched.set(targets.size);
+    age.set(objects.ageMs / 1000);
+  });
+  let serving = false;
+  const admin = await startAdmin({
+    port: config.MESH_ADMIN_PORT,
+    registry,
+    ready: () => {
+      const { missing } = objects;
+      if (missing.length > 0) return { ready: false, reason: `not listed yet: ${missing.join(', ')}` };
+      if (credentials.current === undefined) return { ready: false, reason: identity.fault };
+      return { ready: serving, reason: 'starting' };
+    },
+  });
+  const stop = async (): Promise<void> => {
+    serving = false;
+    await Promise.all(servers.map((server) => server.stop(stopGraceMs)));
+    identity.stop();
+    notifier.stop();
+    await Promise.all([objects.stop(), admin.close()]);
+    client.close();
+  };
+  process.once('SIGTERM', () => void stop().then(() => process.exit(0)));
+  process.once('SIGINT', () => void stop().then(() => process.exit(0)));
+
+  // An answer from half a picture would look like services that are gone.
+  await objects.synced();
+  await Promise.all(servers.map((server) => server.start()));
+  serving = true;
+  log.info('destination serves', {
+    cluster,
+    destinationPort: config.MESH_DESTINATION_PORT,
+    policyPort: config.MESH_POLICY_PORT,
+  });
+}
+
+main().catch((failure: unknown) => {
+  process.stderr.write(`destination: ${describeError(failure)}\n`);
+  process.exit(1);
+});

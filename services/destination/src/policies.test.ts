@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { create } from '@bufbuild/protobuf';
+import { ServerSchema } from '@mesh/control-api/gen/linkerd/inbound_pb';
+import { OutboundPolicySchema } from '@mesh/control-api/gen/linkerd/outbound_pb';
+import { inboundPolicyNames, inboundServer } from './inbound-policy.ts';
+import { ModelCluster, modelSettings } from './model-cluster.ts';
+import { outboundPolicy } from './outbound-policy.ts';
+
+function serverOf(cluster: ModelCluster, port: number, settings = modelSettings) {
+  const pod = cluster.pods.get('shop', 'cart-1');
+  assert.ok(pod !== undefined);
+  return create(
+    ServerSchema,
+    inboundServer({ pod, namespace: cluster.namespaces.get(undefined, 'shop'), port }, settings),
+  );
+}
+
+function cluster(annotations: Record<string, string> = {}): ModelCluster {
+  const made = new ModelCluster();
+  made.pod({ name: 'cart-1', ip: '10.0.0.1', annotations });
+  return made;
+}
+
+test('inbound: by default anybody, by detection', () => {
+  const server = serverOf(cluster(), 8080);
+  assert.equal(server.protocol?.kind.case, 'detect');
+  assert.equal(server.authorizations.length, 1);
+  assert.equal(server.authorizations[0]?.networks.length, 2);
+  assert.equal(server.authorizations[0]?.authentication?.permit.case, 'unauthenticated');
+  assert.deepEqual(server.labels, { group: '', kind: 'default', name: 'all-unauthenticated' });
+  assert.equal(serverOf(cluster(), 3306).protocol?.kind.case, 'opaque');
+});
+
+test('inbound: the pod says more than its namespace, and that more than the setting', () => {
+  const name = 'mesh.io/default-inbound-policy';
+  assert.equal(serverOf(cluster(), 80, { ...modelSettings, inboundPolicy: 'deny' }).authorizations.length, 0);
+  const made = cluster();
+  made.namespaces.put({ metadata: { name: 'shop', annotations: { [name]: 'all-authenticated' } } });
+  const permit = (from: ModelCluster) => {
+    const found = serverOf(from, 80).authorizations[0]?.authentication?.permit;
+    assert.equal(found?.case, 'meshTls');
+    const clients = found.case === 'meshTls' ? found.value.clients : undefined;
+    assert.equal(clients?.case, 'identities');
+    return clients?.case === 'identities' ? clients.value.suffixes.map(({ parts }) => parts) : [];
+  };
+  assert.deepEqual(permit(made), [[]]);
+  made.pod({ name: 'cart-1', ip: '10.0.0.1', annotations: { [name]: 'cluster-authenticated' } });
+  assert.deepEqual(permit(made), [['east', 'mesh', 'local']]);
+  made.pod({ name: 'cart-1', ip: '10.0.0.1', annotations: { [name]: 'no such policy' } });
+  assert.deepEqual(permit(made), [[]]);
+  for (const policy of inboundPolicyNames) {
+    assert.equal(serverOf(cluster({ [name]: policy }), 80).labels['name'], policy);
+  }
+});
+
+test('outbound: one route to the endpoints of the service', () => {
+  const made = new ModelCluster();
+  made.services.put({
+    metadata: { name: 'cart', namespace: 'shop' },
+    spec: {
+      clusterIP: '10.96.0.1',
+      ports: [
+        { port: 80 },
+        { port: 81, appProtocol: 'kubernetes.io/h2c' },
+        { port: 82, appProtocol: 'http' },
+        { port: 3306 },
+      ],
+    },
+  });
+  const service = made.services.get('shop', 'cart');
+  assert.ok(service !== undefined);
+  const at = (port: number) =>
+    create(OutboundPolicySchema, outboundPolicy(made, { service, port }, modelSettings)).protocol?.kind;
+  const kind = at(80);
+  assert.equal(kind?.case, 'detect');
+  const detect = kind?.case === 'detect' ? kind.value : undefined;
+  assert.ok(detect?.timeout !== undefined && detect.opaque !== undefined && detect.http2 !== undefined);
+  const distribution = detect.http1?.routes[0]?.rules[0]?.backends?.kind;
+  assert.equal(distribution?.case, 'firstAvailable');
+  const backend =
+    distribution?.case === 'firstAvailable' ? distribution.value.backends[0]?.backend : undefined;
+  const balancer = backend?.kind.case === 'balancer' ? backend.kind.value : undefined;
+  assert.deepEqual(balancer?.discovery?.kind.value?.path, 'cart.shop.svc.cluster.local:80');
+  assert.equal(backend?.queue?.capacity, 100);
+  assert.equal(at(81)?.case, 'http2');
+  assert.equal(at(82)?.case, 'http1');
+  assert.equal(at(3306)?.case, 'opaque');
+});
