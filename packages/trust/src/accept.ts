@@ -110,8 +110,8 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
       this.#refuse(handshake, 'no-credentials', 'this program has no certificate yet');
       return;
     }
-    if (this.#open.size > this.#limits.values.tls_handshakes) {
-      this.#limits.hit('tls_handshakes');
+    if (this.#open.size > this.#limits.values.tlsHandshakes) {
+      this.#limits.hit('tlsHandshakes');
       this.#refuse(handshake, 'handshake-limit', `${this.#open.size - 1} handshakes are in progress`);
       return;
     }
@@ -119,9 +119,9 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
       this.#refuse(handshake, 'closed-early', 'the socket was closed before the handshake');
       return;
     }
-    const limitMs = this.#limits.values.tls_handshake_time;
+    const limitMs = this.#limits.values.tlsHandshakeMs;
     handshake.timer = this.#options.clock.after(limitMs, () => {
-      this.#limits.hit('tls_handshake_time');
+      this.#limits.hit('tlsHandshakeMs');
       this.#refuse(handshake, 'handshake-timeout', `the handshake did not end within ${limitMs} ms`);
     });
     socket.once('close', () => {
@@ -166,10 +166,10 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
   }
 
   #judge({ source }: Handshake<Mode>, socket: TLSSocket): ChainAccepted | ChainRefusal {
-    const maxCertificates = this.#limits.values.tls_chain_certificates;
+    const maxCertificates = this.#limits.values.tlsChainCertificates;
     const { clock, suffix, acceptsCluster } = this.#options;
     const chain = clientChain(socket, maxCertificates);
-    if (chain.length > maxCertificates) this.#limits.hit('tls_chain_certificates');
+    if (chain.length > maxCertificates) this.#limits.hit('tlsChainCertificates');
     const common = { now: clock.wall(), role: 'client', suffix } as const;
     const [leaf] = chain;
     const verdict =

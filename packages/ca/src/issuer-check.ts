@@ -1,0 +1,171 @@
+/** Is this issuer fit to sign for a cluster? Asked at install, at link, and whenever a mounted issuer changes. */
+import { createPrivateKey, createPublicKey } from 'node:crypto';
+import { type Certificate, isFault, parseCertificate } from '@mesh/trust/certificate';
+import { isSignedBy, parseAnchors } from '@mesh/trust/chain';
+import { permitsDnsName } from '@mesh/trust/name-constraints';
+import { identityName, meshDomain, trustDomain } from '@mesh/trust/names';
+import { certificateDers, fingerprint, fingerprintOf, toPem } from '@mesh/trust/pem';
+import type { Authority } from './authority.ts';
+
+export type IssuerFaultReason =
+  | 'no-certificate'
+  | 'no-anchor'
+  | 'malformed-certificate'
+  | 'unusable-key'
+  | 'key-mismatch'
+  | 'not-a-ca'
+  | 'not-p256'
+  | 'foreign-anchor'
+  | 'expired'
+  | 'not-yet-valid'
+  | 'not-constrained'
+  | 'wrong-domain';
+
+export interface IssuerFault {
+  readonly fault: IssuerFaultReason;
+  /** A sentence that names what was found. */
+  readonly detail: string;
+}
+
+export interface IssuerPems {
+  /** Issuer first, then certificates between it and the anchor. */
+  readonly certificatePem: string;
+  readonly keyPem: string;
+  readonly anchorsPem: string;
+}
+
+export interface LoadedIssuer extends Authority {
+  /** PEM of the issuer and what lies between it and the anchor: what a leaf is sent with. */
+  readonly chainPem: string;
+  readonly chainDers: readonly Buffer[];
+  readonly anchorsPem: string;
+}
+
+interface Context {
+  readonly cluster: string;
+  /** Wall-clock milliseconds. */
+  readonly now: number;
+  /** Suffix of trust domains. */
+  readonly suffix?: string;
+}
+
+const refuse = (fault: IssuerFaultReason, detail: string): IssuerFault => ({ fault, detail });
+
+/** The issuer of `pems` when it may sign leaves of the cluster's trust domain, and of that domain only. */
+export function verifyIssuer(pems: IssuerPems, context: Context): LoadedIssuer | IssuerFault {
+  const chainDers = certificateDers(pems.certificatePem);
+  const certificates: Certificate[] = [];
+  for (const der of chainDers) {
+    const parsed = parseCertificate(der);
+    if (isFault(parsed)) return refuse('malformed-certificate', parsed.fault);
+    certificates.push(parsed);
+  }
+  const [certificate] = certificates;
+  if (certificate === undefined) return refuse('no-certificate', 'there is no certificate in the PEM text');
+  const anchors = parseAnchors(pems.anchorsPem);
+  if (anchors.length === 0) return refuse('no-anchor', 'there is no certificate among the trust anchors');
+  const key = readKey(pems.keyPem);
+  if (key === undefined) return refuse('unusable-key', 'the private key is no unencrypted PEM key');
+  if (!createPublicKey(key).export({ type: 'spki', format: 'der' }).equals(certificate.spki)) {
+    return refuse('key-mismatch', 'the private key does not belong to the issuer certificate');
+  }
+  if (key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') {
+    return refuse('not-p256', 'the issuer key is not a P-256 key');
+  }
+  return (
+    checkAuthority(certificate, context) ??
+    checkDomain(certificate, context) ??
+    checkPath(certificates, anchors, context) ?? {
+      key,
+      certificate,
+      certificatePem: toPem(certificate.der),
+      chainPem: chainDers.map(toPem).join(''),
+      chainDers,
+      anchorsPem: pems.anchorsPem,
+    }
+  );
+}
+
+function readKey(pem: string): ReturnType<typeof createPrivateKey> | undefined {
+  try {
+    return createPrivateKey(pem);
+  } catch {
+    return undefined;
+  }
+}
+
+function checkAuthority(certificate: Certificate, { now }: Context): IssuerFault | undefined {
+  if (certificate.basicConstraints?.ca !== true || certificate.keyUsage?.keyCertSign === false) {
+    return refuse('not-a-ca', 'the issuer certificate may not sign certificates');
+  }
+  return checkPeriod(certificate, now, 'the issuer certificate');
+}
+
+function checkPeriod(certificate: Certificate, now: number, what: string): IssuerFault | undefined {
+  if (now > certificate.notAfter) {
+    return refuse('expired', `${what} expired at ${new Date(certificate.notAfter).toISOString()}`);
+  }
+  if (now < certificate.notBefore) {
+    return refuse('not-yet-valid', `${what} starts at ${new Date(certificate.notBefore).toISOString()}`);
+  }
+  return undefined;
+}
+
+/** The constraints must let this cluster's identities through and be there for the sake of all the others. */
+function checkDomain(certificate: Certificate, { cluster, suffix }: Context): IssuerFault | undefined {
+  const domain = trustDomain(cluster, suffix);
+  const constraints = certificate.nameConstraints;
+  const bases = constraints?.permitted.filter(({ form }) => form === 'dns') ?? [];
+  if (constraints?.critical !== true || bases.length === 0) {
+    return refuse(
+      'not-constrained',
+      `the issuer has no critical name constraints; it must permit ${domain} only`,
+    );
+  }
+  const sample = identityName({
+    serviceAccount: 'default',
+    namespace: 'default',
+    cluster,
+    suffix: suffix ?? meshDomain,
+  });
+  const found = bases.map(({ value }) => value.toString('latin1')).join(', ');
+  if (!permitsDnsName(constraints, sample)) {
+    return refuse('wrong-domain', `the issuer signs for ${found}, this cluster is ${domain}`);
+  }
+  const exact = bases.every(
+    ({ value }) => value.toString('latin1').toLowerCase().replace(/^\./, '') === domain,
+  );
+  return exact
+    ? undefined
+    : refuse('not-constrained', `the issuer signs for ${found}, it must permit ${domain} only`);
+}
+
+function checkPath(
+  [issuer, ...between]: readonly Certificate[],
+  anchors: readonly Certificate[],
+  { now }: Context,
+): IssuerFault | undefined {
+  let current = issuer;
+  const unused = new Set(between);
+  while (current !== undefined) {
+    const child: Certificate = current;
+    const signer = [...anchors, ...unused].find(
+      (candidate) => candidate.subject.equals(child.issuer) && isSignedBy(child, candidate),
+    );
+    if (signer === undefined) {
+      const known = anchors.map(({ der }) => fingerprintOf(der)).join(' ');
+      return refuse(
+        'foreign-anchor',
+        `the issuer ${fingerprint(toPem(child.der)) ?? ''} is not signed by an anchor; anchors: ${known}`,
+      );
+    }
+    const fault = checkPeriod(signer, now, 'the certificate above the issuer');
+    if (fault !== undefined) return fault;
+    if (signer.basicConstraints?.ca !== true)
+      return refuse('not-a-ca', 'the signer of the issuer is no authority');
+    if (anchors.includes(signer)) return undefined;
+    unused.delete(signer);
+    current = signer;
+  }
+  return undefined;
+}
