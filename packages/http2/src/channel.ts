@@ -103,8 +103,8 @@ export abstract class Channel implements FrameWriterOwner, SendQueueOwner, Trans
     if (this.state === 'closed') return;
     this.state = 'closed';
     this.onGone();
-    this.#linger();
-    this.#transport.end();
+    this.#linger(this.limits.values.http2LingerMs);
+    this.#transport.end(() => {});
   }
 
   onClosed(): void {
@@ -123,28 +123,31 @@ export abstract class Channel implements FrameWriterOwner, SendQueueOwner, Trans
     }
     if (this.state === 'closing' && output.bytes === 0 && !this.#ended) {
       this.#ended = true;
-      this.#transport.end();
+      this.#transport.end(() => {
+        if (this.state === 'closing') this.#linger(this.limits.values.http2LingerMs);
+      });
     }
     if (this.state !== 'open') return;
     if (this.blocked) this.#pauseIfFull(output.bytes);
     this.#watchStall();
   }
 
-  /** Input is dropped from here on; the socket closes behind what is queued, or is destroyed after a while. */
-  protected close(): void {
+  /**
+   * Input is dropped from here on; the socket closes behind what is queued, and is destroyed when the peer does not
+   * close too. `patient`: what is queued matters, so that a slow reader gets the time of a stalled stream for it.
+   */
+  protected close(patient: boolean): void {
+    const { http2StallMs, http2LingerMs } = this.limits.values;
     this.state = 'closing';
-    this.#linger();
+    this.#linger(patient ? http2StallMs : http2LingerMs);
     this.schedule();
   }
 
-  #linger(): void {
+  #linger(delayMs: number): void {
     this.#stallTimer?.cancel();
     this.#stallTimer = undefined;
-    this.#lingerTimer ??= this.clock.after(
-      this.limits.values.http2LingerMs,
-      () => this.#transport.destroy(),
-      true,
-    );
+    this.#lingerTimer?.cancel();
+    this.#lingerTimer = this.clock.after(delayMs, () => this.#transport.destroy(), true);
   }
 
   #pauseIfFull(bytes: number): void {

@@ -24,8 +24,11 @@ export interface Http2ClientOptions extends ConnectionOptions {
 export interface Http2ClientConnection extends ClientConnection {
   /** Measures a round trip on the connection; not called when the connection ends first. */
   ping(onPong: (rttMs: number) => void): void;
-  /** The server accepts extended CONNECT (RFC 8441); known once its SETTINGS arrived. */
-  readonly extendedConnect: boolean;
+  /**
+   * The server accepts extended CONNECT (RFC 8441); undefined until its SETTINGS arrived, which `onChange` tells.
+   * A request with `upgrade` is reset with `http11` unless this is true.
+   */
+  readonly extendedConnect: boolean | undefined;
 }
 
 /** Speaks HTTP/2 with prior knowledge on a connected socket (ALPN `h2`, where it is TLS). */
@@ -49,6 +52,9 @@ export class Http2Client extends Connection implements Http2ClientConnection {
   #nextId = 1;
   #draining = false;
   #mostStreams = streamsBeforeSettings;
+  #settingsSeen = false;
+  /** Requests for a tunnel that the server does not offer; their owners hear so at the end of the turn. */
+  #unsupported: Http2Stream[] = [];
 
   constructor(transport: Transport, options: Http2ClientOptions) {
     super(transport, options);
@@ -67,8 +73,8 @@ export class Http2Client extends Connection implements Http2ClientConnection {
     return this.usable ? Math.max(0, this.#mostStreams - this.streams.size) : 0;
   }
 
-  get extendedConnect(): boolean {
-    return this.peer.enableConnectProtocol === 1;
+  get extendedConnect(): boolean | undefined {
+    return this.#settingsSeen ? this.peer.enableConnectProtocol === 1 : undefined;
   }
 
   request(head: RequestHead, end: boolean, handler: ClientHandler): ClientStream {
@@ -77,8 +83,17 @@ export class Http2Client extends Connection implements Http2ClientConnection {
     stream.clientHandler = handler;
     stream.isHead = head.method === 'HEAD';
     stream.isUpgrade = head.upgrade !== '';
+    if (stream.isUpgrade && this.extendedConnect !== true) {
+      stream.dead = true;
+      stream.earlyReset = 'http11';
+      this.#unsupported.push(stream);
+      this.schedule();
+      return stream;
+    }
     stream.openedInFlush = this.flushes;
     this.#nextId += 2;
+    // The last id there is: the connection goes on until its streams are done.
+    if (this.#nextId > maxStreamId) this.#draining = true;
     this.streams.set(stream.id, stream);
     this.guard.streamOpened();
     const { encoder } = this.writer;
@@ -94,6 +109,17 @@ export class Http2Client extends Connection implements Http2ClientConnection {
     this.writer.block(stream.id, end);
     stream.localEnd = end;
     return stream;
+  }
+
+  override onTurnEnd(): void {
+    const unsupported = this.#unsupported;
+    if (unsupported.length > 0) {
+      this.#unsupported = [];
+      for (const { earlyReset, handler } of unsupported) {
+        if (earlyReset !== undefined) handler.onReset(earlyReset);
+      }
+    }
+    super.onTurnEnd();
   }
 
   ping(onPong: (rttMs: number) => void): void {
@@ -151,10 +177,11 @@ export class Http2Client extends Connection implements Http2ClientConnection {
 
   protected override onPeerSettings(): boolean {
     if (this.peer.enablePush !== 0) return this.fail(errorCode.protocolError);
-    const before = this.#mostStreams;
+    const changed = !this.#settingsSeen || this.#mostStreams !== this.peer.maxConcurrentStreams;
+    this.#settingsSeen = true;
     this.#mostStreams = this.peer.maxConcurrentStreams;
-    if (before !== this.#mostStreams) this.onChange();
-    return true;
+    if (changed) this.onChange();
+    return this.state === 'open';
   }
 
   protected override onGoaway(lastStreamId: number): void {

@@ -522,7 +522,7 @@ export abstract class Connection extends Channel implements FrameSink {
     if (this.state !== 'open') return false;
     this.writer.goaway(this.lastPeerId, code);
     this.#cancelTimers();
-    this.close();
+    this.close(false);
     this.#killAll();
     this.onUnusable();
     this.flush();
@@ -533,7 +533,7 @@ export abstract class Connection extends Channel implements FrameSink {
   protected finish(): void {
     if (this.state !== 'open') return;
     this.#cancelTimers();
-    this.close();
+    this.close(true);
   }
 
   protected override onGone(): void {

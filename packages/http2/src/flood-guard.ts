@@ -98,6 +98,8 @@ export class FloodGuard {
 
   dataSent(): void {
     this.#windowUpdatesLeft += this.#limits.values.http2WindowUpdates;
+    // Peers measure bandwidth with a PING per round trip while data flows, whoever sends it.
+    this.#pings.give();
   }
 
   #take(bucket: TokenBucket, name: Http2LimitName): boolean {

@@ -68,7 +68,7 @@ export const http2Limits = {
   http2Pings: {
     default: 100,
     unit: 'count',
-    why: 'Burst of PING frames (CVE-2019-9512); every DATA or HEADERS frame gives one back.',
+    why: 'Burst of PING frames (CVE-2019-9512); every DATA or HEADERS frame received and every DATA frame sent gives one back.',
   },
   http2Settings: {
     default: 20,

@@ -36,7 +36,7 @@ export class Http2Stream implements ServerStream {
   remoteEnd = false;
   /** Both halves are done, or the stream was reset: it is no longer in the connection's table. */
   dead = false;
-  /** Why the connection ended the stream before it had a handler. */
+  /** Why the connection ended the stream, while the handler cannot be told yet. */
   earlyReset: ResetReason | undefined;
 
   /** The final head went out (server) or arrived (client). */
@@ -58,10 +58,11 @@ export class Http2Stream implements ServerStream {
   /** Bytes delivered to the owner that did not come back yet. */
   owed = 0;
 
-  // Send queue: chunks from #head on; the first one is sent from #offset.
-  #chunks: Buffer[] = [];
-  #head = 0;
+  // Send queue: #chunk from #offset on, then #rest from #next on. Most exchanges never need the list.
+  #chunk: Buffer | undefined;
   #offset = 0;
+  #rest: Buffer[] | undefined;
+  #next = 0;
   queued = 0;
   /** `end` was called while bytes were queued. */
   endQueued = false;
@@ -97,7 +98,9 @@ export class Http2Stream implements ServerStream {
 
   write(chunk: Buffer): boolean {
     if (this.dead || this.localEnd || this.endQueued || chunk.length === 0) return !this.wantsDrain;
-    this.#chunks.push(chunk);
+    if (this.#chunk === undefined) this.#chunk = chunk;
+    else if (this.#rest === undefined) this.#rest = [chunk];
+    else this.#rest.push(chunk);
     const before = this.queued;
     this.queued = before + chunk.length;
     this.#connection.dataQueued(this, before === 0);
@@ -125,6 +128,7 @@ export class Http2Stream implements ServerStream {
 
   reset(reason: ResetReason): void {
     if (this.dead) {
+      this.earlyReset = undefined;
       this.#connection.settle(this);
       return;
     }
@@ -137,31 +141,36 @@ export class Http2Stream implements ServerStream {
   /** Moves the first `bytes` of the queue to `output`. */
   takeInto(output: Output, bytes: number): void {
     let left = bytes;
-    while (left > 0) {
-      const chunk = this.#chunks[this.#head] as Buffer;
+    while (left > 0 && this.#chunk !== undefined) {
+      const chunk = this.#chunk;
       const take = Math.min(left, chunk.length - this.#offset);
       output.append(chunk, this.#offset, this.#offset + take);
       left -= take;
       this.#offset += take;
-      if (this.#offset === chunk.length) {
-        this.#head += 1;
-        this.#offset = 0;
-      }
+      if (this.#offset === chunk.length) this.#nextChunk();
     }
     this.queued -= bytes;
-    if (this.queued === 0) {
-      this.#chunks.length = 0;
-      this.#head = 0;
-    } else if (this.#head > 64) {
-      this.#chunks.splice(0, this.#head);
-      this.#head = 0;
+  }
+
+  #nextChunk(): void {
+    this.#offset = 0;
+    this.#chunk = this.#rest?.[this.#next];
+    if (this.#rest === undefined) return;
+    this.#next += 1;
+    if (this.#next >= this.#rest.length) {
+      this.#rest = undefined;
+      this.#next = 0;
+    } else if (this.#next > 64) {
+      this.#rest.splice(0, this.#next);
+      this.#next = 0;
     }
   }
 
   /** Forgets what is queued. */
   dropQueue(): void {
-    this.#chunks = [];
-    this.#head = 0;
+    this.#chunk = undefined;
+    this.#rest = undefined;
+    this.#next = 0;
     this.#offset = 0;
     this.queued = 0;
     this.wantsDrain = false;

@@ -4,8 +4,8 @@ import type { Socket } from 'node:net';
 export interface Transport {
   /** Sends `parts` as one write; false: nothing more until `Connection.onWritable`. */
   write(parts: Buffer[]): boolean;
-  /** Half-closes after what was written. */
-  end(): void;
+  /** Half-closes after what was written; `onFlushed` once all of it is with the kernel. */
+  end(onFlushed: () => void): void;
   destroy(): void;
   pause(): void;
   resume(): void;
@@ -52,8 +52,8 @@ export class SocketTransport implements Transport {
     return room;
   }
 
-  end(): void {
-    if (!this.#socket.destroyed) this.#socket.end();
+  end(onFlushed: () => void): void {
+    if (!this.#socket.destroyed) this.#socket.end(onFlushed);
   }
 
   destroy(): void {

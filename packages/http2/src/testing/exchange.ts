@@ -160,7 +160,7 @@ class Echo implements StreamHandler {
 
 /**
  * Answers every request: with a body, echoes it; without, the path as body. `/silent` is never answered or consumed,
- * `/big/N` gets N bytes, `/inform` a 103 first, `/trailers` trailers, `/refuse` a reset.
+ * `/big/N` gets N bytes, `/inform` a 103 first, `/trailers` trailers, `/refuse` a reset, `/empty` a 204.
  */
 export class EchoListener implements RequestListener {
   readonly heads: RequestHead[] = [];
@@ -176,6 +176,10 @@ export class EchoListener implements RequestListener {
     this.streams.push(stream);
     if (head.path === '/silent' || head.upgrade !== '') return new Silent(this);
     const handler = new Echo(this, stream);
+    if (head.path === '/empty') {
+      stream.respond({ status: 204, headers: [] }, true);
+      return handler;
+    }
     if (head.path === '/refuse') {
       stream.reset('refused');
       return handler;

@@ -120,8 +120,9 @@ export class MemoryTransport implements Transport {
     return this.room;
   }
 
-  end(): void {
+  end(onFlushed: () => void): void {
     this.ended = true;
+    if (this.room) onFlushed();
   }
 
   destroy(): void {
