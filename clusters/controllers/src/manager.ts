@@ -1,0 +1,58 @@
+import type { Clock, Random } from '@mesh/clock/clock';
+import type { KubeClient } from '@mesh/kube/client';
+import type { Logger } from '@mesh/telemetry/log';
+import type { Controller, ControllerContext } from './context.ts';
+import { deploymentController } from './deployment.ts';
+import { endpointSliceController } from './endpoint-slices.ts';
+import { GarbageCollector } from './garbage-collector.ts';
+import { InformerSet } from './informer-set.ts';
+import { namespaceDefaultsController } from './namespace-defaults.ts';
+import { namespaceDeletionController } from './namespace-deletion.ts';
+import { nodeLifecycleController } from './node-lifecycle.ts';
+import { podGarbageController } from './pod-gc.ts';
+import { replicaSetController } from './replica-set.ts';
+import { scheduler } from './scheduler.ts';
+import { statefulSetController } from './stateful-set.ts';
+
+export interface ControllerManagerOptions {
+  client: KubeClient;
+  clock: Clock;
+  random: Random;
+  log: Logger;
+  /** PEM of the API server's authority, given to every namespace. */
+  clusterCa: string | undefined;
+  /** Silence of a node that is tolerated, in milliseconds. Default 40 000. */
+  nodeGraceMs?: number;
+}
+
+/** All controllers of one cluster. They follow the API server for as long as they run, also through its restarts. */
+export class ControllerManager {
+  readonly #informers: InformerSet;
+  readonly #controllers: readonly Controller[];
+
+  constructor({ clusterCa, nodeGraceMs = 40_000, ...shared }: ControllerManagerOptions) {
+    this.#informers = new InformerSet(shared);
+    const context: ControllerContext = { ...shared, informers: this.#informers };
+    this.#controllers = [
+      namespaceDefaultsController(context, clusterCa),
+      scheduler(context),
+      deploymentController(context),
+      replicaSetController(context),
+      statefulSetController(context),
+      endpointSliceController(context),
+      namespaceDeletionController(context),
+      new GarbageCollector(context),
+      podGarbageController(context),
+      nodeLifecycleController(context, nodeGraceMs),
+    ];
+  }
+
+  start(): void {
+    for (const controller of this.#controllers) controller.start();
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#controllers.map((controller) => controller.stop()));
+    await this.#informers.stop();
+  }
+}
