@@ -27,6 +27,8 @@ export interface DiscoveryOptions {
   pool: Omit<EndpointPoolOptions, 'name' | 'limits'>;
   /** How long a destination that nobody uses is kept. */
   idleMs: number;
+  /** Endpoints for which it is false are left out. Default: all are taken. */
+  accepts?: (spec: EndpointSpec) => boolean;
 }
 
 /** One watched destination; give it back with `release`. */
@@ -36,6 +38,7 @@ export class Target implements KeptStreamHandler<typeof UpdateSchema> {
   readonly pool: EndpointPool;
   readonly #clock: Clock;
   readonly #log: Logger;
+  readonly #accepts: (spec: EndpointSpec) => boolean;
   #stream: RunningStream | undefined;
   /** No `add` came on the current stream yet. */
   #fresh = true;
@@ -43,11 +46,16 @@ export class Target implements KeptStreamHandler<typeof UpdateSchema> {
   holders = 0;
   idleTimer: Timer | undefined;
 
-  constructor(authority: string, pool: EndpointPool, { clock, log }: { clock: Clock; log: Logger }) {
+  constructor(
+    authority: string,
+    pool: EndpointPool,
+    { clock, log, accepts = () => true }: Pick<DiscoveryOptions, 'clock' | 'log' | 'accepts'>,
+  ) {
     this.authority = authority;
     this.pool = pool;
     this.#clock = clock;
     this.#log = log;
+    this.#accepts = accepts;
   }
 
   watch(channel: ControlChannel, contextToken: string): void {
@@ -67,9 +75,13 @@ export class Target implements KeptStreamHandler<typeof UpdateSchema> {
         const specs: EndpointSpec[] = [];
         for (const entry of update.value.addrs) {
           const spec = endpointSpec(entry, update.value.metricLabels);
-          if (spec !== undefined) specs.push(spec);
+          if (spec !== undefined && this.#accepts(spec)) specs.push(spec);
         }
-        if (specs.length === 0) return;
+        if (specs.length === 0) {
+          // Endpoints that are not for us: as far as we are concerned there are none.
+          if (this.#fresh && update.value.addrs.length > 0) this.pool.empty(true);
+          return;
+        }
         this.pool.apply(specs, { replace: this.#fresh });
         this.#fresh = false;
         return;
@@ -154,9 +166,9 @@ export class Discovery {
       limits.hit('discovered_targets');
       return undefined;
     }
-    const { clock, log, channel, contextToken } = this.#options;
+    const { channel, contextToken } = this.#options;
     const pool = new EndpointPool({ ...this.#options.pool, name: authority, limits });
-    const target = new Target(authority, pool, { clock, log });
+    const target = new Target(authority, pool, this.#options);
     target.holders = 1;
     this.#targets.set(authority, target);
     target.watch(channel, contextToken);
