@@ -84,6 +84,11 @@ export class GrpcChannel {
     return false;
   }
 
+  /** Connects ahead of the first call; rejects with what connecting failed with. */
+  async connect(): Promise<void> {
+    await this.#connection();
+  }
+
   /** Rejects with a GrpcError for any status other than OK. */
   unary<Input extends DescMessage, Output extends DescMessage>(
     method: DescMethodUnary<Input, Output>,

@@ -80,7 +80,7 @@ function getProfile(
     sink,
     schema: DestinationProfileSchema,
     notifier,
-    topics: [...profileTopics(address, settings.clusterDomain), topics.nodes],
+    topics: () => [...profileTopics(objects, address, settings.clusterDomain), topics.nodes],
     compute: () => {
       const profile = profileOf(objects, { address, clientZone: zone }, settings);
       return 'fault' in profile

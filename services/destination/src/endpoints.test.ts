@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { gatewayIdentity } from '@mesh/trust/names';
 import { type EndpointView, resolveEndpoints } from './endpoints.ts';
-import { ModelCluster, modelSettings } from './model-cluster.ts';
+import { ModelCluster, modelSettings } from './testing/model-cluster.ts';
 
 interface Question {
   port?: number;

@@ -20,7 +20,7 @@ export function gatewayService(services: Services): GrpcRoutes<PeerIdentity> {
         sink,
         schema: GatewayTableSchema,
         notifier,
-        topics: [topics.gateway],
+        topics: () => [topics.gateway],
         compute: () =>
           linksKnown() ? { kind: 'value', value: gatewayTable(objects, settings) } : { kind: 'wait' },
       });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { gatewayTable } from './gateway-table.ts';
-import { ModelCluster, modelSettings } from './model-cluster.ts';
+import { ModelCluster, modelSettings } from './testing/model-cluster.ts';
 
 test('exports are what carries a valid label, with who may use them', () => {
   const cluster = new ModelCluster();

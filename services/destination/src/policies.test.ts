@@ -4,7 +4,7 @@ import { create } from '@bufbuild/protobuf';
 import { ServerSchema } from '@mesh/control-api/gen/linkerd/inbound_pb';
 import { OutboundPolicySchema } from '@mesh/control-api/gen/linkerd/outbound_pb';
 import { inboundPolicyNames, inboundServer } from './inbound-policy.ts';
-import { ModelCluster, modelSettings } from './model-cluster.ts';
+import { ModelCluster, modelSettings } from './testing/model-cluster.ts';
 import { outboundPolicy } from './outbound-policy.ts';
 
 function serverOf(cluster: ModelCluster, port: number, settings = modelSettings) {

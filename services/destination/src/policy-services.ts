@@ -30,7 +30,7 @@ export function inboundPolicies(services: Services): GrpcRoutes<PeerIdentity> {
         sink,
         schema: ServerSchema,
         notifier: services.notifier,
-        topics: [topics.pod(namespace, pod), topics.namespace(namespace)],
+        topics: () => [topics.pod(namespace, pod), topics.namespace(namespace)],
         compute: () => outcome(() => inboundOf(services, request)),
       });
     },
@@ -45,7 +45,7 @@ export function outboundPolicies(services: Services): GrpcRoutes<PeerIdentity> {
         sink,
         schema: OutboundPolicySchema,
         notifier: services.notifier,
-        topics: outboundTopics(services, request),
+        topics: () => outboundTopics(services, request),
         compute: () => outcome(() => outboundOf(services, request)),
       }),
   });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { ModelCluster, modelSettings } from './model-cluster.ts';
+import { ModelCluster, modelSettings } from './testing/model-cluster.ts';
 import { type ProfileMessage, profileOf } from './profile.ts';
 
 function ask(cluster: ModelCluster, host: string, port: number): ProfileMessage {

@@ -25,9 +25,16 @@ export interface ProfileQuestion {
 
 const retryBudget = { retryRatio: 0.2, minRetriesPerSecond: 10, ttl: durationFromMs(10_000) };
 
-/** What the profile of `address` depends on. */
-export function profileTopics({ host, port }: HostPort, clusterDomain: string): string[] {
-  if (isIP(host) !== 0) return [topics.address(host)];
+/** What the profile of `address` depends on as things are now. */
+export function profileTopics(
+  objects: ClusterObjects,
+  { host, port }: HostPort,
+  clusterDomain: string,
+): string[] {
+  if (isIP(host) !== 0) {
+    const [owner] = [...objects.services.byIndex(byAddress, host), ...objects.pods.byIndex(byAddress, host)];
+    return [topics.address(host), ...(owner === undefined ? [] : [topics.namespace(namespaceOf(owner))])];
+  }
   const target = parseTarget(`${host}:${port}`, clusterDomain);
   return 'fault' in target
     ? []

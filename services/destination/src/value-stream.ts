@@ -8,7 +8,8 @@ interface ValueStream<Output extends DescMessage> {
   sink: GrpcSink<Output>;
   schema: Output;
   notifier: Notifier;
-  topics: readonly string[];
+  /** What the value depends on; asked again with each value, because that may change too. */
+  topics: () => readonly string[];
   /** Undefined: nothing to say now, wait. A status ends the stream. */
   compute: () =>
     | { readonly kind: 'value'; readonly value: MessageInitShape<Output> }
@@ -21,8 +22,16 @@ export function streamValue<Output extends DescMessage>(stream: ValueStream<Outp
   const { sink, schema, compute } = stream;
   let sent: Buffer | undefined;
   let writable = true;
+  let subscribed: readonly string[] = [];
+  let unsubscribe = (): void => {};
   const publish = (): void => {
     if (!sink.open || !writable) return;
+    const topics = stream.topics();
+    if (topics.join(' ') !== subscribed.join(' ')) {
+      unsubscribe();
+      unsubscribe = stream.notifier.subscribe(topics, publish);
+      subscribed = topics;
+    }
     const result = compute();
     if (result.kind === 'wait') return;
     if (result.kind === 'end') {
@@ -37,8 +46,7 @@ export function streamValue<Output extends DescMessage>(stream: ValueStream<Outp
     sent = bytes;
     writable = sink.send(message);
   };
-  const unsubscribe = stream.notifier.subscribe(stream.topics, publish);
-  sink.onCancel(unsubscribe);
+  sink.onCancel(() => unsubscribe());
   sink.onDrain(() => {
     writable = true;
     publish();

@@ -13,7 +13,7 @@ import type {
 } from '@mesh/kube/types';
 import type { Link } from '@mesh/multicluster/link';
 import { gatewayIdentity } from '@mesh/trust/names';
-import { namespaceTopics, nodeTopics, podTopics, serviceTopics, sliceTopics, topics } from './changes.ts';
+import { namespaceTopics, nodeTopics, podTopics, serviceTopics, sliceTopics, topics } from '../changes.ts';
 import {
   type ClusterObjects,
   type Collection,
@@ -21,8 +21,8 @@ import {
   serviceIndexers,
   serviceNameLabel,
   sliceIndexers,
-} from './cluster-objects.ts';
-import type { Settings } from './settings.ts';
+} from '../cluster-objects.ts';
+import type { Settings } from '../settings.ts';
 
 export const modelSettings: Settings = {
   cluster: 'east',

@@ -1,0 +1,265 @@
+import assert from 'node:assert/strict';
+import test, { type TestContext } from 'node:test';
+import {
+  create,
+  type DescMessage,
+  type DescMethodServerStreaming,
+  fromBinary,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from '@bufbuild/protobuf';
+import { Client, credentials as grpcCredentials } from '@grpc/grpc-js';
+import { systemClock } from '@mesh/clock/system';
+import { ipToText } from '@mesh/control-api/convert';
+import { Destination, type Update } from '@mesh/control-api/gen/linkerd/destination_pb';
+import { InboundServerPolicies } from '@mesh/control-api/gen/linkerd/inbound_pb';
+import { OutboundPolicies } from '@mesh/control-api/gen/linkerd/outbound_pb';
+import { Gateway } from '@mesh/control-api/gen/mesh/gateway/v1/gateway_pb';
+import { grpcCode } from '@mesh/control-api/status';
+import { silentLogger } from '@mesh/telemetry/log';
+import { eventually } from '@mesh/testkit/eventually';
+import { CredentialStore, type Credentials } from '@mesh/trust/credentials';
+import { credentialsOf, forgeAnchor, forgeIssuer, forgeLeaf, generalName } from '@mesh/trust/forgery';
+import { controlPlaneIdentity, gatewayIdentity, identityName } from '@mesh/trust/names';
+import { allServices } from './all-services.ts';
+import { Notifier } from './notifier.ts';
+import { ControlServer } from './server.ts';
+import { TargetRegistry } from './target-registry.ts';
+import { ModelCluster, modelSettings } from './testing/model-cluster.ts';
+
+const anchor = forgeAnchor();
+const issuers = { east: forgeIssuer(anchor, 'east'), west: forgeIssuer(anchor, 'west') };
+const serverIdentity = controlPlaneIdentity('mesh-destination', 'east');
+const proxyIdentity = identityName({ serviceAccount: 'web', namespace: 'shop', cluster: 'east' });
+
+function credentialsFor(identity: string, cluster: keyof typeof issuers): Credentials {
+  const issuer = issuers[cluster];
+  return credentialsOf(forgeLeaf(issuer, [generalName.dns(identity)]), [issuer], [anchor]);
+}
+
+interface Running {
+  cluster: ModelCluster;
+  server: ControlServer;
+  refused: string[];
+  registry: TargetRegistry;
+}
+
+async function start(context: TestContext, linksKnown = () => true): Promise<Running> {
+  const notifier = new Notifier({ clock: systemClock, delayMs: 1 });
+  const cluster = new ModelCluster((topic) => notifier.mark(topic));
+  const registry = new TargetRegistry({ objects: cluster, notifier, settings: modelSettings });
+  const services = allServices({ objects: cluster, notifier, registry, settings: modelSettings, linksKnown });
+  const refused: string[] = [];
+  const server = new ControlServer({
+    port: 0,
+    host: '127.0.0.1',
+    services: [...services.discovery, ...services.policy],
+    cluster: 'east',
+    trustSuffix: 'mesh.local',
+    credentials: new CredentialStore(credentialsFor(serverIdentity, 'east')),
+    clock: systemClock,
+    log: silentLogger,
+    metrics: { call() {}, connections() {}, refused: (reason) => refused.push(reason) },
+    maxAgeMs: 60_000,
+  });
+  await server.start();
+  context.after(async () => {
+    notifier.stop();
+    await server.stop();
+  });
+  return { cluster, server, refused, registry };
+}
+
+function client(context: TestContext, { server }: Running, own: Credentials | undefined): Client {
+  const anchors = Buffer.from(credentialsFor(serverIdentity, 'east').anchorsPem);
+  const key = own?.key.export({ type: 'pkcs8', format: 'pem' });
+  const made = new Client(
+    `127.0.0.1:${server.port}`,
+    key === undefined || own === undefined
+      ? grpcCredentials.createSsl(anchors)
+      : grpcCredentials.createSsl(anchors, Buffer.from(key), Buffer.from(own.chainPem)),
+    { 'grpc.ssl_target_name_override': serverIdentity, 'grpc.enable_retries': 0 },
+  );
+  context.after(() => made.close());
+  return made;
+}
+
+function watch<Input extends DescMessage, Output extends DescMessage>(
+  from: Client,
+  method: DescMethodServerStreaming<Input, Output>,
+  input: MessageInitShape<Input>,
+) {
+  const call = from.makeServerStreamRequest(
+    `/${method.parent.typeName}/${method.name}`,
+    (value: MessageShape<Input>) => Buffer.from(toBinary(method.input, value)),
+    (bytes: Buffer) => fromBinary(method.output, bytes),
+    create(method.input, input),
+  );
+  const messages: MessageShape<Output>[] = [];
+  call.on('data', (message: MessageShape<Output>) => messages.push(message));
+  call.on('error', () => {});
+  const ended = new Promise<{ code: number; details: string }>((resolve) => call.on('status', resolve));
+  return { call, messages, ended };
+}
+
+function describe({ update }: Update): string {
+  if (update.case === 'noEndpoints') return `none ${update.value.exists}`;
+  if (update.case === 'add') {
+    return `add ${update.value.addrs.map(({ addr, tier }) => `${ipToText(addr?.ip)}:${addr?.port}@${tier}`).join(' ')}`;
+  }
+  if (update.case === 'remove') return `remove ${update.value.addrs.map(({ ip }) => ipToText(ip)).join(' ')}`;
+  return 'nothing';
+}
+
+test('a proxy follows the endpoints of a service', async (context) => {
+  const running = await start(context);
+  const { cluster, registry } = running;
+  cluster.service({ name: 'cart', clusterIP: '10.96.0.1' });
+  const proxy = client(context, running, credentialsFor(proxyIdentity, 'east'));
+  const first = watch(proxy, Destination.method.get, { path: 'cart.shop.svc.cluster.local:80' });
+  await eventually('the first answer', () => first.messages.length === 1);
+  cluster.pod({ name: 'cart-1', ip: '10.0.0.1' });
+  cluster.slice({ service: 'cart', pods: ['cart-1'] });
+  await eventually('an endpoint', () => first.messages.length === 2);
+  cluster.pod({ name: 'cart-2', ip: '10.0.0.2' });
+  cluster.slice({ service: 'cart', pods: ['cart-2'] });
+  await eventually('another one in its place', () => first.messages.length === 4);
+  const second = watch(proxy, Destination.method.get, { path: 'cart.shop.svc.cluster.local:80' });
+  await eventually('the state for a newcomer', () => second.messages.length === 1);
+  assert.equal(registry.size, 1);
+  cluster.services.remove('shop', 'cart');
+  await eventually('the end of the service', () => first.messages.length === 5);
+  assert.deepEqual(first.messages.map(describe), [
+    'none true',
+    'add 10.0.0.1:8080@0',
+    'add 10.0.0.2:8080@0',
+    'remove 10.0.0.1',
+    'none false',
+  ]);
+  assert.deepEqual(second.messages.slice(0, 1).map(describe), ['add 10.0.0.2:8080@0']);
+  first.call.cancel();
+  second.call.cancel();
+  await eventually('nobody watches', () => registry.size === 0);
+});
+
+test('failover shows as tiers: a peer dies, and comes back', async (context) => {
+  const running = await start(context);
+  const { cluster } = running;
+  cluster.service({ name: 'cart', clusterIP: '10.96.0.1', labels: { 'mirror.mesh.io/federated': 'member' } });
+  cluster.service({ name: 'cart-federated', labels: { 'mirror.mesh.io/mirrored-service': 'true' } });
+  cluster.remoteSlice({ service: 'cart-federated', peer: 'west', addresses: ['192.0.2.7'], ready: 2 });
+  const { messages } = watch(
+    client(context, running, credentialsFor(proxyIdentity, 'east')),
+    Destination.method.get,
+    {
+      path: 'cart.shop.svc.cluster.local:80',
+    },
+  );
+  await eventually('the first answer', () => messages.length === 1);
+  cluster.remoteSlice({ service: 'cart-federated', peer: 'west', addresses: ['192.0.2.7'], state: 'dead' });
+  await eventually('demoted', () => messages.length === 2);
+  cluster.remoteSlice({ service: 'cart-federated', peer: 'west', addresses: ['192.0.2.7'], ready: 2 });
+  await eventually('back', () => messages.length === 3);
+  assert.deepEqual(messages.map(describe), [
+    'add 192.0.2.7:4143@1',
+    'add 192.0.2.7:4143@2',
+    'add 192.0.2.7:4143@1',
+  ]);
+});
+
+test('questions that have no answer say why', async (context) => {
+  const running = await start(context);
+  running.cluster.services.put({
+    metadata: { name: 'outside', namespace: 'shop' },
+    spec: { type: 'ExternalName', externalName: 'example.com' },
+  });
+  const proxy = client(context, running, credentialsFor(proxyIdentity, 'east'));
+  const ask = async (path: string) => (await watch(proxy, Destination.method.get, { path }).ended).code;
+  assert.equal(await ask('nothing.shop.svc.cluster.local:80'), grpcCode.notFound);
+  assert.equal(await ask('10.0.0.1:80'), grpcCode.invalidArgument);
+  assert.equal(await ask('outside.shop.svc.cluster.local:80'), grpcCode.invalidArgument);
+  assert.equal(
+    (await watch(proxy, Destination.method.getProfile, { path: 'x' }).ended).code,
+    grpcCode.failedPrecondition,
+  );
+  const port = { workload: '{"ns":"shop","pod":"none"}', port: 80 };
+  const { watchPort } = InboundServerPolicies.method;
+  assert.equal((await watch(proxy, watchPort, port).ended).code, grpcCode.notFound);
+  assert.equal((await watch(proxy, watchPort, { ...port, port: 0 }).ended).code, grpcCode.invalidArgument);
+  const outbound = await watch(proxy, OutboundPolicies.method.watch, {}).ended;
+  assert.equal(outbound.code, grpcCode.invalidArgument);
+});
+
+test('profiles and policies follow annotations', async (context) => {
+  const running = await start(context);
+  const { cluster } = running;
+  cluster.service({ name: 'cart', clusterIP: '10.96.0.1' });
+  cluster.pod({ name: 'cart-1', ip: '10.0.0.1' });
+  const proxy = client(context, running, credentialsFor(proxyIdentity, 'east'));
+  const profile = watch(proxy, Destination.method.getProfile, { path: '10.96.0.1:80' });
+  const inbound = watch(proxy, InboundServerPolicies.method.watchPort, {
+    workload: 'shop:cart-1',
+    port: 8080,
+  });
+  const outbound = watch(proxy, OutboundPolicies.method.watch, {
+    target: { case: 'authority', value: 'cart.shop.svc.cluster.local:80' },
+  });
+  await eventually('all answered', () =>
+    [profile, inbound, outbound].every(({ messages }) => messages.length === 1),
+  );
+  assert.equal(profile.messages[0]?.fullyQualifiedName, 'cart.shop.svc.cluster.local');
+  assert.equal(inbound.messages[0]?.protocol?.kind.case, 'detect');
+  assert.equal(outbound.messages[0]?.protocol?.kind.case, 'detect');
+  cluster.namespaces.put({ metadata: { name: 'shop', annotations: { 'mesh.io/opaque-ports': '80,8080' } } });
+  await eventually('inbound and outbound changed', () =>
+    [inbound, outbound].every(({ messages }) => messages.length === 2),
+  );
+  assert.equal(inbound.messages[1]?.protocol?.kind.case, 'opaque');
+  assert.equal(outbound.messages[1]?.protocol?.kind.case, 'opaque');
+  await eventually('the profile changed', () => profile.messages.length === 2);
+  assert.equal(profile.messages[1]?.opaqueProtocol, true);
+});
+
+test('the gateway table is for the gateway of this cluster, once the links are known', async (context) => {
+  let known = false;
+  const running = await start(context, () => known);
+  const { cluster } = running;
+  cluster.service({ name: 'cart', labels: { 'mirror.mesh.io/exported': 'true' } });
+  const gateway = client(context, running, credentialsFor(gatewayIdentity('east'), 'east'));
+  const { messages, call } = watch(gateway, Gateway.method.watch, {});
+  await new Promise((resolve) => call.once('metadata', resolve));
+  assert.equal(messages.length, 0);
+  known = true;
+  cluster.link('west');
+  await eventually('the table', () => messages.length === 1);
+  assert.deepEqual(
+    messages[0]?.peers.map((peer) => [peer.cluster, peer.allow]),
+    [['west', true]],
+  );
+  assert.deepEqual(
+    messages[0]?.exports.map(({ name }) => name),
+    ['cart'],
+  );
+  cluster.link('west', { allow: false });
+  await eventually('the new table', () => messages.length === 2);
+  assert.equal(messages[1]?.peers[0]?.allow, false);
+
+  const proxy = client(context, running, credentialsFor(proxyIdentity, 'east'));
+  assert.equal((await watch(proxy, Gateway.method.watch, {}).ended).code, grpcCode.permissionDenied);
+});
+
+test('callers of other clusters and without a certificate are refused', async (context) => {
+  const running = await start(context);
+  running.cluster.service({ name: 'cart', clusterIP: '10.96.0.1' });
+  const foreign = identityName({ serviceAccount: 'web', namespace: 'shop', cluster: 'west' });
+  for (const own of [credentialsFor(foreign, 'west'), undefined]) {
+    const { ended, messages } = watch(client(context, running, own), Destination.method.get, {
+      path: 'cart.shop.svc.cluster.local:80',
+    });
+    assert.equal((await ended).code, grpcCode.unavailable);
+    assert.equal(messages.length, 0);
+  }
+  assert.ok(running.refused.includes('unknown-domain'), running.refused.join(' '));
+  assert.ok(running.refused.includes('no-certificate'), running.refused.join(' '));
+});
