@@ -96,7 +96,6 @@ function destination(values: Values): KubernetesObject[] {
     ...clusterAccess(namespace, name, [
       { apiGroups: [''], resources: ['services', 'pods', 'namespaces', 'nodes'], verbs: watch },
       { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: watch },
-      { apiGroups: ['apps'], resources: ['replicasets'], verbs: watch },
       { apiGroups: ['multicluster.mesh.io'], resources: ['links'], verbs: watch },
     ]),
     service(namespace, name, [
@@ -110,7 +109,15 @@ function destination(values: Values): KubernetesObject[] {
       image: values.image,
       replicas: values.controllerReplicas,
       uid: controllerUid,
-      env: workloadEnv(values),
+      env: [
+        ...workloadEnv(values),
+        ...env({
+          MESH_CLUSTER_DOMAIN: values.clusterDomain,
+          MESH_OPAQUE_PORTS: values.opaquePorts.join(','),
+          MESH_INBOUND_DEFAULT_POLICY: values.inboundPolicy,
+          MESH_MIRROR_ADDR: `mesh-mirror.mesh-multicluster.svc.${values.clusterDomain}:8087`,
+        }),
+      ],
       ports: [
         { name: 'grpc', containerPort: 8086 },
         { name: 'policy', containerPort: 8090 },

@@ -24,6 +24,8 @@ export const annotations = {
   remoteName: `${mirrorPrefix}remote-svc-fq-name`,
   /** On a mirror's slice: the identity that the peer's gateway must prove. */
   gatewayIdentity: `${mirrorPrefix}remote-gateway-identity`,
+  /** On a mirror's slice of a flat network: the identity that the pods must prove. */
+  remoteIdentity: `${mirrorPrefix}remote-identity`,
   /** On a mirror's slice: ready endpoints behind the peer's gateway addresses together. */
   weight: `${mirrorPrefix}weight`,
   /** On a mirror's slice: `alive`, `dead` or `unknown`. */

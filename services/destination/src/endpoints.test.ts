@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { gatewayIdentity } from '@mesh/trust/names';
+import { gatewayIdentity, identityName } from '@mesh/trust/names';
 import { type EndpointView, resolveEndpoints } from './endpoints.ts';
 import { ModelCluster, modelSettings } from './testing/model-cluster.ts';
 
@@ -145,6 +145,26 @@ test('a mirror is the gateway of its peer, with the authority to ask for', () =>
     labels: { target_cluster: 'west', target_service: 'cart', target_service_namespace: 'shop' },
   });
   assert.equal(found['192.0.2.8:4143']?.readyBehind, 2);
+});
+
+test('pods of a flat network are called by their own address and identity', () => {
+  const cluster = new ModelCluster();
+  const identity = identityName({ serviceAccount: 'cart', namespace: 'shop', cluster: 'west' });
+  cluster.service({
+    name: 'cart-west',
+    labels: { 'mirror.mesh.io/mirrored-service': 'true', 'mirror.mesh.io/cluster-name': 'west' },
+  });
+  cluster.slice({
+    service: 'cart-west',
+    addresses: ['10.20.0.1', '10.20.0.2'],
+    labels: { 'mirror.mesh.io/cluster-name': 'west' },
+    annotations: { 'mirror.mesh.io/remote-identity': identity },
+  });
+  const view = endpoints(cluster, 'cart-west')['10.20.0.2:8080'];
+  assert.equal(view?.identity, identity);
+  assert.equal(view?.authority, undefined);
+  assert.equal(view?.readyBehind, 0);
+  assert.equal(view?.transportPort, 4143);
 });
 
 function federated(mode?: string): ModelCluster {

@@ -21,6 +21,8 @@ export interface RemoteContext {
 }
 
 interface Candidate {
+  /** The address is a gateway, not a pod of a flat network. */
+  readonly gateway: boolean;
   readonly address: string;
   readonly port: number;
   readonly slice: EndpointSlice;
@@ -41,7 +43,8 @@ export function remoteEndpoints(
   for (const slice of slicesOf(objects, target.namespace, service.metadata?.name ?? '')) {
     const peer = labelOf(slice, labels.clusterName);
     if (peer === undefined || peer === settings.cluster || slice.addressType !== 'IPv4') continue;
-    const identity = annotationOf(slice, annotations.gatewayIdentity);
+    const gatewayIdentity = annotationOf(slice, annotations.gatewayIdentity);
+    const identity = gatewayIdentity ?? annotationOf(slice, annotations.remoteIdentity);
     if (identity === undefined || parseIdentity(identity, settings.trustSuffix)?.cluster !== peer) continue;
     const port = remotePort(slice, service, target.port);
     if (port === undefined) continue;
@@ -50,7 +53,7 @@ export function remoteEndpoints(
       if (target.hostname !== undefined && endpoint.hostname !== target.hostname) continue;
       for (const address of endpoint.addresses) {
         const known = byPeer.get(peer);
-        const candidate = { address, port, slice, identity };
+        const candidate = { gateway: gatewayIdentity !== undefined, address, port, slice, identity };
         if (known === undefined) byPeer.set(peer, [candidate]);
         else known.push(candidate);
       }
@@ -77,7 +80,7 @@ function peerEndpoints(
     .sort(([one], [other]) => (one < other ? -1 : 1))
     .map(([, candidate]) => candidate);
   const ready = Math.max(...sorted.map(({ slice }) => readyCount(slice)));
-  return sorted.map(({ address, port, slice, identity }, position) => {
+  return sorted.map(({ gateway, address, port, slice, identity }, position) => {
     const remoteName = remoteNameOf(slice, service, context);
     const [targetService = '', targetNamespace = target.namespace] = remoteName.split('.');
     const host = target.hostname === undefined ? remoteName : `${target.hostname}.${remoteName}`;
@@ -86,11 +89,11 @@ function peerEndpoints(
       address,
       port,
       tier: (state === undefined || state === 'alive') && ready > 0 ? tier : demotedTier,
-      readyBehind: share(ready, { of: sorted.length, position }),
+      readyBehind: gateway ? share(ready, { of: sorted.length, position }) : 0,
       identity,
       hint: opaque ? 'opaque' : 'h2',
       transportPort: inboundPort,
-      authority: `${host}:${target.port}`,
+      authority: gateway ? `${host}:${target.port}` : undefined,
       labels: {
         target_cluster: peer,
         target_service: targetService,
