@@ -35,6 +35,8 @@ export interface SocketConnectorOptions {
   credentials: CredentialStore;
   /** TCP connect and TLS handshake together. */
   timeoutMs: number;
+  /** Suffix of trust domains. */
+  suffix: string;
 }
 
 export class SocketConnector implements Connector {
@@ -45,7 +47,7 @@ export class SocketConnector implements Connector {
   }
 
   async connect(target: DialTarget, alpn: readonly string[]): Promise<Socket> {
-    const { clock, credentials, timeoutMs } = this.#options;
+    const { clock, credentials, suffix, timeoutMs } = this.#options;
     const started = clock.now();
     const socket = await connectTcp(target, { clock, timeoutMs });
     if (target.identity === undefined) return socket;
@@ -58,6 +60,7 @@ export class SocketConnector implements Connector {
         credentials,
         clock,
         timeoutMs: left,
+        suffix,
       });
     } catch (thrown) {
       socket.destroy();

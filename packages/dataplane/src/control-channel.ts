@@ -18,8 +18,10 @@ import { connectHttp2 } from '@mesh/http2/client';
 import type { Logger } from '@mesh/telemetry/log';
 import type { CredentialStore } from '@mesh/trust/credentials';
 import { dialTls } from '@mesh/trust/dial';
+import { keepAlive } from './keep-alive.ts';
 import type { PeerEnvironment } from './peer.ts';
 
+const keepAliveTimes = { intervalMs: 2000, missesAllowed: 2, onlyBusy: false };
 const connectTimeoutMs = 3000;
 const retry = { baseMs: 100, capMs: 10_000, jitter: 0.1 };
 
@@ -46,7 +48,12 @@ export interface KeptStreamHandler<Output extends DescMessage> {
 export class ControlChannel {
   readonly #options: ControlChannelOptions;
   readonly #channel: GrpcChannel;
-  #lastMessageAt: number | undefined;
+  #wasConnected = false;
+  #timer: Timer | undefined;
+  #failures = 0;
+  #closed = false;
+  /** Why the last connect failed; empty when it did not. */
+  fault = 'not connected yet';
 
   constructor(options: ControlChannelOptions) {
     this.#options = options;
@@ -55,17 +62,25 @@ export class ControlChannel {
       clock,
       authority: `${address.host}:${address.port}`,
       connect: async () => {
-        const socket = await dialTls({
-          host: address.host,
-          port: address.port,
-          identity: serverIdentity,
-          alpn: [],
-          credentials,
-          clock,
-          timeoutMs: connectTimeoutMs,
-          suffix,
-        });
-        return connectHttp2(socket, { clock, limits: http2Limits });
+        try {
+          const socket = await dialTls({
+            host: address.host,
+            port: address.port,
+            identity: serverIdentity,
+            alpn: [],
+            credentials,
+            clock,
+            timeoutMs: connectTimeoutMs,
+            suffix,
+          });
+          this.fault = '';
+          const connection = connectHttp2(socket, { clock, limits: http2Limits });
+          keepAlive(connection, { clock, ...keepAliveTimes });
+          return connection;
+        } catch (thrown) {
+          this.fault = thrown instanceof Error ? thrown.message : String(thrown);
+          throw thrown;
+        }
       },
     });
   }
@@ -74,9 +89,35 @@ export class ControlChannel {
     return this.#channel.connected;
   }
 
-  /** Whether it ever answered. */
-  get answered(): boolean {
-    return this.#lastMessageAt !== undefined;
+  /** Whether the service was ever connected to: what it said then is still in use. */
+  get wasConnected(): boolean {
+    return this.#wasConnected;
+  }
+
+  /**
+   * Connects without waiting for a call, so that readiness can tell whether the service can be reached and the first
+   * call finds a connection.
+   */
+  connectWhenPossible(): void {
+    if (this.#closed) return;
+    const { clock, random } = this.#options;
+    const again = (): void => {
+      if (this.#closed) return;
+      this.#timer = clock.after(
+        backoffMs(this.#failures++, random, retry),
+        () => this.connectWhenPossible(),
+        true,
+      );
+    };
+    if (this.#options.credentials.current === undefined) {
+      this.#failures = 0;
+      again();
+      return;
+    }
+    this.#channel.connect().then(() => {
+      this.#wasConnected = true;
+      this.#failures = 0;
+    }, again);
   }
 
   /** Opens `method` and keeps it open until `cancel`. */
@@ -90,7 +131,7 @@ export class ControlChannel {
       handler,
       name: `${method.parent.typeName}/${method.name}`,
       onMessage: () => {
-        this.#lastMessageAt = this.#options.clock.now();
+        this.#wasConnected = true;
       },
     });
     stream.open();
@@ -98,6 +139,8 @@ export class ControlChannel {
   }
 
   close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
     this.#channel.close();
   }
 }

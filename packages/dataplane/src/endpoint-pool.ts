@@ -31,6 +31,8 @@ export interface EndpointPoolOptions {
   limits: LimitLedger<DataplaneLimit>;
   failfastMs: number;
   cells: (spec: EndpointSpec) => HttpCells;
+  /** Corrects what discovery says, for what only this program knows. */
+  adapt?: (spec: EndpointSpec) => EndpointSpec;
   observer?: (spec: EndpointSpec) => SocketObserver;
   tiers?: TierOptions;
   breaker?: BreakerOptions;
@@ -125,7 +127,9 @@ export class EndpointPool {
   }
 
   /** Adds or changes endpoints; with `replace` the set becomes exactly these. */
-  apply(specs: readonly EndpointSpec[], { replace }: { replace: boolean }): void {
+  apply(found: readonly EndpointSpec[], { replace }: { replace: boolean }): void {
+    const { adapt } = this.#options;
+    const specs = adapt === undefined ? found : found.map(adapt);
     const entries = specs.map((spec) => ({
       key: spec.key,
       tier: spec.tier,

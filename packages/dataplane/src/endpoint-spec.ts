@@ -62,6 +62,22 @@ export function endpointSpec(
   };
 }
 
+/** An endpoint that nothing is known about: plaintext, whatever the client speaks. */
+export function plainEndpoint(host: string, port: number): EndpointSpec {
+  return {
+    key: `${host}:${port}`,
+    host,
+    port,
+    identity: undefined,
+    protocol: 'unknown',
+    transportPort: 0,
+    authorityOverride: '',
+    tier: 0,
+    weight: 1,
+    labels: {},
+  };
+}
+
 /** Whether both are reached in the same way, so that connections and load state may be kept. */
 export function sameEndpoint(one: EndpointSpec, other: EndpointSpec): boolean {
   return (

@@ -50,7 +50,7 @@ export function readFirstBytes<Verdict extends object | string>(
 
 const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 const requestLine = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32} [^\r\n]* HTTP\/1\.[01]\r?\n/;
-const methodStart = /^[A-Z][A-Z-]{0,15}(?: [^\r\n ]{0,1000}(?: [^\r\n ]{0,8}\r?)?)?$/;
+const methodStart = /^[A-Z][A-Z-]{0,15}(?: [^\r\n ]{0,1024}(?: [^\r\n ]{0,8}\r?)?)?$/;
 
 /** Bytes looked at for HTTP; a request line that is longer is not recognised. */
 export const detectBytes = 1024;

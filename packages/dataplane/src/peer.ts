@@ -13,6 +13,7 @@ import { connectHttp2 } from '@mesh/http2/client';
 import { http2Limits, type Http2LimitName } from '@mesh/http2/limits';
 import { LimitLedger } from '@mesh/limits/limits';
 import type { Connector, DialTarget } from './connector.ts';
+import { keepAlive } from './keep-alive.ts';
 import { type ConnectFault, Lane } from './lane.ts';
 import type { DataplaneLimit } from './limits.ts';
 
@@ -40,6 +41,8 @@ export function defaultCodecLimits(): Pick<PeerEnvironment, 'http1Limits' | 'htt
   return { http1Limits: new LimitLedger(http1Limits), http2Limits: new LimitLedger(http2Limits) };
 }
 
+/** A silent peer is given up within 2 s; only while requests wait for it. */
+const keepAliveTimes = { intervalMs: 500, missesAllowed: 2, onlyBusy: true };
 const reconnect = { baseMs: 100, capMs: 10_000, jitter: 0.1 };
 
 export class Peer {
@@ -74,7 +77,12 @@ export class Peer {
       exclusive: false,
       maxConnections: limits.values.http2_connections_per_endpoint,
       limit: 'http2_connections_per_endpoint',
-      wrap: (socket) => connectHttp2(socket, { clock: environment.clock, limits: environment.http2Limits }),
+      wrap: (socket) => {
+        const { clock, http2Limits: limits } = environment;
+        const connection = connectHttp2(socket, { clock, limits });
+        keepAlive(connection, { clock, ...keepAliveTimes });
+        return connection;
+      },
     });
   }
 

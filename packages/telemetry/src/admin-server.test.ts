@@ -57,3 +57,19 @@ test('anything but GET and HEAD is refused, unknown paths list the pages', async
   assert.equal(missing.status, 404);
   assert.match(await missing.text(), /\/live \/ready \/metrics/);
 });
+
+test('actions are for POST alone', async (context) => {
+  let done = 0;
+  const base = await admin(context, {
+    actions: {
+      '/shutdown': () => {
+        done++;
+        return { status: 200, type: 'text/plain', body: 'draining\n' };
+      },
+    },
+  });
+  assert.equal((await fetch(`${base}/shutdown`)).status, 405);
+  assert.equal(done, 0);
+  assert.equal(await (await fetch(`${base}/shutdown`, { method: 'POST' })).text(), 'draining\n');
+  assert.equal(done, 1);
+});

@@ -38,6 +38,8 @@ export interface AdminOptions {
   ready: () => Readiness;
   /** Exact path to handler. */
   extra?: Readonly<Record<string, AdminRoute>>;
+  /** Exact path to what a POST from loopback does; everybody else gets 403. */
+  actions?: Readonly<Record<string, AdminRoute>>;
 }
 
 export interface AdminServer {
@@ -70,9 +72,10 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
     ],
     ...Object.entries(options.extra ?? {}),
   ]);
+  const actions = new Map<string, AdminRoute>(Object.entries(options.actions ?? {}));
   const server = createServer(
     { maxHeaderSize: maxHeaderBytes, headersTimeout: requestTimeoutMs, requestTimeout: requestTimeoutMs },
-    (request, response) => void answer(routes, request, response),
+    (request, response) => void answer(routes, actions, request, response),
   );
   server.maxConnections = maxConnections;
   server.listen(options.port, options.host ?? '0.0.0.0');
@@ -94,10 +97,11 @@ function readyPage({ ready, reason }: Readiness): AdminResponse {
 
 async function answer(
   routes: ReadonlyMap<string, AdminRoute>,
+  actions: ReadonlyMap<string, AdminRoute>,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const page = await respond(routes, request).catch(() => text(500, 'the page failed\n'));
+  const page = await respond(routes, actions, request).catch(() => text(500, 'the page failed\n'));
   response.writeHead(page.status, {
     'content-type': page.type,
     'content-length': Buffer.byteLength(page.body),
@@ -107,13 +111,25 @@ async function answer(
 
 async function respond(
   routes: ReadonlyMap<string, AdminRoute>,
+  actions: ReadonlyMap<string, AdminRoute>,
   request: IncomingMessage,
 ): Promise<AdminResponse> {
-  if (request.method !== 'GET' && request.method !== 'HEAD') return text(405, 'only GET and HEAD\n');
   const target = request.url ?? '/';
   const mark = target.indexOf('?');
   const path = mark === -1 ? target : target.slice(0, mark);
+  const query = new URLSearchParams(mark === -1 ? '' : target.slice(mark + 1));
+  const action = actions.get(path);
+  if (action !== undefined) {
+    if (request.method !== 'POST') return text(405, 'only POST\n');
+    if (!isLoopback(request.socket.remoteAddress ?? '')) return text(403, 'only from loopback\n');
+    return action({ path, query });
+  }
+  if (request.method !== 'GET' && request.method !== 'HEAD') return text(405, 'only GET and HEAD\n');
   const route = routes.get(path);
   if (route === undefined) return text(404, `no page here; pages: ${[...routes.keys()].join(' ')}\n`);
-  return route({ path, query: new URLSearchParams(mark === -1 ? '' : target.slice(mark + 1)) });
+  return route({ path, query });
+}
+
+function isLoopback(address: string): boolean {
+  return address === '::1' || /^(?:::ffff:)?127\./.test(address);
 }

@@ -1,0 +1,74 @@
+/** Destinations that are one endpoint: the application behind an inbound port, a pod dialled by address, a stranger. */
+import type { Clock, Timer } from '@mesh/clock/clock';
+import { EndpointPool, type EndpointPoolOptions } from './endpoint-pool.ts';
+import { type EndpointSpec, sameEndpoint } from './endpoint-spec.ts';
+
+export interface FixedTargetsOptions {
+  clock: Clock;
+  pool: Omit<EndpointPoolOptions, 'name'>;
+  /** How long a destination that nobody uses is kept. */
+  idleMs: number;
+}
+
+/** Give it back with `release`. */
+export interface FixedTarget {
+  readonly pool: EndpointPool;
+}
+
+interface Entry extends FixedTarget {
+  spec: EndpointSpec;
+  holders: number;
+  idle: Timer | undefined;
+}
+
+export class FixedTargets {
+  readonly #options: FixedTargetsOptions;
+  readonly #entries: Map<string, Entry> = new Map();
+
+  constructor(options: FixedTargetsOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  hold(spec: EndpointSpec): FixedTarget {
+    let entry = this.#entries.get(spec.key);
+    if (entry === undefined) {
+      const pool = new EndpointPool({ ...this.#options.pool, name: spec.key });
+      entry = { pool, spec, holders: 0, idle: undefined };
+      this.#entries.set(spec.key, entry);
+      pool.apply([spec], { replace: true });
+    } else if (!sameEndpoint(entry.spec, spec)) {
+      entry.spec = spec;
+      entry.pool.apply([spec], { replace: true });
+    }
+    entry.holders++;
+    entry.idle?.cancel();
+    entry.idle = undefined;
+    return entry;
+  }
+
+  release(target: FixedTarget): void {
+    const entry = target as Entry;
+    entry.holders--;
+    if (entry.holders > 0) return;
+    entry.idle = this.#options.clock.after(
+      this.#options.idleMs,
+      () => {
+        this.#entries.delete(entry.spec.key);
+        entry.pool.close();
+      },
+      true,
+    );
+  }
+
+  close(): void {
+    for (const entry of this.#entries.values()) {
+      entry.idle?.cancel();
+      entry.pool.close();
+    }
+    this.#entries.clear();
+  }
+}

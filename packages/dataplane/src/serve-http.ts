@@ -1,0 +1,68 @@
+/** Serves HTTP on a socket whose protocol is known, under the program's drain and age limits. */
+import type { Socket } from 'node:net';
+import type { Clock } from '@mesh/clock/clock';
+import type {
+  RequestHead,
+  RequestListener,
+  ServerConnection,
+  ServerStream,
+  StreamHandler,
+} from '@mesh/http/message';
+import { serveHttp1 } from '@mesh/http1/server';
+import { serveHttp2 } from '@mesh/http2/server';
+import type { Drain } from './drain.ts';
+import type { PeerEnvironment } from './peer.ts';
+
+export interface ServeHttpOptions {
+  clock: Clock;
+  codecs: Pick<PeerEnvironment, 'http1Limits' | 'http2Limits'>;
+  drain: Drain;
+  /** After this the connection is drained and the client opens another; Infinity for connections of applications. */
+  maxAgeMs: number;
+}
+
+/** `listener.onClose` is called once the connection is gone. */
+export function serveHttp(
+  socket: Socket,
+  version: 'http1' | 'http2',
+  listener: RequestListener,
+  options: ServeHttpOptions,
+): ServerConnection {
+  const { clock, codecs, drain, maxAgeMs } = options;
+  const tracked = new TrackedListener(listener);
+  const connection =
+    version === 'http1'
+      ? serveHttp1(socket, tracked, { clock, limits: codecs.http1Limits })
+      : serveHttp2(socket, tracked, { clock, limits: codecs.http2Limits });
+  if (tracked.closed) return connection;
+  const timer = Number.isFinite(maxAgeMs)
+    ? clock.after(Math.max(0, maxAgeMs), () => connection.drain(), true)
+    : undefined;
+  drain.add(connection);
+  tracked.onGone = () => {
+    timer?.cancel();
+    drain.remove(connection);
+  };
+  return connection;
+}
+
+class TrackedListener implements RequestListener {
+  readonly #listener: RequestListener;
+  /** The connection may be gone before it is known here. */
+  closed = false;
+  onGone: () => void = () => {};
+
+  constructor(listener: RequestListener) {
+    this.#listener = listener;
+  }
+
+  onRequest(stream: ServerStream, head: RequestHead, end: boolean): StreamHandler {
+    return this.#listener.onRequest(stream, head, end);
+  }
+
+  onClose(): void {
+    this.closed = true;
+    this.onGone();
+    this.#listener.onClose();
+  }
+}

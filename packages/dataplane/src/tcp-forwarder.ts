@@ -1,0 +1,109 @@
+/** Forwards opaque connections: one endpoint per connection, chosen by connect time and open connections. */
+import type { Socket } from 'node:net';
+import type { Member } from '@mesh/balance/member';
+import type { Clock } from '@mesh/clock/clock';
+import type { SyntheticReason } from '@mesh/http/synthetic';
+import type { Endpoint } from './endpoint.ts';
+import type { EndpointPool, PoolWaiter } from './endpoint-pool.ts';
+import { dialOpaque } from './opaque-dial.ts';
+import type { PeerPool } from './peer-pool.ts';
+import { splice } from './splice.ts';
+
+export interface TcpForwardOptions {
+  readonly clock: Clock;
+  readonly pool: EndpointPool;
+  readonly peers: PeerPool;
+  /** Bytes that were read from the client and could not be put back. */
+  readonly rest?: Buffer | undefined;
+  /** Verified caller to tell a gateway or sidecar about; only gateways speak for others. */
+  readonly client?: string;
+  /** Called once when both sides are gone or no endpoint could be reached; `fault` is empty for the former. */
+  readonly onClose: (fault: string) => void;
+}
+
+/** Takes over `socket`. */
+export function forwardTcp(socket: Socket, options: TcpForwardOptions): void {
+  const forwarding = new TcpForwarding(socket, options);
+  void forwarding.run();
+}
+
+class TcpForwarding {
+  readonly #socket: Socket;
+  readonly #options: TcpForwardOptions;
+
+  constructor(socket: Socket, options: TcpForwardOptions) {
+    this.#socket = socket;
+    this.#options = options;
+  }
+
+  async run(): Promise<void> {
+    const { clock, pool, onClose, rest } = this.#options;
+    const socket = this.#socket;
+    const startedAt = clock.now();
+    let avoid: Member<Endpoint> | undefined;
+    let fault = '';
+    while (!socket.destroyed) {
+      const member = pool.pick(avoid);
+      if (member === undefined) {
+        const waited = await waitForEndpoint(pool, socket);
+        if (waited !== '') {
+          fault = fault === '' ? waited : fault;
+          break;
+        }
+        continue;
+      }
+      member.begin();
+      try {
+        const upstream = await this.#connect(member);
+        if (socket.destroyed) {
+          upstream.destroy();
+          member.end();
+          break;
+        }
+        if (rest !== undefined) upstream.write(rest);
+        splice(socket, upstream, () => {
+          member.end();
+          onClose('');
+        });
+        return;
+      } catch (thrown) {
+        member.end();
+        member.forgo();
+        fault = thrown instanceof Error ? thrown.message : String(thrown);
+        avoid = member;
+        if (clock.now() - startedAt >= pool.failfastMs) break;
+      }
+    }
+    socket.destroy();
+    onClose(fault === '' ? 'the client left' : fault);
+  }
+
+  async #connect(member: Member<Endpoint>): Promise<Socket> {
+    const { clock, peers, client } = this.#options;
+    const startedAt = clock.now();
+    const upstream = await dialOpaque(member.target, { peers, ...(client === undefined ? {} : { client }) });
+    member.observe(clock.now() - startedAt);
+    member.succeed();
+    return upstream;
+  }
+}
+
+/** Resolves with the empty text once an endpoint is ready, else with why none will be. */
+function waitForEndpoint(pool: EndpointPool, socket: Socket): Promise<string> {
+  return new Promise((resolve) => {
+    const settle = (fault: string): void => {
+      socket.off('close', onClose);
+      resolve(fault);
+    };
+    const waiter: PoolWaiter = {
+      onEndpointsReady: () => settle(''),
+      onEndpointsFailed: (_reason: SyntheticReason, detail: string) => settle(detail),
+    };
+    const onClose = (): void => {
+      pool.withdraw(waiter);
+      resolve('the client left');
+    };
+    socket.once('close', onClose);
+    pool.wait(waiter);
+  });
+}

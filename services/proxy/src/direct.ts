@@ -1,0 +1,39 @@
+/** Reads the transport header off a connection; what follows it stays in the socket. */
+import type { Socket } from 'node:net';
+import type { Clock } from '@mesh/clock/clock';
+import { readFirstBytes } from '@mesh/dataplane/first-bytes';
+import {
+  parseTransportHeader,
+  type TransportHeader,
+  type TransportHeaderResult,
+} from '@mesh/dataplane/transport-header';
+
+export interface ReadTransportHeaderOptions {
+  clock: Clock;
+  timeoutMs: number;
+  done: (header: TransportHeader | { readonly fault: string }) => void;
+}
+
+export function readTransportHeader(
+  socket: Socket,
+  { clock, timeoutMs, done }: ReadTransportHeaderOptions,
+): void {
+  readFirstBytes<TransportHeaderResult>(socket, {
+    clock,
+    timeoutMs,
+    judge: (bytes) => {
+      const result = parseTransportHeader(bytes);
+      return result.kind === 'need-more' ? undefined : result;
+    },
+    done: (result) => {
+      if (typeof result === 'string') done({ fault: `transport header ${result}` });
+      else if (result.kind !== 'header')
+        done({ fault: result.kind === 'fault' ? result.fault : result.kind });
+      else {
+        // All of it is in the buffer: it was put back a moment ago.
+        socket.read(result.length);
+        done(result.header);
+      }
+    },
+  });
+}

@@ -1,0 +1,40 @@
+/** What both directions of the sidecar share. */
+import type { Socket } from 'node:net';
+import type { Clock } from '@mesh/clock/clock';
+import type { HostPort } from '@mesh/control-api/convert';
+import type { Drain } from '@mesh/dataplane/drain';
+import type { HttpMetrics } from '@mesh/dataplane/http-metrics';
+import type { DataplaneLimit } from '@mesh/dataplane/limits';
+import type { PeerEnvironment } from '@mesh/dataplane/peer';
+import type { PeerPool } from '@mesh/dataplane/peer-pool';
+import type { TransportMetrics } from '@mesh/dataplane/transport-metrics';
+import type { LimitLedger } from '@mesh/limits/limits';
+import type { Logger } from '@mesh/telemetry/log';
+import type { MetricRegistry } from '@mesh/telemetry/metrics';
+import type { CredentialStore } from '@mesh/trust/credentials';
+import type { PortRange } from './redirect-rules.ts';
+
+export interface ProxyEnvironment {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly registry: MetricRegistry;
+  readonly http: HttpMetrics;
+  readonly transport: TransportMetrics;
+  readonly limits: LimitLedger<DataplaneLimit>;
+  readonly codecs: Pick<PeerEnvironment, 'http1Limits' | 'http2Limits'>;
+  readonly peers: PeerPool;
+  readonly credentials: CredentialStore;
+  readonly drain: Drain;
+  /** Where a redirected connection was going; undefined when the kernel does not know. */
+  readonly originalDestination: (socket: Socket) => HostPort | undefined;
+  /** Own identity. */
+  readonly identity: string;
+  readonly cluster: string;
+  /** Suffix of trust domains. */
+  readonly suffix: string;
+  readonly podIp: string;
+  readonly opaquePorts: readonly PortRange[];
+  readonly detectTimeoutMs: number;
+  /** How long unused destinations are kept. */
+  readonly idleMs: number;
+}

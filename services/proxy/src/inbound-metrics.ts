@@ -1,0 +1,68 @@
+/** Inbound verdicts and errors. */
+import type { DetectedProtocol } from '@mesh/dataplane/first-bytes';
+import type { Counter, Family, Labels, MetricRegistry } from '@mesh/telemetry/metrics';
+import type { RefusalReason } from '@mesh/trust/refusal';
+import type { InboundRefusal } from './inbound-policy.ts';
+
+export class InboundMetrics {
+  readonly #httpAllowed: Family<Counter>;
+  readonly #httpDenied: Family<Counter>;
+  readonly #tcpAllowed: Family<Counter>;
+  readonly #tcpDenied: Family<Counter>;
+  readonly #tlsRefused: Family<Counter>;
+  readonly #errors: Family<Counter>;
+  readonly #headers: Family<Counter>;
+
+  constructor(registry: MetricRegistry) {
+    this.#httpAllowed = registry.counter(
+      'inbound_http_authz_allow_total',
+      'Requests that the policy admitted.',
+    );
+    this.#httpDenied = registry.counter('inbound_http_authz_deny_total', 'Requests that the policy refused.');
+    this.#tcpAllowed = registry.counter(
+      'inbound_tcp_authz_allow_total',
+      'Opaque connections that the policy admitted.',
+    );
+    this.#tcpDenied = registry.counter(
+      'inbound_tcp_authz_deny_total',
+      'Opaque connections that the policy refused.',
+    );
+    this.#tlsRefused = registry.counter(
+      'mesh_tls_refused_total',
+      'Clients refused during the TLS handshake, by named reason.',
+    );
+    this.#errors = registry.counter('inbound_tcp_errors_total', 'Inbound connections that failed, by cause.');
+    this.#headers = registry.counter(
+      'inbound_tcp_transport_header_connections_total',
+      'Connections with a transport header.',
+    );
+  }
+
+  httpAllowed(port: number, labels: Labels): Counter {
+    return this.#httpAllowed.with({ target_port: String(port), ...labels });
+  }
+
+  httpDenied(reason: InboundRefusal, port: number, labels: Labels): Counter {
+    return this.#httpDenied.with({ target_port: String(port), reason, ...labels });
+  }
+
+  tcpAllowed(port: number, labels: Labels): Counter {
+    return this.#tcpAllowed.with({ target_port: String(port), ...labels });
+  }
+
+  tcpDenied(reason: InboundRefusal, port: number, labels: Labels): Counter {
+    return this.#tcpDenied.with({ target_port: String(port), reason, ...labels });
+  }
+
+  tlsRefused(reason: RefusalReason, port: number): void {
+    this.#tlsRefused.with({ direction: 'inbound', reason, target_port: String(port) }).add();
+  }
+
+  transportHeader(protocol: DetectedProtocol, port: number): void {
+    this.#headers.with({ session_protocol: protocol, target_port: String(port) }).add();
+  }
+
+  error(error: string): void {
+    this.#errors.with({ error }).add();
+  }
+}

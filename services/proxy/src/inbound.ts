@@ -1,0 +1,312 @@
+/**
+ * The inbound half: clients of the pod are redirected here. Mesh TLS for us is ended here and its client known by name; other
+ * TLS and plaintext pass when the policy admits strangers. Then the request goes to the application as it speaks.
+ */
+import { createServer, type Server, type Socket } from 'node:net';
+import { RetryBudget } from '@mesh/balance/retry-budget';
+import type { HostPort } from '@mesh/control-api/convert';
+import { plainEndpoint } from '@mesh/dataplane/endpoint-spec';
+import type { ForwardContext } from '@mesh/dataplane/exchange';
+import { type DetectedProtocol, detectProtocol, readFirstBytes } from '@mesh/dataplane/first-bytes';
+import { type FixedTarget, FixedTargets } from '@mesh/dataplane/fixed-targets';
+import { serveHttp } from '@mesh/dataplane/serve-http';
+import { forwardTcp } from '@mesh/dataplane/tcp-forwarder';
+import type { Labels } from '@mesh/telemetry/metrics';
+import { type AcceptedPeer, TlsAcceptor } from '@mesh/trust/accept';
+import { gatewayIdentity } from '@mesh/trust/names';
+import { peekClientHello } from '@mesh/trust/peek';
+import type { InboundPolicy } from './config.ts';
+import { readTransportHeader } from './direct.ts';
+import type { ProxyEnvironment } from './environment.ts';
+import { InboundListener } from './inbound-listener.ts';
+import { InboundMetrics } from './inbound-metrics.ts';
+import { inboundRefusal, type PolicyContext } from './inbound-policy.ts';
+import { inRanges } from './redirect-rules.ts';
+
+export interface InboundOptions {
+  environment: ProxyEnvironment;
+  policy: InboundPolicy;
+  /** Port that clients may also dial on purpose, with a transport header. */
+  inboundPort: number;
+  /** Ports of the proxy itself, which nobody is forwarded to. */
+  ownPorts: readonly number[];
+}
+
+/** What a connection is found to be before TLS. */
+type Opening =
+  | { readonly kind: 'tls'; readonly sni: string | undefined; readonly alpn: readonly string[] }
+  | { readonly kind: 'plain'; readonly protocol: DetectedProtocol };
+
+/** A client after TLS, if any, and where it wants to go. */
+interface Client {
+  readonly socket: Socket;
+  readonly target: HostPort;
+  /** Undefined for plaintext and for TLS that is not ours. */
+  readonly identity: string | undefined;
+  /** `tls` and `client_id` of all its metrics. */
+  readonly labels: Labels;
+  /** Until when its certificate and ours let the connection live, ms from now. */
+  readonly maxAgeMs: number;
+}
+
+const transportAlpn = 'transport.l5d.io/v1';
+
+export class Inbound {
+  readonly server: Server;
+  readonly #options: InboundOptions;
+  readonly #policy: PolicyContext;
+  readonly #acceptor: TlsAcceptor;
+  readonly #targets: FixedTargets;
+  readonly #metrics: InboundMetrics;
+  readonly #gateway: string;
+
+  constructor(options: InboundOptions) {
+    this.#options = options;
+    const { environment } = options;
+    const { clock, cluster, credentials, idleMs, limits, registry, suffix } = environment;
+    this.#policy = { policy: options.policy, cluster, suffix };
+    this.#gateway = gatewayIdentity(cluster, suffix);
+    this.#acceptor = new TlsAcceptor({ credentials, clock, alpn: [transportAlpn, 'h2'], suffix });
+    this.#metrics = new InboundMetrics(registry);
+    this.#targets = new FixedTargets({
+      clock,
+      idleMs,
+      pool: {
+        peers: environment.peers,
+        limits,
+        failfastMs: limits.values.failfast_inbound_ms,
+        // Inbound requests are counted by client, so the application's own cells are never shown.
+        cells: () => environment.http.cells({ direction: 'inbound' }),
+        observer: () =>
+          environment.transport.cells({ direction: 'inbound', peer: 'dst', tls: 'no_identity' }),
+      },
+    });
+    this.server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) =>
+      this.#accept(socket),
+    );
+    environment.drain.addServer(this.server);
+  }
+
+  close(): void {
+    this.#acceptor.close();
+    this.#targets.close();
+  }
+
+  #accept(socket: Socket): void {
+    const { environment, inboundPort, ownPorts } = this.#options;
+    socket.on('error', () => {});
+    const target = environment.originalDestination(socket);
+    if (target === undefined) {
+      this.#drop(socket, 'original destination unknown');
+      return;
+    }
+    const direct = target.port === inboundPort;
+    if (!direct && ownPorts.includes(target.port)) {
+      this.#drop(socket, 'loop');
+      return;
+    }
+    if (!direct && inRanges(environment.opaquePorts, target.port)) {
+      this.#plain(socket, target, 'opaque', undefined);
+      return;
+    }
+    readFirstBytes<Opening>(socket, {
+      clock: environment.clock,
+      timeoutMs: environment.detectTimeoutMs,
+      judge: judgeOpening,
+      done: (opening, rest) => {
+        if (opening === 'closed') socket.destroy();
+        else if (opening === 'undecided') this.#undecided(socket, { target, direct, rest });
+        else if (opening.kind === 'plain') {
+          if (direct) this.#drop(socket, 'plaintext on a direct connection');
+          else this.#plain(socket, target, opening.protocol, rest);
+        } else if (direct || opening.sni === environment.identity || opening.alpn.includes(transportAlpn)) {
+          this.#terminate(socket, target, direct);
+        } else {
+          this.#passTls(socket, target, opening.sni);
+        }
+      },
+    });
+  }
+
+  #undecided(
+    socket: Socket,
+    { target, direct, rest }: { target: HostPort; direct: boolean; rest: Buffer | undefined },
+  ): void {
+    if (direct) this.#drop(socket, 'tls detection timeout');
+    else this.#plain(socket, target, 'opaque', rest);
+  }
+
+  #plain(socket: Socket, target: HostPort, protocol: DetectedProtocol, rest: Buffer | undefined): void {
+    const labels = { tls: 'no_identity', no_tls_reason: 'no_tls_from_remote' };
+    this.#serve(
+      { socket, target, identity: undefined, labels, maxAgeMs: Number.POSITIVE_INFINITY },
+      protocol,
+      rest,
+    );
+  }
+
+  /** Somebody else's TLS: its bytes pass untouched to whom they are meant for. */
+  #passTls(socket: Socket, target: HostPort, sni: string | undefined): void {
+    const labels = { tls: 'opaque', sni: sni ?? '' };
+    this.#serve(
+      { socket, target, identity: undefined, labels, maxAgeMs: Number.POSITIVE_INFINITY },
+      'opaque',
+      undefined,
+    );
+  }
+
+  #terminate(raw: Socket, target: HostPort, direct: boolean): void {
+    this.#acceptor.accept(raw, (result) => {
+      if ('refused' in result) {
+        this.#metrics.tlsRefused(result.refused, target.port);
+        this.#options.environment.log.warn('client refused', {
+          reason: result.refused,
+          detail: result.detail,
+          port: target.port,
+        });
+        return;
+      }
+      this.#terminated(result, target, direct);
+    });
+  }
+
+  #terminated(result: AcceptedPeer, target: HostPort, direct: boolean): void {
+    const { clock, credentials, detectTimeoutMs, limits } = this.#options.environment;
+    const { socket, peer, alpn } = result;
+    socket.on('error', () => {});
+    const expiry = Math.min(result.notAfter, credentials.current?.notAfter ?? result.notAfter);
+    const client: Client = {
+      socket,
+      target,
+      identity: peer.name,
+      labels: { tls: 'true', client_id: peer.name },
+      maxAgeMs: Math.min(limits.values.connection_age_ms, expiry - clock.wall()),
+    };
+    if (alpn === transportAlpn) {
+      readTransportHeader(socket, {
+        clock,
+        timeoutMs: detectTimeoutMs,
+        done: (header) => this.#direct(client, header),
+      });
+      return;
+    }
+    if (direct) {
+      this.#drop(socket, 'direct connection without a transport header');
+      return;
+    }
+    readFirstBytes<DetectedProtocol>(socket, {
+      clock,
+      timeoutMs: detectTimeoutMs,
+      judge: detectProtocol,
+      done: (protocol, rest) => {
+        if (protocol === 'closed') socket.destroy();
+        else this.#serve(client, protocol === 'undecided' ? 'opaque' : protocol, rest);
+      },
+    });
+  }
+
+  #direct(client: Client, header: Parameters<Parameters<typeof readTransportHeader>[1]['done']>[0]): void {
+    const { inboundPort, ownPorts } = this.#options;
+    if ('fault' in header) {
+      this.#drop(client.socket, header.fault);
+      return;
+    }
+    if (header.name !== '') {
+      this.#drop(client.socket, 'a sidecar is no gateway');
+      return;
+    }
+    if (header.port === inboundPort || ownPorts.includes(header.port)) {
+      this.#drop(client.socket, 'loop');
+      return;
+    }
+    this.#metrics.transportHeader(header.protocol, header.port);
+    const target = { host: client.target.host, port: header.port };
+    this.#serve({ ...client, target }, header.protocol, undefined);
+  }
+
+  #serve(client: Client, protocol: DetectedProtocol, rest: Buffer | undefined): void {
+    const { clock, codecs, drain, transport } = this.#options.environment;
+    const { socket, target, identity, labels } = client;
+    if (socket.destroyed) return;
+    transport.cells({ direction: 'inbound', peer: 'src', ...labels }).onSocket(socket);
+    if (protocol === 'opaque') {
+      this.#opaque(client, rest);
+      return;
+    }
+    const fixed = this.#targets.hold(plainEndpoint(target.host, target.port));
+    const listener = new InboundListener({
+      context: this.#context(client, fixed, protocol),
+      policy: this.#policy,
+      identity,
+      viaGateway: identity === this.#gateway,
+      allowed: this.#metrics.httpAllowed(target.port, labels),
+      denied: (reason) => this.#metrics.httpDenied(reason, target.port, labels),
+      onClose: () => this.#targets.release(fixed),
+    });
+    serveHttp(socket, protocol, listener, { clock, codecs, drain, maxAgeMs: client.maxAgeMs });
+  }
+
+  #opaque(client: Client, rest: Buffer | undefined): void {
+    const { clock, drain, log, peers } = this.#options.environment;
+    const { socket, target, identity, labels } = client;
+    const refusal = inboundRefusal(this.#policy, identity);
+    if (refusal !== undefined) {
+      this.#metrics.tcpDenied(refusal, target.port, labels).value++;
+      log.warn('client refused', { reason: refusal, port: target.port });
+      socket.destroy();
+      return;
+    }
+    this.#metrics.tcpAllowed(target.port, labels).value++;
+    const fixed = this.#targets.hold(plainEndpoint(target.host, target.port));
+    drain.addSocket(socket);
+    forwardTcp(socket, {
+      clock,
+      pool: fixed.pool,
+      peers,
+      rest,
+      onClose: (fault) => {
+        this.#targets.release(fixed);
+        if (fault !== '') this.#metrics.error('i/o');
+      },
+    });
+  }
+
+  #context(
+    { identity, labels, target }: Client,
+    fixed: FixedTarget,
+    protocol: DetectedProtocol,
+  ): ForwardContext {
+    const { clock, http, limits } = this.#options.environment;
+    return {
+      clock,
+      pool: fixed.pool,
+      budget: new RetryBudget(clock),
+      limits,
+      informational: identity !== undefined,
+      refuseUnsent: identity !== undefined && protocol === 'http2',
+      cells: http.cells({
+        direction: 'inbound',
+        ...labels,
+        target_addr: `${target.host}:${target.port}`,
+        target_port: String(target.port),
+      }),
+      countBy: 'client',
+      retries: http.retries({ direction: 'inbound', outcome: 'sent' }),
+      retriesDenied: http.retries({ direction: 'inbound', outcome: 'no_budget' }),
+    };
+  }
+
+  #drop(socket: Socket, error: string): void {
+    this.#metrics.error(error);
+    this.#options.environment.log.warn('inbound connection refused', { error });
+    socket.destroy();
+  }
+}
+
+function judgeOpening(bytes: Buffer): Opening | undefined {
+  const peek = peekClientHello(bytes);
+  if (peek.kind === 'need-more') return undefined;
+  if (peek.kind === 'tls') return { kind: 'tls', sni: peek.sni, alpn: peek.alpn };
+  const protocol = detectProtocol(bytes);
+  return protocol === undefined ? undefined : { kind: 'plain', protocol };
+}

@@ -1,0 +1,42 @@
+/** The sidecar. */
+import { systemClock, systemRandom } from '@mesh/clock/system';
+import { readConfig } from '@mesh/config/environment';
+import { describeError } from '@mesh/errors/mesh-error';
+import { createLogger } from '@mesh/telemetry/log';
+import { originalDestination } from '@mesh/transport/original-destination';
+import { proxyConfig } from './config.ts';
+import { Proxy } from './proxy.ts';
+
+try {
+  const config = readConfig(proxyConfig, process.env);
+  const log = createLogger({
+    clock: systemClock,
+    level: config.MESH_LOG_LEVEL,
+    write: (line) => process.stdout.write(line),
+  });
+  let stopping = false;
+  const stop = (): void => {
+    if (stopping) return;
+    stopping = true;
+    log.info('draining');
+    void proxy.stop().then(() => {
+      log.info('stopped');
+      process.exit(0);
+    });
+  };
+  const proxy = new Proxy({
+    config,
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    originalDestination,
+    onShutdown: stop,
+  });
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+  const ports = await proxy.start();
+  log.info('listening', { ...ports });
+} catch (thrown) {
+  process.stderr.write(`${describeError(thrown)}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,199 @@
+/**
+ * The outbound half: what the application dials is redirected here, looked up, and sent to an endpoint of the service it
+ * meant; to where it was going anyway when nobody knows it.
+ */
+import { createServer, type Server, type Socket } from 'node:net';
+import { RetryBudget } from '@mesh/balance/retry-budget';
+import type { HostPort } from '@mesh/control-api/convert';
+import type { Discovery } from '@mesh/dataplane/discovery';
+import { outboundLabels } from '@mesh/dataplane/endpoint';
+import type { EndpointPool, EndpointPoolOptions } from '@mesh/dataplane/endpoint-pool';
+import { type EndpointSpec, plainEndpoint } from '@mesh/dataplane/endpoint-spec';
+import type { ForwardContext } from '@mesh/dataplane/exchange';
+import { type DetectedProtocol, detectProtocol, readFirstBytes } from '@mesh/dataplane/first-bytes';
+import { FixedTargets } from '@mesh/dataplane/fixed-targets';
+import { ApplicationListener } from '@mesh/dataplane/http-forwarder';
+import type { Profile, Profiles } from '@mesh/dataplane/profiles';
+import { serveHttp } from '@mesh/dataplane/serve-http';
+import { forwardTcp } from '@mesh/dataplane/tcp-forwarder';
+import type { TransportCells } from '@mesh/dataplane/transport-metrics';
+import type { Counter, Family } from '@mesh/telemetry/metrics';
+import type { ProxyEnvironment } from './environment.ts';
+import { inRanges } from './redirect-rules.ts';
+
+export interface OutboundOptions {
+  environment: ProxyEnvironment;
+  discovery: Discovery;
+  profiles: Profiles;
+}
+
+/** Of pools that this direction fills: labels, and the pod's own address reached directly. */
+export function outboundPool(environment: ProxyEnvironment): Omit<EndpointPoolOptions, 'name' | 'limits'> {
+  const { http, limits, peers, podIp, transport } = environment;
+  return {
+    peers,
+    failfastMs: limits.values.failfast_outbound_ms,
+    cells: (spec) => http.cells(outboundLabels(spec)),
+    observer: (spec) => transport.cells({ peer: 'dst', ...outboundLabels(spec) }),
+    // What we dial on our own address is not redirected, so it meets the application, not our inbound half.
+    adapt: (spec) =>
+      spec.host === podIp ? { ...spec, identity: undefined, protocol: 'unknown', transportPort: 0 } : spec,
+  };
+}
+
+export class Outbound {
+  readonly server: Server;
+  readonly #options: OutboundOptions;
+  readonly #fixed: FixedTargets;
+  readonly #contexts: WeakMap<EndpointPool, ForwardContext> = new WeakMap();
+  readonly #source: TransportCells;
+  readonly #errors: Family<Counter>;
+  readonly #protocols: Family<Counter>;
+
+  constructor(options: OutboundOptions) {
+    this.#options = options;
+    const { environment } = options;
+    const { clock, idleMs, limits, registry } = environment;
+    this.#fixed = new FixedTargets({ clock, idleMs, pool: { ...outboundPool(environment), limits } });
+    this.#source = environment.transport.cells({ direction: 'outbound', peer: 'src', tls: 'no_identity' });
+    this.#errors = registry.counter(
+      'outbound_tcp_errors_total',
+      'Outbound connections that failed, by cause.',
+    );
+    this.#protocols = registry.counter(
+      'outbound_tcp_protocol_connections_total',
+      'Outbound connections by detected protocol.',
+    );
+    this.server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) =>
+      this.#accept(socket),
+    );
+    environment.drain.addServer(this.server);
+  }
+
+  close(): void {
+    this.#fixed.close();
+  }
+
+  #accept(socket: Socket): void {
+    const { environment, profiles } = this.#options;
+    socket.on('error', () => {});
+    this.#source.onSocket(socket);
+    const target = environment.originalDestination(socket);
+    if (target === undefined) {
+      this.#fail(socket, 'original destination unknown');
+      return;
+    }
+    // Nothing redirected goes to loopback, so this is a connection to ourselves, without end.
+    if (isLoopback(target.host) && target.port === socket.localPort) {
+      this.#fail(socket, 'loop');
+      return;
+    }
+    const profile = profiles.get(`${target.host}:${target.port}`);
+    if (profile instanceof Promise) void profile.then((known) => this.#route(socket, target, known));
+    else this.#route(socket, target, profile);
+  }
+
+  #route(socket: Socket, target: HostPort, profile: Profile): void {
+    if (socket.destroyed) return;
+    const held = this.#hold(target, profile);
+    if (held === undefined) {
+      this.#fail(socket, 'too many destinations');
+      return;
+    }
+    const { environment } = this.#options;
+    const unknown = profile.service === '' && profile.endpoint === undefined;
+    const opaque = profile.opaque || (unknown && inRanges(environment.opaquePorts, target.port));
+    if (opaque) {
+      this.#forward(socket, held, 'opaque', undefined);
+      return;
+    }
+    readFirstBytes<DetectedProtocol>(socket, {
+      clock: environment.clock,
+      timeoutMs: environment.detectTimeoutMs,
+      judge: detectProtocol,
+      done: (verdict, rest) => {
+        if (verdict === 'closed') {
+          socket.destroy();
+          held.release();
+        } else {
+          this.#forward(socket, held, verdict === 'undecided' ? 'opaque' : verdict, rest);
+        }
+      },
+    });
+  }
+
+  #hold(target: HostPort, profile: Profile): HeldPool | undefined {
+    const { discovery } = this.#options;
+    if (profile.service !== '') {
+      const held = discovery.hold(`${profile.service}:${target.port}`);
+      if (held === undefined) return undefined;
+      return { pool: held.pool, release: () => discovery.release(held) };
+    }
+    const spec: EndpointSpec = profile.endpoint ?? plainEndpoint(target.host, target.port);
+    const fixed = this.#fixed.hold(spec);
+    return { pool: fixed.pool, release: () => this.#fixed.release(fixed) };
+  }
+
+  #forward(socket: Socket, held: HeldPool, protocol: DetectedProtocol, rest: Buffer | undefined): void {
+    const { clock, codecs, drain, peers, log } = this.#options.environment;
+    this.#protocols.with({ protocol }).add();
+    if (protocol === 'opaque') {
+      drain.addSocket(socket);
+      forwardTcp(socket, {
+        clock,
+        pool: held.pool,
+        peers,
+        rest,
+        onClose: (fault) => {
+          held.release();
+          if (fault === '') return;
+          this.#errors.with({ error: 'i/o' }).add();
+          log.debug('opaque connection failed', { target: held.pool.name, detail: fault });
+        },
+      });
+      return;
+    }
+    serveHttp(socket, protocol, new ApplicationListener(this.#context(held.pool), held.release), {
+      clock,
+      codecs,
+      drain,
+      maxAgeMs: Number.POSITIVE_INFINITY,
+    });
+  }
+
+  /** One per destination, so that its retry budget counts all connections to it. */
+  #context(pool: EndpointPool): ForwardContext {
+    const known = this.#contexts.get(pool);
+    if (known !== undefined) return known;
+    const { clock, http, limits } = this.#options.environment;
+    const context: ForwardContext = {
+      clock,
+      pool,
+      budget: new RetryBudget(clock),
+      limits,
+      informational: true,
+      refuseUnsent: false,
+      cells: http.cells({ direction: 'outbound', target_addr: pool.name }),
+      countBy: 'endpoint',
+      retries: http.retries({ direction: 'outbound', outcome: 'sent' }),
+      retriesDenied: http.retries({ direction: 'outbound', outcome: 'no_budget' }),
+    };
+    this.#contexts.set(pool, context);
+    return context;
+  }
+
+  #fail(socket: Socket, error: string): void {
+    this.#errors.with({ error }).add();
+    this.#options.environment.log.warn('outbound connection refused', { error });
+    socket.destroy();
+  }
+}
+
+interface HeldPool {
+  readonly pool: EndpointPool;
+  readonly release: () => void;
+}
+
+function isLoopback(host: string): boolean {
+  return host.startsWith('127.') || host === '::1';
+}

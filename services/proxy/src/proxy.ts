@@ -1,0 +1,201 @@
+/** The whole sidecar: certificate, discovery, both directions, admin page. */
+import type { Socket } from 'node:net';
+import type { Clock, Random } from '@mesh/clock/clock';
+import type { HostPort } from '@mesh/control-api/convert';
+import { SocketConnector } from '@mesh/dataplane/connector';
+import { ControlChannel } from '@mesh/dataplane/control-channel';
+import { Discovery } from '@mesh/dataplane/discovery';
+import { Drain, listenOn } from '@mesh/dataplane/drain';
+import { HttpMetrics } from '@mesh/dataplane/http-metrics';
+import { IdentityClient } from '@mesh/dataplane/identity-client';
+import { dataplaneLimits } from '@mesh/dataplane/limits';
+import { defaultCodecLimits } from '@mesh/dataplane/peer';
+import { PeerPool } from '@mesh/dataplane/peer-pool';
+import { limitMetrics, processMetrics } from '@mesh/dataplane/process-metrics';
+import { Profiles } from '@mesh/dataplane/profiles';
+import { TransportMetrics } from '@mesh/dataplane/transport-metrics';
+import { LimitLedger } from '@mesh/limits/limits';
+import { type AdminServer, startAdmin } from '@mesh/telemetry/admin-server';
+import type { Logger } from '@mesh/telemetry/log';
+import { MetricRegistry } from '@mesh/telemetry/metrics';
+import { CredentialStore } from '@mesh/trust/credentials';
+import { controlPlaneIdentity, identityName } from '@mesh/trust/names';
+import type { ProxyConfig } from './config.ts';
+import type { ProxyEnvironment } from './environment.ts';
+import { Inbound } from './inbound.ts';
+import { Outbound, outboundPool } from './outbound.ts';
+
+const version = '0.1.0';
+
+export interface ProxyOptions {
+  config: ProxyConfig;
+  clock: Clock;
+  random: Random;
+  log: Logger;
+  /** Where a redirected connection was going. */
+  originalDestination: (socket: Socket) => HostPort | undefined;
+  /** POST /shutdown was asked for. */
+  onShutdown: () => void;
+}
+
+export interface ProxyPorts {
+  readonly outbound: number;
+  readonly inbound: number;
+  readonly admin: number;
+}
+
+export class Proxy {
+  readonly #options: ProxyOptions;
+  readonly #environment: ProxyEnvironment;
+  readonly #identityClient: IdentityClient;
+  readonly #channel: ControlChannel;
+  readonly #discovery: Discovery;
+  readonly #profiles: Profiles;
+  readonly #outbound: Outbound;
+  #inbound: Inbound | undefined;
+  #admin: AdminServer | undefined;
+
+  constructor(options: ProxyOptions) {
+    this.#options = options;
+    const { config, clock, random, log } = options;
+    const cluster = config.MESH_CLUSTER;
+    const suffix = config.MESH_TRUST_DOMAIN.slice(cluster.length + 1);
+    const registry = new MetricRegistry();
+    const codecs = defaultCodecLimits();
+    const limits = new LimitLedger(dataplaneLimits);
+    const credentials = new CredentialStore();
+    const connector = new SocketConnector({
+      clock,
+      credentials,
+      timeoutMs: limits.values.connect_ms,
+      suffix,
+    });
+    this.#environment = {
+      clock,
+      log,
+      registry,
+      http: new HttpMetrics(registry),
+      transport: new TransportMetrics(registry),
+      limits,
+      codecs,
+      peers: new PeerPool({ clock, random, connector, limits, ...codecs }),
+      credentials,
+      drain: new Drain(),
+      originalDestination: options.originalDestination,
+      identity: identityName({
+        serviceAccount: config.MESH_SERVICE_ACCOUNT,
+        namespace: config.MESH_NAMESPACE,
+        cluster,
+        suffix,
+      }),
+      cluster,
+      suffix,
+      podIp: config.MESH_POD_IP,
+      opaquePorts: config.MESH_OPAQUE_PORTS,
+      detectTimeoutMs: config.MESH_DETECT_TIMEOUT,
+      idleMs: config.MESH_DISCOVERY_IDLE,
+    };
+    processMetrics(registry, { clock, facts: { version, cluster, program: 'proxy' } });
+    limitMetrics(registry, [limits, codecs.http1Limits, codecs.http2Limits]);
+    const control = { clock, random, log, http2Limits: codecs.http2Limits, suffix };
+    this.#identityClient = new IdentityClient({
+      ...control,
+      registry,
+      store: credentials,
+      address: config.MESH_IDENTITY_ADDR,
+      serverIdentity: controlPlaneIdentity('mesh-identity', cluster, suffix),
+      identity: this.#environment.identity,
+      tokenFile: config.MESH_TOKEN_FILE,
+      anchors: config.MESH_TRUST_ANCHORS,
+    });
+    this.#channel = new ControlChannel({
+      ...control,
+      credentials,
+      address: config.MESH_DESTINATION_ADDR,
+      serverIdentity: controlPlaneIdentity('mesh-destination', cluster, suffix),
+    });
+    const contextToken = JSON.stringify({
+      ns: config.MESH_NAMESPACE,
+      nodeName: config.MESH_NODE_NAME,
+      pod: config.MESH_POD_NAME,
+    });
+    this.#discovery = new Discovery({
+      clock,
+      log,
+      channel: this.#channel,
+      registry,
+      limits,
+      contextToken,
+      pool: outboundPool(this.#environment),
+      idleMs: config.MESH_DISCOVERY_IDLE,
+    });
+    this.#profiles = new Profiles({
+      clock,
+      channel: this.#channel,
+      contextToken,
+      timeoutMs: config.MESH_PROFILE_TIMEOUT,
+      idleMs: config.MESH_DISCOVERY_IDLE,
+      maxEntries: limits.values.discovered_targets,
+    });
+    this.#outbound = new Outbound({
+      environment: this.#environment,
+      discovery: this.#discovery,
+      profiles: this.#profiles,
+    });
+  }
+
+  /** Ports listen once this resolves; clients are served as soon as there is a certificate. */
+  async start(): Promise<ProxyPorts> {
+    const { config } = this.#options;
+    const inbound = new Inbound({
+      environment: this.#environment,
+      policy: config.MESH_INBOUND_DEFAULT_POLICY,
+      inboundPort: config.MESH_INBOUND_PORT,
+      ownPorts: [config.MESH_OUTBOUND_PORT, config.MESH_INBOUND_PORT, config.MESH_ADMIN_PORT],
+    });
+    this.#inbound = inbound;
+    const ports = {
+      outbound: await listenOn(this.#outbound.server, { host: '127.0.0.1', port: config.MESH_OUTBOUND_PORT }),
+      inbound: await listenOn(inbound.server, { host: '0.0.0.0', port: config.MESH_INBOUND_PORT }),
+    };
+    this.#admin = await startAdmin({
+      port: config.MESH_ADMIN_PORT,
+      registry: this.#environment.registry,
+      ready: () => this.ready(),
+      actions: {
+        '/shutdown': () => {
+          this.#options.onShutdown();
+          return { status: 200, type: 'text/plain; charset=utf-8', body: 'draining\n' };
+        },
+      },
+    });
+    this.#identityClient.start();
+    this.#channel.connectWhenPossible();
+    return { ...ports, admin: this.#admin.port };
+  }
+
+  ready(): { ready: boolean; reason: string } {
+    if (this.#environment.drain.draining) return { ready: false, reason: 'shutting down' };
+    if (this.#environment.credentials.current === undefined) {
+      return { ready: false, reason: this.#identityClient.fault };
+    }
+    if (!this.#channel.connected && !this.#channel.wasConnected) {
+      return { ready: false, reason: `destination: ${this.#channel.fault}` };
+    }
+    return { ready: true, reason: '' };
+  }
+
+  /** Ends gracefully: no new connections, those there are asked to end, the rest is cut after the grace period. */
+  async stop(): Promise<void> {
+    const { clock, config } = this.#options;
+    await this.#environment.drain.drain(clock, config.MESH_SHUTDOWN_GRACE);
+    this.#identityClient.stop();
+    this.#profiles.close();
+    this.#discovery.close();
+    this.#outbound.close();
+    this.#inbound?.close();
+    this.#environment.peers.close();
+    this.#channel.close();
+    await this.#admin?.close();
+  }
+}
