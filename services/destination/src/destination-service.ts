@@ -10,11 +10,11 @@ import { type GrpcRoutes, grpcService } from '@mesh/control-api/grpc-server';
 import type { GrpcSink } from '@mesh/control-api/response-sink';
 import { GrpcError, grpcCode } from '@mesh/control-api/status';
 import { labelOf } from '@mesh/kube/objects';
-import type { PeerIdentity } from '@mesh/trust/names';
+import { gatewayIdentity, type PeerIdentity } from '@mesh/trust/names';
 import { topics } from './changes.ts';
 import { parseContextToken } from './client-context.ts';
 import { type Told, updatesBetween } from './endpoint-messages.ts';
-import { nodeOf } from './endpoints.ts';
+import { nodeOf, type Scope } from './endpoints.ts';
 import { profileOf, profileTopics } from './profile.ts';
 import type { Services } from './services.ts';
 import { parseTarget } from './target.ts';
@@ -22,15 +22,19 @@ import { streamValue } from './value-stream.ts';
 import { zoneLabel } from './workload.ts';
 
 export function destinationService(services: Services): GrpcRoutes<PeerIdentity> {
+  const { cluster, trustSuffix } = services.settings;
   return grpcService(Destination, {
-    get: (request, sink) => get(services, request, sink),
+    get: (request, sink, { peer }) => {
+      const isGateway = peer.name === gatewayIdentity(cluster, trustSuffix);
+      get(services, { request, scope: isGateway ? 'local' : 'all' }, sink);
+    },
     getProfile: (request, sink) => getProfile(services, request, sink),
   });
 }
 
 function get(
   { objects, registry, settings }: Services,
-  request: GetDestination,
+  { request, scope }: { request: GetDestination; scope: Scope },
   sink: GrpcSink<typeof UpdateSchema>,
 ): void {
   const target = parseTarget(request.path, settings.clusterDomain);
@@ -57,7 +61,7 @@ function get(
     }
     told = next;
   };
-  const watched = registry.watch(target, publish);
+  const watched = registry.watch(target, scope, publish);
   sink.onCancel(() => watched.stop());
   sink.onDrain(() => {
     writable = true;

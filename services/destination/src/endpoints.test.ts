@@ -1,16 +1,21 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { gatewayIdentity, identityName } from '@mesh/trust/names';
-import { type EndpointView, resolveEndpoints } from './endpoints.ts';
+import { type EndpointView, resolveEndpoints, type Scope } from './endpoints.ts';
 import { ModelCluster, modelSettings } from './testing/model-cluster.ts';
 
 interface Question {
   port?: number;
   hostname?: string;
+  scope?: Scope;
 }
 
-function resolve(cluster: ModelCluster, service: string, { port = 80, hostname }: Question = {}) {
-  return resolveEndpoints(cluster, { namespace: 'shop', service, port, hostname }, modelSettings);
+function resolve(
+  cluster: ModelCluster,
+  service: string,
+  { port = 80, hostname, scope = 'all' }: Question = {},
+) {
+  return resolveEndpoints(cluster, { namespace: 'shop', service, port, hostname, scope }, modelSettings);
 }
 
 function endpoints(
@@ -194,6 +199,13 @@ test('local-first: local pods first, other clusters next, under both names', () 
     endpoints(federated(), 'cart-federated')['192.0.2.7:4143']?.authority,
     'cart.shop.svc.cluster.local:80',
   );
+});
+
+test('in scope local no other cluster shows, under any name', () => {
+  const scope = 'local';
+  const local = ['10.0.0.1:8080', '10.0.0.2:8080'];
+  assert.deepEqual(Object.keys(endpoints(federated(), 'cart', { scope })), local);
+  assert.deepEqual(Object.keys(endpoints(federated(), 'cart-federated', { scope })), local);
 });
 
 test('balanced: one tier over all clusters', () => {

@@ -44,6 +44,9 @@ export type Resolution =
       readonly labels: Readonly<Record<string, string>>;
     };
 
+/** `local`: without what lies in other clusters; for the gateway, which carries nothing through its cluster. */
+export type Scope = 'all' | 'local';
+
 export const lastTier = 2;
 const federatedSuffix = '-federated';
 /** Ports of the proxy itself, which are called directly. */
@@ -58,7 +61,11 @@ interface Sources {
   federated: boolean;
 }
 
-export function resolveEndpoints(objects: ClusterObjects, target: Target, settings: Settings): Resolution {
+export function resolveEndpoints(
+  objects: ClusterObjects,
+  target: Target & { readonly scope: Scope },
+  settings: Settings,
+): Resolution {
   const { namespace, service: name } = target;
   const sources = findSources(objects, target);
   const named = sources.local ?? sources.remote;
@@ -68,7 +75,7 @@ export function resolveEndpoints(objects: ClusterObjects, target: Target, settin
   if (sources.local !== undefined) {
     for (const view of localEndpoints(objects, sources.local, { target, settings })) add(endpoints, view);
   }
-  if (sources.remote !== undefined) {
+  if (sources.remote !== undefined && target.scope === 'all') {
     const remote = remoteEndpoints(objects, sources.remote, {
       target,
       settings,

@@ -57,6 +57,7 @@ test('follows the cluster, with Links only once they exist', async (context) => 
   let changes = 0;
   const watched = registry.watch(
     { namespace: 'shop', service: 'cart', port: 80, hostname: undefined },
+    'all',
     () => changes++,
   );
   assert.equal(watched.resolution.kind === 'known' && watched.resolution.endpoints.size, 0);

@@ -168,6 +168,23 @@ test('failover shows as tiers: a peer dies, and comes back', async (context) => 
   ]);
 });
 
+test('the gateway is told of local endpoints alone', async (context) => {
+  const running = await start(context);
+  const { cluster } = running;
+  cluster.service({ name: 'cart', clusterIP: '10.96.0.1', labels: { 'mirror.mesh.io/federated': 'member' } });
+  cluster.service({ name: 'cart-federated', labels: { 'mirror.mesh.io/mirrored-service': 'true' } });
+  cluster.remoteSlice({ service: 'cart-federated', peer: 'west', addresses: ['192.0.2.7'] });
+  const path = 'cart.shop.svc.cluster.local:80';
+  const gateway = client(context, running, credentialsFor(gatewayIdentity('east'), 'east'));
+  const proxy = client(context, running, credentialsFor(proxyIdentity, 'east'));
+  const streams = [gateway, proxy].map((from) => watch(from, Destination.method.get, { path }));
+  await eventually('both answered', () => streams.every(({ messages }) => messages.length === 1));
+  assert.deepEqual(
+    streams.flatMap(({ messages }) => messages.map(describe)),
+    ['none true', 'add 192.0.2.7:4143@1'],
+  );
+});
+
 test('questions that have no answer say why', async (context) => {
   const running = await start(context);
   running.cluster.services.put({

@@ -1,7 +1,7 @@
 /** One shared resolution per target, recomputed when an object that it depends on changed. */
 import { targetTopics } from './changes.ts';
 import type { ClusterObjects } from './cluster-objects.ts';
-import { type Resolution, resolveEndpoints } from './endpoints.ts';
+import { type Resolution, resolveEndpoints, type Scope } from './endpoints.ts';
 import type { Notifier } from './notifier.ts';
 import type { Settings } from './settings.ts';
 import { formatTarget, type Target } from './target.ts';
@@ -36,14 +36,9 @@ export class TargetRegistry {
     return this.#watched.size;
   }
 
-  /** Without watching. */
-  resolve(target: Target): Resolution {
-    return resolveEndpoints(this.#options.objects, target, this.#options.settings);
-  }
-
-  watch(target: Target, onChange: () => void): WatchedTarget {
-    const key = formatTarget(target, this.#options.settings.clusterDomain);
-    const entry = this.#watched.get(key) ?? this.#start(key, target);
+  watch(target: Target, scope: Scope, onChange: () => void): WatchedTarget {
+    const key = `${scope} ${formatTarget(target, this.#options.settings.clusterDomain)}`;
+    const entry = this.#watched.get(key) ?? this.#start(key, { target, scope });
     entry.listeners.add(onChange);
     return {
       get resolution() {
@@ -58,12 +53,14 @@ export class TargetRegistry {
     };
   }
 
-  #start(key: string, target: Target): Watched {
+  #start(key: string, { target, scope }: { target: Target; scope: Scope }): Watched {
+    const { objects, settings, notifier } = this.#options;
+    const resolve = (): Resolution => resolveEndpoints(objects, { ...target, scope }, settings);
     const entry: Watched = {
-      resolution: this.resolve(target),
+      resolution: resolve(),
       listeners: new Set(),
-      unsubscribe: this.#options.notifier.subscribe(targetTopics(target.namespace, target.service), () => {
-        entry.resolution = this.resolve(target);
+      unsubscribe: notifier.subscribe(targetTopics(target.namespace, target.service), () => {
+        entry.resolution = resolve();
         for (const listener of [...entry.listeners]) listener();
       }),
     };
