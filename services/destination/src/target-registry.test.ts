@@ -106,6 +106,9 @@ test('whatever changes, in whatever order, a watched target is what the objects 
       const clock = new FakeClock();
       const notifier = new Notifier({ clock, delayMs: 20 });
       const cluster = new ModelCluster((topic) => notifier.mark(topic));
+      cluster.service({ name: 'cart', clusterIP: '10.96.0.1' });
+      cluster.pod({ name: 'cart-1', ip: '10.0.0.1', node: 'node-1' });
+      cluster.slice({ service: 'cart', pods: ['cart-1'] });
       const registry = new TargetRegistry({ objects: cluster, notifier, settings: modelSettings });
       const watched = targets.map((target) => registry.watch(target, 'all', () => {}));
       for (const round of rounds) {
