@@ -1,0 +1,27 @@
+import { duration, integer, text } from '@mesh/config/environment';
+import { workloadConfig } from '@mesh/dataplane/workload';
+
+/** Settings of the gateway. */
+export const gatewayConfig = {
+  ...workloadConfig,
+  MESH_CLUSTER_DOMAIN: text({ doc: 'DNS domain of the cluster.', default: 'cluster.local' }),
+  MESH_GATEWAY_PORT: integer({ doc: 'Port that other clusters call.', default: 4143, min: 0, max: 65_535 }),
+  MESH_ADMIN_PORT: integer({
+    doc: 'Port of /ready, /live and /metrics.',
+    default: 4191,
+    min: 0,
+    max: 65_535,
+  }),
+  MESH_GATEWAY_CONNECTION_MAX_AGE: duration({
+    doc: 'Peers are asked to connect anew after this time.',
+    default: '1h',
+    min: '1s',
+    max: '24h',
+  }),
+  MESH_SHUTDOWN_GRACE: duration({
+    doc: 'How long connections may take to end after SIGTERM.',
+    default: '25s',
+    min: '0s',
+    max: '1h',
+  }),
+};

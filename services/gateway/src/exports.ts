@@ -1,0 +1,150 @@
+/**
+ * Where admitted calls go: the local endpoints of an export, and the mirror controller for the federation API. Pools
+ * are made at first use and kept while the export is in the table.
+ */
+import type { RetryBudget } from '@mesh/balance/retry-budget';
+import type { Clock } from '@mesh/clock/clock';
+import { parseHostPort } from '@mesh/control-api/convert';
+import type { Export, GatewayTable } from '@mesh/control-api/gen/mesh/gateway/v1/gateway_pb';
+import type { Discovery, Target } from '@mesh/dataplane/discovery';
+import type { EndpointPool } from '@mesh/dataplane/endpoint-pool';
+import type { EndpointSpec } from '@mesh/dataplane/endpoint-spec';
+import type { ForwardContext } from '@mesh/dataplane/exchange';
+import type { FixedTarget, FixedTargets } from '@mesh/dataplane/fixed-targets';
+import type { HttpMetrics } from '@mesh/dataplane/http-metrics';
+import type { DataplaneLimit } from '@mesh/dataplane/limits';
+import type { LimitLedger } from '@mesh/limits/limits';
+
+interface Options {
+  clock: Clock;
+  discovery: Discovery;
+  fixed: FixedTargets;
+  limits: LimitLedger<DataplaneLimit>;
+  http: HttpMetrics;
+  budget: () => RetryBudget;
+}
+
+interface Held {
+  readonly target: Target;
+  /** By source cluster. */
+  readonly contexts: Map<string, ForwardContext>;
+  readonly budget: RetryBudget;
+  service: string;
+}
+
+export class ExportTargets {
+  readonly #options: Options;
+  /** By authority. */
+  readonly #held: Map<string, Held> = new Map();
+  #federation:
+    | { key: string; target: FixedTarget; contexts: Map<string, ForwardContext>; budget: RetryBudget }
+    | undefined;
+
+  constructor(options: Options) {
+    this.#options = options;
+  }
+
+  /** Lets go of what is no longer exported; what is in flight may end. */
+  keepOnly({ exports }: GatewayTable): void {
+    const names = new Set(exports.map(({ namespace, name }) => `${namespace}/${name}`));
+    for (const [authority, held] of this.#held) {
+      if (names.has(held.service)) continue;
+      this.#held.delete(authority);
+      this.#options.discovery.release(held.target);
+    }
+  }
+
+  /** Undefined when too many destinations are watched. */
+  context(authority: string, service: Export, sourceCluster: string): ForwardContext | undefined {
+    const held = this.#hold(authority, service);
+    if (held === undefined) return undefined;
+    const known = held.contexts.get(sourceCluster);
+    if (known !== undefined) return known;
+    const context = this.#makeContext(held.target.pool, held.budget, {
+      direction: 'inbound',
+      tls: 'true',
+      source_cluster: sourceCluster,
+      target_service: service.name,
+      target_service_namespace: service.namespace,
+    });
+    held.contexts.set(sourceCluster, context);
+    return context;
+  }
+
+  pool(authority: string, service: Export): EndpointPool | undefined {
+    return this.#hold(authority, service)?.target.pool;
+  }
+
+  /** The mirror controller of this cluster; undefined when the table does not say where it is. */
+  federation({ federation }: GatewayTable, sourceCluster: string): ForwardContext | undefined {
+    const address = parseHostPort(federation?.address ?? '');
+    if (federation === undefined || address === undefined) return undefined;
+    const key = `${federation.address} ${federation.identity}`;
+    if (this.#federation?.key !== key) {
+      if (this.#federation !== undefined) this.#options.fixed.release(this.#federation.target);
+      const target = this.#options.fixed.hold(mirrorEndpoint(address, federation.identity));
+      this.#federation = { key, target, contexts: new Map(), budget: this.#options.budget() };
+    }
+    const known = this.#federation.contexts.get(sourceCluster);
+    if (known !== undefined) return known;
+    const context = this.#makeContext(this.#federation.target.pool, this.#federation.budget, {
+      direction: 'inbound',
+      tls: 'true',
+      source_cluster: sourceCluster,
+      target_service: 'federation',
+      target_service_namespace: '',
+    });
+    this.#federation.contexts.set(sourceCluster, context);
+    return context;
+  }
+
+  #hold(authority: string, service: Export): Held | undefined {
+    const known = this.#held.get(authority);
+    if (known !== undefined) return known;
+    const target = this.#options.discovery.hold(authority);
+    if (target === undefined) return undefined;
+    const held: Held = {
+      target,
+      contexts: new Map(),
+      budget: this.#options.budget(),
+      service: `${service.namespace}/${service.name}`,
+    };
+    this.#held.set(authority, held);
+    return held;
+  }
+
+  #makeContext(
+    pool: EndpointPool,
+    budget: RetryBudget,
+    labels: Readonly<Record<string, string>>,
+  ): ForwardContext {
+    const { clock, limits, http } = this.#options;
+    return {
+      clock,
+      pool,
+      budget,
+      limits,
+      informational: true,
+      refuseUnsent: true,
+      cells: http.cells(labels),
+      countBy: 'client',
+      retries: http.retries({ direction: 'inbound', outcome: 'sent' }),
+      retriesDenied: http.retries({ direction: 'inbound', outcome: 'no_budget' }),
+    };
+  }
+}
+
+function mirrorEndpoint({ host, port }: { host: string; port: number }, identity: string): EndpointSpec {
+  return {
+    key: `${host}:${port}`,
+    host,
+    port,
+    identity,
+    protocol: 'h2',
+    transportPort: 0,
+    authorityOverride: '',
+    tier: 0,
+    weight: 1,
+    labels: {},
+  };
+}

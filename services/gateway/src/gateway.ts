@@ -1,0 +1,140 @@
+/**
+ * The port that other clusters call. A connection is accepted only from a linked cluster that is allowed, and ends
+ * within a second after that changes; what it may ask for is decided per request by the table.
+ */
+import { createServer, type Server, type Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import type { Clock } from '@mesh/clock/clock';
+import type { GatewayTable } from '@mesh/control-api/gen/mesh/gateway/v1/gateway_pb';
+import { type Drain, listenOn } from '@mesh/dataplane/drain';
+import type { PeerEnvironment } from '@mesh/dataplane/peer';
+import type { PeerPool } from '@mesh/dataplane/peer-pool';
+import { serveHttp } from '@mesh/dataplane/serve-http';
+import type { Logger } from '@mesh/telemetry/log';
+import { TlsAcceptor } from '@mesh/trust/accept';
+import type { CredentialStore } from '@mesh/trust/credentials';
+import type { PeerIdentity } from '@mesh/trust/names';
+import { AdmissionTable } from './admission.ts';
+import type { ExportTargets } from './exports.ts';
+import type { GatewayMetrics } from './gateway-metrics.ts';
+import { serveOpaque } from './opaque-connection.ts';
+import { PeerListener } from './peer-listener.ts';
+import { transportHeaderAlpn } from '@mesh/transport/transport-header';
+
+export interface GatewayOptions {
+  cluster: string;
+  suffix: string;
+  clusterDomain: string;
+  clock: Clock;
+  log: Logger;
+  credentials: CredentialStore;
+  codecs: Pick<PeerEnvironment, 'http1Limits' | 'http2Limits'>;
+  drain: Drain;
+  targets: ExportTargets;
+  metrics: GatewayMetrics;
+  /** Opens connections to endpoints, for opaque calls. */
+  peers: PeerPool;
+  maxAgeMs: number;
+}
+
+export class Gateway {
+  readonly #options: GatewayOptions;
+  readonly #acceptor: TlsAcceptor;
+  readonly #server: Server;
+  readonly #open: Map<Socket, string> = new Map();
+  #table: AdmissionTable | undefined;
+
+  constructor(options: GatewayOptions) {
+    this.#options = options;
+    this.#acceptor = new TlsAcceptor({
+      credentials: options.credentials,
+      clock: options.clock,
+      alpn: [transportHeaderAlpn, 'h2'],
+      suffix: options.suffix,
+      acceptsCluster: (cluster) =>
+        this.#table !== undefined && this.#table.refusesCluster(cluster) === undefined,
+    });
+    this.#server = createServer({ noDelay: true, allowHalfOpen: true, pauseOnConnect: true }, (socket) =>
+      this.#accept(socket),
+    );
+    options.drain.addServer(this.#server);
+  }
+
+  /** Whether the control plane has said what is exported. */
+  get informed(): boolean {
+    return this.#table !== undefined;
+  }
+
+  /** Resolves with the port. */
+  async listen(port: number, host = '0.0.0.0'): Promise<number> {
+    return await listenOn(this.#server, { host, port });
+  }
+
+  /** A new table: what it no longer allows ends now. */
+  update(table: GatewayTable): void {
+    const { suffix, clusterDomain, targets, log } = this.#options;
+    this.#table = new AdmissionTable(table, { suffix, clusterDomain });
+    targets.keepOnly(table);
+    for (const [socket, cluster] of this.#open) {
+      const reason = this.#table.refusesCluster(cluster);
+      if (reason === undefined) continue;
+      log.info('connection of a peer closed', { cluster, reason });
+      socket.destroy();
+    }
+  }
+
+  #accept(socket: Socket): void {
+    const { metrics, log } = this.#options;
+    this.#acceptor.accept(socket, (result) => {
+      if ('refused' in result) {
+        metrics.connectionRefused(result.refused);
+        log.info('connection refused', {
+          from: socket.remoteAddress,
+          reason: result.refused,
+          detail: result.detail,
+        });
+        return;
+      }
+      this.#admit(result.socket, { caller: result.peer, alpn: result.alpn, notAfter: result.notAfter });
+    });
+  }
+
+  #admit(
+    socket: TLSSocket,
+    { caller, alpn, notAfter }: { caller: PeerIdentity; alpn: string | undefined; notAfter: number },
+  ): void {
+    const { cluster, clock, codecs, drain, targets, metrics, peers, maxAgeMs } = this.#options;
+    this.#open.set(socket, caller.cluster);
+    metrics.connection(caller.cluster, 1);
+    socket.once('close', () => {
+      this.#open.delete(socket);
+      metrics.connection(caller.cluster, -1);
+    });
+    const serve = (version: 'http1' | 'http2'): void => {
+      const listener = new PeerListener({
+        caller,
+        cluster,
+        table: () => this.#table,
+        targets,
+        metrics,
+        onClose: () => {},
+      });
+      const age = Math.min(maxAgeMs, Math.max(0, notAfter - clock.wall()));
+      serveHttp(socket, version, listener, { clock, codecs, drain, maxAgeMs: age });
+    };
+    if (alpn !== transportHeaderAlpn) {
+      serve('http2');
+      return;
+    }
+    serveOpaque(socket, {
+      caller,
+      clock,
+      table: () => this.#table,
+      targets,
+      metrics,
+      peers,
+      serveHttp: serve,
+      onOpaque: () => drain.addSocket(socket),
+    });
+  }
+}

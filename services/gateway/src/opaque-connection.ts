@@ -1,0 +1,77 @@
+/**
+ * A peer's connection with a transport header: opaque TCP to an export, or HTTP to one from a proxy that wraps it so.
+ * A header that names no service is refused: a gateway is no way into a pod.
+ */
+import type { Socket } from 'node:net';
+import type { Clock } from '@mesh/clock/clock';
+import { readFirstBytes } from '@mesh/dataplane/first-bytes';
+import type { PeerPool } from '@mesh/dataplane/peer-pool';
+import { forwardTcp } from '@mesh/dataplane/tcp-forwarder';
+import {
+  decodeTransportHeader,
+  type TransportHeader,
+  type TransportHeaderResult,
+} from '@mesh/transport/transport-header';
+import type { PeerIdentity } from '@mesh/trust/names';
+import type { AdmissionRefusal, AdmissionTable } from './admission.ts';
+import type { ExportTargets } from './exports.ts';
+import type { GatewayMetrics } from './gateway-metrics.ts';
+
+/** A client that completed TLS sends its header at once. */
+const headerTimeoutMs = 5000;
+const maxHops = 8;
+
+interface OpaqueOptions {
+  caller: PeerIdentity;
+  clock: Clock;
+  table: () => AdmissionTable | undefined;
+  targets: ExportTargets;
+  metrics: GatewayMetrics;
+  peers: PeerPool;
+  /** Serves HTTP behind the header; each request is admitted by itself. */
+  serveHttp: (version: 'http1' | 'http2') => void;
+  /** The connection carries opaque bytes: it is waited for when the gateway stops. */
+  onOpaque: () => void;
+}
+
+/** Takes over `socket`, which is paused and unread. */
+export function serveOpaque(socket: Socket, options: OpaqueOptions): void {
+  readFirstBytes<TransportHeaderResult>(socket, {
+    clock: options.clock,
+    timeoutMs: headerTimeoutMs,
+    judge: (bytes) => {
+      const result = decodeTransportHeader(bytes);
+      return result.kind === 'need-more' ? undefined : result;
+    },
+    done: (result) => {
+      if (typeof result === 'string' || result.kind !== 'header') {
+        refuse(socket, options, 'bad-authority');
+        return;
+      }
+      // The header is in the socket's buffer: it was put back a moment ago.
+      socket.read(result.length);
+      serve(socket, result.header, options);
+    },
+  });
+}
+
+function serve(socket: Socket, header: TransportHeader, options: OpaqueOptions): void {
+  const { caller, clock, table, targets, peers, serveHttp } = options;
+  const current = table();
+  if (current === undefined) return refuse(socket, options, 'no-table');
+  if (header.hops >= maxHops) return refuse(socket, options, 'loop');
+  const admission = header.name === '' ? undefined : current.admit(caller, `${header.name}:${header.port}`);
+  if (admission === undefined || admission.kind === 'federation')
+    return refuse(socket, options, 'bad-authority');
+  if (admission.kind === 'refused') return refuse(socket, options, admission.reason);
+  if (header.sessionProtocol !== undefined) return serveHttp(header.sessionProtocol);
+  const pool = targets.pool(admission.authority, admission.service);
+  if (pool === undefined) return refuse(socket, options, 'no-table');
+  options.onOpaque();
+  forwardTcp(socket, { clock, pool, peers, client: caller.name, onClose: () => {} });
+}
+
+function refuse(socket: Socket, { caller, metrics }: OpaqueOptions, reason: AdmissionRefusal): void {
+  metrics.requestRefused(caller.cluster, reason);
+  socket.destroy();
+}
