@@ -128,6 +128,8 @@ export function deployment(program: Program): KubernetesObject {
         metadata: { labels, annotations: { 'mesh.io/inject': 'disabled' } },
         spec: {
           serviceAccountName: program.name,
+          // Otherwise Service mesh-identity would set MESH_IDENTITY_PORT, which is a setting of ours.
+          enableServiceLinks: false,
           terminationGracePeriodSeconds: program.graceSeconds ?? 30,
           containers: [
             {

@@ -135,6 +135,10 @@ export function list<Value>(
   };
 }
 
+/** What a kubelet adds for a Service called mesh-something (Docker links); nobody's setting. */
+const serviceLink =
+  /_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$|_PORT$/;
+
 /**
  * Reads `table` from `environment`.
  * @throws MeshError config-unknown, config-missing or config-invalid; the message lists every fault at once.
@@ -146,7 +150,7 @@ export function readConfig<Table extends ConfigTable>(
   const faults: string[] = [];
   let code: 'config-unknown' | 'config-missing' | 'config-invalid' = 'config-invalid';
   for (const name of Object.keys(environment)) {
-    if (name.startsWith('MESH_') && !(name in table)) {
+    if (name.startsWith('MESH_') && !(name in table) && !serviceLink.test(name)) {
       code = 'config-unknown';
       faults.push(`${name} is not a setting of this program`);
     }
