@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdirSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import type { Clock } from '@mesh/clock/clock';
@@ -12,6 +12,7 @@ import type {
   ContainerRuntime,
   ContainerStart,
 } from './container-runtime.ts';
+import { onlyChild } from './only-child.ts';
 import type { RootBuilder } from './rootfs.ts';
 import { toolPath } from './run-tool.ts';
 import { becomeUser, type ContainerUser } from './security.ts';
@@ -165,14 +166,7 @@ class NamespaceProcess implements ContainerProcess {
 
   /** nsenter forks once to enter the PID namespace: the container is its only child. */
   #mainProcess(): number | undefined {
-    const { pid } = this.#child;
-    if (pid === undefined) return undefined;
-    try {
-      const [first] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
-      return first === undefined || first === '' ? undefined : Number(first);
-    } catch {
-      return undefined;
-    }
+    return onlyChild(this.#child.pid);
   }
 
   #killGroup(): void {

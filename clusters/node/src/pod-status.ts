@@ -114,7 +114,7 @@ function containerStatus(view: ContainerView, pod: Pod): ContainerStatus {
     image: container.image ?? '',
     imageID: container.image ?? '',
     restartCount,
-    ready: ready || (container.restartPolicy !== 'Always' && isCompletedInit(view, pod)),
+    ready: isPlainInit(container, pod) ? state.kind === 'terminated' && state.exitCode === 0 : ready,
     started,
     state: stateStatus(state, id),
     lastState: lastState === undefined ? {} : stateStatus(lastState, id),
@@ -122,9 +122,8 @@ function containerStatus(view: ContainerView, pod: Pod): ContainerStatus {
   };
 }
 
-function isCompletedInit({ container, state }: ContainerView, pod: Pod): boolean {
-  const isInit = pod.spec?.initContainers?.some(({ name }) => name === container.name) ?? false;
-  return isInit && state.kind === 'terminated' && state.exitCode === 0;
+function isPlainInit(container: Container, pod: Pod): boolean {
+  return !isSidecar(container) && (pod.spec?.initContainers?.some(({ name }) => name === container.name) ?? false);
 }
 
 function stateStatus(state: ContainerState, containerID: string): NonNullable<ContainerStatus['state']> {

@@ -33,9 +33,6 @@ interface HeldToken {
   renewAt: number;
 }
 
-export const serviceAccountMount = '/var/run/secrets/kubernetes.io/serviceaccount';
-const serviceAccountVolume = 'mesh-node-api-access';
-
 /** Renewal after 80 % of a token's life, as kubelets do. */
 const renewalShare = 0.8;
 const renewalRetryMs = 5000;
@@ -53,9 +50,7 @@ export class PodVolumes {
   constructor(options: PodVolumesOptions) {
     this.#options = options;
     const { pod } = options.context;
-    const volumes = [...(pod.spec?.volumes ?? [])];
-    if (wantsServiceAccount(pod)) volumes.push(apiAccessVolume());
-    this.#volumes = volumes;
+    this.#volumes = pod.spec?.volumes ?? [];
   }
 
   /** Writes what changed. A fault names the first volume that cannot be made now. */
@@ -69,15 +64,10 @@ export class PodVolumes {
     this.#timer?.cancel();
   }
 
-  /** What `container` sees, its API access included. */
+  /** What `container` sees of the volumes. */
   mounts(container: Container, environment: ReadonlyMap<string, string>): Mount[] | ConfigFault {
     const mounts: Mount[] = [];
-    const wanted = [...(container.volumeMounts ?? [])];
-    const hasVolume = this.#volumes.some(({ name }) => name === serviceAccountVolume);
-    if (hasVolume && !wanted.some(({ mountPath }) => mountPath === serviceAccountMount)) {
-      wanted.push({ name: serviceAccountVolume, mountPath: serviceAccountMount, readOnly: true });
-    }
-    for (const { name, mountPath, readOnly, subPath, subPathExpr } of wanted) {
+    for (const { name, mountPath, readOnly, subPath, subPathExpr } of container.volumeMounts ?? []) {
       const volume = this.#volumes.find((candidate) => candidate.name === name);
       if (volume === undefined) return { fault: `volumeMount "${name}" names no volume of the pod` };
       const inside = subPathExpr === undefined ? (subPath ?? '') : expandReferences(subPathExpr, environment);
@@ -163,26 +153,4 @@ export class PodVolumes {
     const delayMs = Math.min(2 ** 31 - 1, Math.max(0, next - this.#options.clock.now()));
     this.#timer = this.#options.clock.after(delayMs, () => void this.refresh(), true);
   }
-}
-
-/** True when the node has to add the API access that a ServiceAccount admission plugin usually puts into the spec. */
-function wantsServiceAccount(pod: Pod): boolean {
-  if (pod.spec?.automountServiceAccountToken === false) return false;
-  const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
-  return !containers.some(({ volumeMounts = [] }) =>
-    volumeMounts.some(({ mountPath }) => mountPath === serviceAccountMount),
-  );
-}
-
-function apiAccessVolume(): PodVolume {
-  return {
-    name: serviceAccountVolume,
-    projected: {
-      sources: [
-        { serviceAccountToken: { path: 'token', expirationSeconds: 3607 } },
-        { configMap: { name: 'kube-root-ca.crt', items: [{ key: 'ca.crt', path: 'ca.crt' }] } },
-        { downwardAPI: { items: [{ path: 'namespace', fieldRef: { fieldPath: 'metadata.namespace' } }] } },
-      ],
-    },
-  };
 }

@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { MeshError } from '@mesh/errors/mesh-error';
 import { parseIp } from './cidr.ts';
+import { onlyChild } from './only-child.ts';
 import { runTool, toolPath } from './run-tool.ts';
 
 export interface SandboxOptions {
@@ -72,7 +73,7 @@ export function podLinkCommands(address: string): string {
 const firstProcess = `set -e
 echo joined
 read -r go
-printf %s "$2" > /proc/sys/kernel/hostname
+hostname "$2"
 echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start
 printf %s "$1" | ip -batch -
 echo configured
@@ -137,7 +138,14 @@ function pidOf(child: ChildProcess): number {
 }
 
 async function destroy(child: ChildProcess, address: string, ended: Promise<void>): Promise<void> {
-  child.kill('SIGKILL');
+  // The pod's own process 1, so that unshare collects it; unshare itself when it has not come that far.
+  const first = onlyChild(child.pid);
+  try {
+    if (first === undefined) child.kill('SIGKILL');
+    else process.kill(first, 'SIGKILL');
+  } catch {
+    // it ended in the meantime
+  }
   await ended;
   // The kernel removes the link with the namespace, but later: the address may be given out again before that.
   await runTool(['ip', 'link', 'delete', linkName(address)]).catch(() => {});
