@@ -1,0 +1,441 @@
+import assert from 'node:assert/strict';
+import { request as httpRequest } from 'node:http';
+import { connect as connectHttp2 } from 'node:http2';
+import { test } from 'node:test';
+import { systemClock } from '@mesh/clock/system';
+import { encodeTransportHeader, transportAlpn } from '@mesh/dataplane/transport-header';
+import { eventually } from '@mesh/testkit/eventually';
+import { dialTls } from '@mesh/trust/dial';
+import { gatewayIdentity } from '@mesh/trust/names';
+import {
+  credentialsOf,
+  exchangeBytes,
+  newAnchor,
+  startApp,
+  startCluster,
+  startEcho,
+  startProxy,
+  type TestProxy,
+  workload,
+} from './test-mesh.ts';
+
+interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly body: string;
+  readonly trailers: Readonly<Record<string, unknown>>;
+}
+
+interface Ask {
+  readonly method?: string;
+  readonly path?: string;
+  readonly body?: string;
+  readonly headers?: Record<string, string>;
+}
+
+type Client = (port: number, ask?: Ask) => Promise<Answer>;
+
+const http1: Client = (port, { method = 'GET', path = '/', body, headers = {} } = {}) =>
+  new Promise((resolve, reject) => {
+    const sent = httpRequest(
+      { host: '127.0.0.1', port, agent: false, method, path, headers: { host: 'cart.shop', ...headers } },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on('data', (chunk: Buffer) => chunks.push(chunk));
+        response.on('error', reject);
+        response.on('end', () =>
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            body: Buffer.concat(chunks).toString(),
+            trailers: response.trailers,
+          }),
+        );
+      },
+    );
+    sent.on('error', reject);
+    sent.end(body);
+  });
+
+const http2: Client = (port, { method = 'GET', path = '/', body, headers = {} } = {}) =>
+  new Promise((resolve, reject) => {
+    const session = connectHttp2(`http://127.0.0.1:${port}`);
+    session.on('error', reject);
+    const stream = session.request(
+      { ':method': method, ':path': path, ':authority': 'cart.shop', ...headers },
+      { endStream: body === undefined },
+    );
+    let head: Record<string, unknown> = {};
+    let trailers: Record<string, unknown> = {};
+    const chunks: Buffer[] = [];
+    stream.on('response', (received) => {
+      head = received;
+    });
+    stream.on('trailers', (received) => {
+      trailers = received;
+    });
+    stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+    stream.on('error', reject);
+    stream.on('end', () => {
+      session.close();
+      resolve({
+        status: Number(head[':status'] ?? 0),
+        headers: head,
+        body: Buffer.concat(chunks).toString(),
+        trailers,
+      });
+    });
+    if (body !== undefined) stream.end(body);
+  });
+
+for (const [name, client] of [
+  ['HTTP/1', http1],
+  ['HTTP/2', http2],
+] as const) {
+  void test(`${name}: application to application through two sidecars, both ends proven`, async (t) => {
+    const east = await startCluster(t);
+    const app = await startApp(t);
+    const port = name === 'HTTP/1' ? app.http1 : app.http2;
+    const server = await startProxy(t, east, { serviceAccount: 'cart', app: port });
+    const caller = await startProxy(t, east, { serviceAccount: 'frontend' });
+    east.destination.service('10.0.0.1:80', 'cart.shop.svc.cluster.local', [
+      { port: server.ports.inbound, identity: server.identity },
+    ]);
+    for (const ask of [
+      { path: '/items?q=1' },
+      { method: 'POST', path: '/items', body: 'x'.repeat(200_000), headers: { 'l5d-client-id': 'forged' } },
+    ]) {
+      const answer = await client(caller.ports.outbound, ask);
+      assert.equal(answer.status, 200, JSON.stringify(answer.headers));
+      const seen = JSON.parse(answer.body) as { path: string; body: string; headers: Record<string, string> };
+      assert.equal(seen.path, ask.path);
+      assert.equal(seen.body, ask.body ?? '');
+      assert.equal(seen.headers['l5d-client-id'], caller.identity);
+      assert.equal(seen.headers['l5d-orig-proto'], undefined);
+      assert.equal(seen.headers[name === 'HTTP/1' ? 'host' : ':authority'], 'cart.shop');
+      assert.equal(answer.headers['l5d-orig-proto'], undefined);
+      if (name === 'HTTP/2') assert.equal(answer.trailers['grpc-status'], '0');
+    }
+    const outbound = await caller.metrics();
+    const inbound = await server.metrics();
+    const count = (page: string, pattern: RegExp): number => Number(pattern.exec(page)?.[1] ?? 0);
+    assert.equal(
+      count(
+        outbound,
+        new RegExp(
+          `^request_total\\{direction="outbound",tls="true",server_id="${server.identity}".* (\\d+)$`,
+          'm',
+        ),
+      ),
+      2,
+    );
+    assert.match(outbound, /dst_pod="pod-\d+"/);
+    assert.equal(
+      count(
+        inbound,
+        new RegExp(
+          `^request_total\\{direction="inbound",tls="true",client_id="${caller.identity}".* (\\d+)$`,
+          'm',
+        ),
+      ),
+      2,
+    );
+    assert.match(inbound, /^response_total\{direction="inbound".*classification="success".* 2$/m);
+    assert.match(outbound, /^tcp_open_total\{peer="dst",direction="outbound",tls="true".* 1$/m);
+  });
+}
+
+async function pair(
+  t: Parameters<typeof startCluster>[0],
+  environment: Record<string, string> = {},
+): Promise<{
+  east: Awaited<ReturnType<typeof startCluster>>;
+  app: Awaited<ReturnType<typeof startApp>>;
+  server: TestProxy;
+}> {
+  const east = await startCluster(t);
+  const app = await startApp(t);
+  const server = await startProxy(t, east, { serviceAccount: 'cart', app: app.http1, environment });
+  return { east, app, server };
+}
+
+void test('an endpoint that proves another identity than discovery promised gets nothing', async (t) => {
+  const { east, app, server } = await pair(t);
+  const caller = await startProxy(t, east);
+  east.destination.service('10.0.0.1:80', 'cart.shop.svc.cluster.local', [
+    { port: server.ports.inbound, identity: workload('payments', 'east') },
+  ]);
+  const answer = await http1(caller.ports.outbound);
+  assert.equal(answer.status, 504);
+  assert.match(String(answer.headers['l5d-proxy-error']), /no endpoint of cart\.shop/);
+  assert.equal(app.requests.length, 0);
+});
+
+void test('clients of a foreign anchor are refused by name and reach nobody', async (t) => {
+  const { app, server } = await pair(t);
+  const foreign = newAnchor();
+  const identity = workload('frontend', 'east');
+  const credentials = credentialsOf(foreign, identity, 'east');
+  await assert.rejects(
+    dialTls({
+      host: '127.0.0.1',
+      port: server.ports.inbound,
+      identity: server.identity,
+      alpn: [],
+      credentials,
+      clock: systemClock,
+      timeoutMs: 2000,
+    }),
+  );
+  // It believes the server, because it was told our anchor too, but the server does not believe it.
+  const current = credentials.current;
+  assert.ok(current !== undefined);
+  credentials.update({
+    ...current,
+    anchorsPem: current.anchorsPem + server.anchors,
+  });
+  const socket = await dialTls({
+    host: '127.0.0.1',
+    port: server.ports.inbound,
+    identity: server.identity,
+    alpn: [],
+    credentials,
+    clock: systemClock,
+    timeoutMs: 2000,
+  });
+  socket.on('error', () => {});
+  socket.write('GET /secret HTTP/1.1\r\nhost: cart\r\n\r\n');
+  await new Promise((resolve) => socket.on('close', resolve));
+  assert.equal(app.requests.length, 0);
+  assert.match(
+    await server.metrics(),
+    /mesh_tls_refused_total\{direction="inbound",reason="foreign-anchor",target_port="\d+"\} 1/,
+  );
+});
+
+void test('plaintext is refused by name where the policy demands identities', async (t) => {
+  const { app, server } = await pair(t, { MESH_INBOUND_DEFAULT_POLICY: 'all-authenticated' });
+  const answer = await http1(server.ports.inbound, { method: 'POST', body: 'secret' });
+  assert.equal(answer.status, 403);
+  assert.equal(await exchangeBytes(server.ports.inbound, '\0\0opaque'), '');
+  assert.equal(app.requests.length, 0);
+  const metrics = await server.metrics();
+  assert.match(metrics, /inbound_http_authz_deny_total\{target_port="\d+",reason="unauthenticated".*\} 1/);
+  assert.match(metrics, /inbound_tcp_authz_deny_total\{target_port="\d+",reason="unauthenticated".*\} 1/);
+});
+
+void test('plaintext passes where the policy admits everybody', async (t) => {
+  const { server } = await pair(t);
+  const answer = await http1(server.ports.inbound, { headers: { 'l5d-client-id': 'forged' } });
+  assert.equal(answer.status, 200);
+  const seen = JSON.parse(answer.body) as { headers: Record<string, string> };
+  assert.equal(seen.headers['l5d-client-id'], undefined);
+});
+
+void test('another cluster is refused where the policy admits only the own one', async (t) => {
+  const { east, app, server } = await pair(t, { MESH_INBOUND_DEFAULT_POLICY: 'cluster-authenticated' });
+  const west = await startCluster(t, 'west', east.trust);
+  for (const [cluster, status] of [
+    [west, 403],
+    [east, 200],
+  ] as const) {
+    const caller = await startProxy(t, cluster);
+    cluster.destination.service('10.0.0.1:80', 'cart.shop.svc.cluster.local', [
+      { port: server.ports.inbound, identity: server.identity },
+    ]);
+    const answer = await http1(caller.ports.outbound);
+    assert.equal(answer.status, status);
+    if (status === 403) {
+      assert.equal(
+        answer.headers['l5d-proxy-error'],
+        'the policy of this pod admits only identities of its own cluster',
+      );
+      assert.equal(app.requests.length, 0);
+    }
+  }
+  assert.match(
+    await server.metrics(),
+    /inbound_http_authz_deny_total\{[^}]*reason="foreign-cluster"[^}]*\} 1/,
+  );
+});
+
+void test('only the own gateway is believed about who calls', async (t) => {
+  const { east, app, server } = await pair(t);
+  const original = workload('frontend', 'west');
+  for (const [identity, believed] of [
+    [gatewayIdentity('east'), original],
+    [gatewayIdentity('west'), gatewayIdentity('west')],
+    [workload('cart', 'east'), workload('cart', 'east')],
+  ] as const) {
+    const socket = await dialTls({
+      host: '127.0.0.1',
+      port: server.ports.inbound,
+      identity: server.identity,
+      alpn: [],
+      credentials: credentialsOf(east.trust, identity, identity.split('.').at(-3) ?? ''),
+      clock: systemClock,
+      timeoutMs: 2000,
+    });
+    const session = connectHttp2('http://cart', { createConnection: () => socket });
+    const stream = session.request({ ':path': '/', 'l5d-client-id': original, 'l5d-orig-proto': 'HTTP/1.1' });
+    stream.resume();
+    await new Promise((resolve) => stream.on('close', resolve));
+    session.destroy();
+    assert.equal(app.requests.at(-1)?.headers['l5d-client-id'], believed, identity);
+  }
+});
+
+void test('opaque bytes travel under mesh TLS with a transport header, half-close included', async (t) => {
+  const east = await startCluster(t);
+  const echo = await startEcho(t);
+  const server = await startProxy(t, east, { serviceAccount: 'cart' });
+  const caller = await startProxy(t, east);
+  east.destination.service('10.0.0.1:80', 'db.shop.svc.cluster.local', [
+    { port: echo.port, transportPort: server.ports.inbound, identity: server.identity, opaque: true },
+  ]);
+  const bytes = '\x00\x01'.repeat(300_000);
+  assert.equal(await exchangeBytes(caller.ports.outbound, bytes), bytes);
+  assert.match(await caller.metrics(), /outbound_tcp_protocol_connections_total\{protocol="opaque"\} 1/);
+  assert.match(
+    await server.metrics(),
+    /inbound_tcp_transport_header_connections_total\{session_protocol="opaque",target_port="\d+"\} 1/,
+  );
+});
+
+void test('a transport header leads to the port it names', async (t) => {
+  const east = await startCluster(t);
+  const echo = await startEcho(t);
+  const server = await startProxy(t, east, { serviceAccount: 'cart', app: 1 });
+  const dial = async (port: number, name: string): Promise<string> => {
+    const socket = await dialTls({
+      host: '127.0.0.1',
+      port: server.ports.inbound,
+      identity: server.identity,
+      alpn: [transportAlpn],
+      credentials: credentialsOf(east.trust, workload('frontend', 'east'), 'east'),
+      clock: systemClock,
+      timeoutMs: 2000,
+    });
+    socket.on('error', () => {});
+    socket.write(encodeTransportHeader({ port, name, protocol: 'opaque', client: '' }));
+    socket.write('hello');
+    const chunks: Buffer[] = [];
+    await new Promise<void>((resolve) => {
+      socket.on('data', (chunk: Buffer) => {
+        chunks.push(chunk);
+        socket.destroy();
+      });
+      socket.on('close', () => resolve());
+    });
+    return Buffer.concat(chunks).toString();
+  };
+  assert.equal(await dial(echo.port, ''), 'hello');
+  assert.equal(await dial(echo.port, 'cart.shop.svc.cluster.local'), '');
+  assert.match(await server.metrics(), /inbound_tcp_errors_total\{error="a sidecar is no gateway"\} 1/);
+});
+
+void test('a destination nobody knows is reached where it is', async (t) => {
+  const east = await startCluster(t);
+  const app = await startApp(t, 'stranger');
+  const echo = await startEcho(t);
+  const caller = await startProxy(t, east);
+  caller.dials = { host: '127.0.0.1', port: app.http1 };
+  assert.equal((await http1(caller.ports.outbound)).headers['x-app'], 'stranger');
+  caller.dials = { host: '127.0.0.1', port: echo.port };
+  assert.equal(await exchangeBytes(caller.ports.outbound, 'QUIT\r\n'), 'QUIT\r\n');
+});
+
+void test('a service without endpoints is answered at once', async (t) => {
+  const east = await startCluster(t);
+  const caller = await startProxy(t, east);
+  east.destination.service('10.0.0.1:80', 'cart.shop.svc.cluster.local', []);
+  const answer = await http1(caller.ports.outbound);
+  assert.equal(answer.status, 503);
+  assert.equal(answer.headers['l5d-proxy-error'], 'cart.shop.svc.cluster.local:80 has no endpoints');
+});
+
+void test('when the local sidecar dies the remote tier takes over without a failed request', async (t) => {
+  const east = await startCluster(t);
+  const [localApp, remoteApp] = [await startApp(t, 'local'), await startApp(t, 'remote')];
+  const local = await startProxy(t, east, { serviceAccount: 'cart', app: localApp.http1 });
+  const remote = await startProxy(t, east, { serviceAccount: 'cart', app: remoteApp.http1 });
+  const caller = await startProxy(t, east);
+  east.destination.service('10.0.0.1:80', 'cart.shop.svc.cluster.local', [
+    { port: local.ports.inbound, identity: local.identity },
+    { port: remote.ports.inbound, identity: remote.identity, tier: 1 },
+  ]);
+  assert.equal((await http1(caller.ports.outbound)).headers['x-app'], 'local');
+  await local.proxy.stop();
+  for (let request = 0; request < 50; request++) {
+    const answer = await http1(caller.ports.outbound, { method: 'POST', body: 'x' });
+    assert.equal(answer.status, 200, String(answer.headers['l5d-proxy-error']));
+    assert.equal(answer.headers['x-app'], 'remote');
+  }
+});
+
+void test('when only the application dies its sidecar refuses, and requests go elsewhere', async (t) => {
+  const east = await startCluster(t);
+  const [localApp, remoteApp] = [await startApp(t, 'local'), await startApp(t, 'remote')];
+  const local = await startProxy(t, east, { serviceAccount: 'cart', app: localApp.http1 });
+  const remote = await startProxy(t, east, { serviceAccount: 'cart', app: remoteApp.http1 });
+  const caller = await startProxy(t, east);
+  east.destination.service('10.0.0.1:80', 'cart.shop.svc.cluster.local', [
+    { port: local.ports.inbound, identity: local.identity },
+    { port: remote.ports.inbound, identity: remote.identity, tier: 1 },
+  ]);
+  assert.equal((await http1(caller.ports.outbound)).headers['x-app'], 'local');
+  localApp.kill();
+  const served = new Set<unknown>();
+  for (let request = 0; request < 50; request++) {
+    const answer = await http1(caller.ports.outbound, { method: 'POST', body: 'x' });
+    assert.equal(answer.status, 200, String(answer.headers['l5d-proxy-error']));
+    served.add(answer.headers['x-app']);
+  }
+  assert.deepEqual(served, new Set(['remote']));
+});
+
+void test('without a control plane traffic goes on', async (t) => {
+  const { east, server } = await pair(t);
+  const caller = await startProxy(t, east);
+  east.destination.service('10.0.0.1:80', 'cart.shop.svc.cluster.local', [
+    { port: server.ports.inbound, identity: server.identity },
+  ]);
+  assert.equal((await http1(caller.ports.outbound)).status, 200);
+  east.destination.kill();
+  for (let request = 0; request < 5; request++) {
+    assert.equal((await http1(caller.ports.outbound)).status, 200);
+  }
+  assert.equal(caller.proxy.ready().ready, true);
+});
+
+void test('endpoints follow discovery', async (t) => {
+  const east = await startCluster(t);
+  const [oldApp, newApp] = [await startApp(t, 'old'), await startApp(t, 'new')];
+  const first = await startProxy(t, east, { serviceAccount: 'cart', app: oldApp.http1 });
+  const second = await startProxy(t, east, { serviceAccount: 'cart', app: newApp.http1 });
+  const caller = await startProxy(t, east);
+  east.destination.service('10.0.0.1:80', 'cart.shop.svc.cluster.local', [
+    { port: first.ports.inbound, identity: first.identity },
+  ]);
+  assert.equal((await http1(caller.ports.outbound)).headers['x-app'], 'old');
+  east.destination.endpoints('cart.shop.svc.cluster.local:80', [
+    { port: second.ports.inbound, identity: second.identity },
+  ]);
+  east.destination.remove('cart.shop.svc.cluster.local:80', [first.ports.inbound]);
+  await eventually('the new endpoint answers', async () => {
+    const answer = await http1(caller.ports.outbound);
+    assert.equal(answer.status, 200);
+    return answer.headers['x-app'] === 'new';
+  });
+});
+
+void test('the admin page tells readiness, and shutdown is for loopback POST', async (t) => {
+  const east = await startCluster(t);
+  const caller = await startProxy(t, east);
+  const base = `http://127.0.0.1:${caller.ports.admin}`;
+  assert.equal(await (await fetch(`${base}/ready`)).text(), 'ready\n');
+  assert.equal((await fetch(`${base}/live`)).status, 200);
+  assert.match(await caller.metrics(), /identity_cert_expiration_timestamp_seconds \d+/);
+  assert.equal((await fetch(`${base}/shutdown`)).status, 405);
+  assert.ok(caller.log.every((line) => !line.includes('PRIVATE KEY') && !line.includes('good')));
+});

@@ -1,0 +1,449 @@
+/** A small mesh for tests: identity and destination services over real TLS, sidecars, and applications. */
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import {
+  createServer as createHttp2Server,
+  type IncomingHttpHeaders,
+  type ServerHttp2Stream,
+} from 'node:http2';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import { type Authority, createAnchor, createIssuer, signLeaf } from '@mesh/ca/authority';
+import { issueCredentials } from '@mesh/ca/credentials';
+import { checkCsr } from '@mesh/ca/signing-request';
+import { systemClock, systemRandom } from '@mesh/clock/system';
+import { readConfig } from '@mesh/config/environment';
+import { type HostPort, tcpAddress } from '@mesh/control-api/convert';
+import {
+  Destination,
+  type DestinationProfileSchema,
+  type UpdateSchema,
+  type WeightedAddrSchema,
+} from '@mesh/control-api/gen/linkerd/destination_pb';
+import { Identity } from '@mesh/control-api/gen/linkerd/identity_pb';
+import { grpcService, serveGrpc } from '@mesh/control-api/grpc-server';
+import type { GrpcSink } from '@mesh/control-api/grpc-sink';
+import { grpcLimits } from '@mesh/control-api/limits';
+import { GrpcError, grpcCode } from '@mesh/control-api/status';
+import { serveHttp2 } from '@mesh/http2/server';
+import { http2Limits } from '@mesh/http2/limits';
+import { LimitLedger } from '@mesh/limits/limits';
+import { createLogger, type Logger } from '@mesh/telemetry/log';
+import { eventually } from '@mesh/testkit/eventually';
+import { TlsAcceptor } from '@mesh/trust/accept';
+import { CredentialStore } from '@mesh/trust/credentials';
+import { controlPlaneIdentity, identityName } from '@mesh/trust/names';
+import { proxyConfig } from './config.ts';
+import { Proxy, type ProxyPorts } from './proxy.ts';
+
+const clock = systemClock;
+
+export interface TestAnchor {
+  readonly anchor: Authority;
+  readonly issuers: Map<string, Authority>;
+}
+
+export function newAnchor(): TestAnchor {
+  return { anchor: createAnchor({ clock }), issuers: new Map() };
+}
+
+export function issuerOf({ anchor, issuers }: TestAnchor, cluster: string): Authority {
+  const known = issuers.get(cluster) ?? createIssuer({ anchor, cluster, clock });
+  issuers.set(cluster, known);
+  return known;
+}
+
+export function workload(serviceAccount: string, cluster: string): string {
+  return identityName({ serviceAccount, namespace: 'shop', cluster });
+}
+
+/** Credentials of any identity, straight from its issuer. */
+export function credentialsOf(trust: TestAnchor, identity: string, cluster: string): CredentialStore {
+  return new CredentialStore(
+    issueCredentials({
+      issuer: issuerOf(trust, cluster),
+      anchorsPem: trust.anchor.certificatePem,
+      identity,
+      clock,
+    }),
+  );
+}
+
+async function listening(test: TestContext, server: Server): Promise<number> {
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  test.after(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+/** Issues whatever is asked for, to who holds the token `good`. */
+async function startIdentity(test: TestContext, trust: TestAnchor, cluster: string): Promise<HostPort> {
+  const issuer = issuerOf(trust, cluster);
+  const acceptor = new TlsAcceptor({
+    credentials: credentialsOf(trust, controlPlaneIdentity('mesh-identity', cluster), cluster),
+    clock,
+    alpn: [],
+    clientCertificate: 'none',
+  });
+  const service = grpcService<typeof Identity, undefined>(Identity, {
+    certify(request) {
+      if (Buffer.from(request.token).toString() !== 'good') {
+        throw new GrpcError(grpcCode.failedPrecondition, 'the token is not valid');
+      }
+      const checked = checkCsr(Buffer.from(request.certificateSigningRequest), request.identity);
+      if ('fault' in checked) throw new GrpcError(grpcCode.failedPrecondition, checked.fault);
+      const leaf = signLeaf({ issuer, spki: checked.spki, identity: request.identity, clock });
+      return {
+        leafCertificate: leaf.der,
+        intermediateCertificates: [
+          Buffer.from(issuer.certificatePem.replaceAll(/-----[^-]+-----|\s/g, ''), 'base64'),
+        ],
+        validUntil: timestampFromMs(leaf.notAfter),
+      };
+    },
+  });
+  const server = createServer((socket) => {
+    acceptor.accept(socket, (result) => {
+      if ('refused' in result) return;
+      const limits = new LimitLedger(grpcLimits);
+      serveHttp2(result.socket, serveGrpc([service], { peer: undefined, clock, limits }), {
+        clock,
+        limits: new LimitLedger(http2Limits),
+      });
+    });
+  });
+  test.after(() => acceptor.close());
+  return { host: '127.0.0.1', port: await listening(test, server) };
+}
+
+type WeightedAddrInit = MessageInitShape<typeof WeightedAddrSchema>;
+
+export interface EndpointInit {
+  readonly port: number;
+  /** Undefined: plaintext. */
+  readonly identity?: string;
+  readonly tier?: number;
+  readonly opaque?: boolean;
+  readonly transportPort?: number;
+  readonly authority?: string;
+}
+
+function weightedAddr(endpoint: EndpointInit): WeightedAddrInit {
+  const { identity, opaque, transportPort, authority } = endpoint;
+  const address = tcpAddress('127.0.0.1', endpoint.port);
+  return {
+    ...(address === undefined ? {} : { addr: address }),
+    weight: 10_000,
+    tier: endpoint.tier ?? 0,
+    metricLabels: { pod: `pod-${endpoint.port}` },
+    ...(identity === undefined
+      ? {}
+      : { tlsIdentity: { strategy: { case: 'dnsLikeIdentity', value: { name: identity } } } }),
+    protocolHint: {
+      protocol:
+        opaque === true
+          ? { case: 'opaque', value: {} }
+          : identity === undefined
+            ? { case: undefined }
+            : { case: 'h2', value: {} },
+      ...(transportPort === undefined ? {} : { opaqueTransport: { inboundPort: transportPort } }),
+    },
+    ...(authority === undefined ? {} : { authorityOverride: { authorityOverride: authority } }),
+  };
+}
+
+/** Answers what the test says. */
+export class TestDestination {
+  readonly profiles: Map<string, MessageInitShape<typeof DestinationProfileSchema>> = new Map();
+  readonly #endpoints: Map<string, readonly EndpointInit[]> = new Map();
+  readonly #sinks: Map<string, Set<GrpcSink<typeof UpdateSchema>>> = new Map();
+  readonly #servers: { server: Server; sockets: Set<Socket> }[] = [];
+  address: HostPort = { host: '127.0.0.1', port: 0 };
+
+  async start(test: TestContext, trust: TestAnchor, cluster: string): Promise<void> {
+    const acceptor = new TlsAcceptor({
+      credentials: credentialsOf(trust, controlPlaneIdentity('mesh-destination', cluster), cluster),
+      clock,
+      alpn: [],
+    });
+    const service = grpcService<typeof Destination, undefined>(Destination, {
+      get: (request, sink, call) => {
+        const sinks = this.#sinks.get(request.path) ?? new Set();
+        this.#sinks.set(request.path, sinks.add(sink));
+        call.signal.addEventListener('abort', () => sinks.delete(sink));
+        const known = this.#endpoints.get(request.path);
+        if (known !== undefined) this.#send(sink, known);
+        else sink.send({ update: { case: 'noEndpoints', value: { exists: false } } });
+      },
+      getProfile: (request, sink) => {
+        sink.send(this.profiles.get(request.path) ?? {});
+      },
+    });
+    const sockets = new Set<Socket>();
+    const server = createServer((socket) => {
+      sockets.add(socket);
+      acceptor.accept(socket, (result) => {
+        if ('refused' in result) return;
+        const limits = new LimitLedger(grpcLimits);
+        serveHttp2(result.socket, serveGrpc([service], { peer: undefined, clock, limits }), {
+          clock,
+          limits: new LimitLedger(http2Limits),
+        });
+      });
+    });
+    test.after(() => acceptor.close());
+    this.#servers.push({ server, sockets });
+    this.address = { host: '127.0.0.1', port: await listening(test, server) };
+  }
+
+  /** The control plane dies. */
+  kill(): void {
+    for (const { server, sockets } of this.#servers) {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+    }
+  }
+
+  /** A service behind `ip:port` of a ClusterIP. */
+  service(clusterIp: string, name: string, endpoints: readonly EndpointInit[]): void {
+    const port = clusterIp.slice(clusterIp.indexOf(':') + 1);
+    this.profiles.set(clusterIp, {
+      fullyQualifiedName: name,
+      opaqueProtocol: endpoints.some(({ opaque }) => opaque === true),
+    });
+    this.endpoints(`${name}:${port}`, endpoints);
+  }
+
+  /** Sets the endpoints; open streams hear of what was added. */
+  endpoints(authority: string, endpoints: readonly EndpointInit[]): void {
+    this.#endpoints.set(authority, endpoints);
+    for (const sink of this.#sinks.get(authority) ?? []) this.#send(sink, endpoints);
+  }
+
+  remove(authority: string, ports: readonly number[]): void {
+    const addrs = ports.map((port) => tcpAddress('127.0.0.1', port)).filter((addr) => addr !== undefined);
+    for (const sink of this.#sinks.get(authority) ?? []) {
+      sink.send({ update: { case: 'remove', value: { addrs } } });
+    }
+  }
+
+  #send(sink: GrpcSink<typeof UpdateSchema>, endpoints: readonly EndpointInit[]): void {
+    sink.send({
+      update:
+        endpoints.length === 0
+          ? { case: 'noEndpoints', value: { exists: true } }
+          : {
+              case: 'add',
+              value: {
+                addrs: endpoints.map(weightedAddr),
+                metricLabels: { service: 'cart', namespace: 'shop' },
+              },
+            },
+    });
+  }
+}
+
+export interface TestCluster {
+  readonly name: string;
+  readonly trust: TestAnchor;
+  readonly identity: HostPort;
+  readonly destination: TestDestination;
+}
+
+export async function startCluster(
+  test: TestContext,
+  name = 'east',
+  trust: TestAnchor = newAnchor(),
+): Promise<TestCluster> {
+  const destination = new TestDestination();
+  await destination.start(test, trust, name);
+  return { name, trust, destination, identity: await startIdentity(test, trust, name) };
+}
+
+export interface TestProxy {
+  readonly proxy: Proxy;
+  readonly ports: ProxyPorts;
+  readonly identity: string;
+  readonly log: string[];
+  /** PEM of its trust anchors. */
+  readonly anchors: string;
+  /** Where outbound connections were going; set it before dialling. */
+  dials: HostPort;
+  metrics(): Promise<string>;
+}
+
+export interface TestProxyOptions {
+  readonly serviceAccount?: string;
+  /** Where inbound connections were going: the application. */
+  readonly app?: number;
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+/** A ready sidecar. */
+export async function startProxy(
+  test: TestContext,
+  cluster: TestCluster,
+  options: TestProxyOptions = {},
+): Promise<TestProxy> {
+  const directory = mkdtempSync(join(tmpdir(), 'mesh-proxy-'));
+  const tokenFile = join(directory, 'token');
+  writeFileSync(tokenFile, 'good');
+  const serviceAccount = options.serviceAccount ?? 'frontend';
+  const lines: string[] = [];
+  const log: Logger = createLogger({ clock, level: 'debug', write: (line) => lines.push(line) });
+  const { identity, destination, trust, name } = cluster;
+  const config = readConfig(proxyConfig, {
+    MESH_CLUSTER: name,
+    MESH_TRUST_DOMAIN: `${name}.mesh.local`,
+    MESH_TRUST_ANCHORS: trust.anchor.certificatePem,
+    MESH_IDENTITY_ADDR: `${identity.host}:${identity.port}`,
+    MESH_DESTINATION_ADDR: `${destination.address.host}:${destination.address.port}`,
+    MESH_TOKEN_FILE: tokenFile,
+    MESH_SERVICE_ACCOUNT: serviceAccount,
+    MESH_NAMESPACE: 'shop',
+    MESH_OUTBOUND_PORT: '0',
+    MESH_INBOUND_PORT: '0',
+    MESH_ADMIN_PORT: '0',
+    MESH_SHUTDOWN_GRACE: '0s',
+    MESH_PROFILE_TIMEOUT: '1s',
+    MESH_OPAQUE_PORTS: '',
+    ...options.environment,
+  });
+  let ports: ProxyPorts = { outbound: 0, inbound: 0, admin: 0 };
+  const running: TestProxy = {
+    proxy: new Proxy({
+      config,
+      clock,
+      random: systemRandom,
+      log,
+      originalDestination: (socket) => {
+        if (socket.localPort === ports.outbound) return running.dials;
+        return { host: '127.0.0.1', port: options.app ?? 1 };
+      },
+      onShutdown: () => void running.proxy.stop(),
+    }),
+    get ports() {
+      return ports;
+    },
+    identity: workload(serviceAccount, name),
+    log: lines,
+    anchors: trust.anchor.certificatePem,
+    dials: { host: '10.0.0.1', port: 80 },
+    metrics: async () => (await fetch(`http://127.0.0.1:${ports.admin}/metrics`)).text(),
+  };
+  ports = await running.proxy.start();
+  test.after(async () => {
+    await running.proxy.stop();
+    rmSync(directory, { recursive: true });
+  });
+  await eventually('the sidecar is ready', () => running.proxy.ready().ready || undefined);
+  return running;
+}
+
+export interface AppRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly body: string;
+}
+
+/** An application that echoes what it got as JSON, on HTTP/1 and, on another port, HTTP/2. */
+export interface TestApp {
+  readonly http1: number;
+  readonly http2: number;
+  readonly requests: AppRequest[];
+  kill(): void;
+}
+
+export async function startApp(test: TestContext, name = 'app'): Promise<TestApp> {
+  const requests: AppRequest[] = [];
+  const reply = (seen: AppRequest): string => {
+    requests.push(seen);
+    return JSON.stringify({ app: name, ...seen });
+  };
+  const one = createHttpServer((request: IncomingMessage, response: ServerResponse) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => {
+      const { method = '', url = '', headers } = request;
+      response.setHeader('x-app', name);
+      response.end(reply({ method, path: url, headers, body: Buffer.concat(chunks).toString() }));
+    });
+  });
+  const two = createHttp2Server();
+  two.on('sessionError', () => {});
+  two.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
+    const chunks: Buffer[] = [];
+    stream.on('error', () => {});
+    stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+    stream.on('end', () => {
+      const text = reply({
+        method: String(headers[':method']),
+        path: String(headers[':path']),
+        headers,
+        body: Buffer.concat(chunks).toString(),
+      });
+      stream.respond(
+        { ':status': 200, 'x-app': name, 'content-type': 'application/grpc' },
+        { waitForTrailers: true },
+      );
+      stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+      stream.end(text);
+    });
+  });
+  const http1 = await listening(test, one);
+  const http2 = await listening(test, two as unknown as Server);
+  return {
+    http1,
+    http2,
+    requests,
+    kill() {
+      one.closeAllConnections();
+      one.close();
+      two.close();
+    },
+  };
+}
+
+/** An echo server for opaque bytes that waits for the client's end before it ends. */
+export async function startEcho(test: TestContext): Promise<{ port: number; received: () => number }> {
+  let received = 0;
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on('error', () => {});
+    socket.on('data', (chunk: Buffer) => {
+      received += chunk.length;
+      socket.write(chunk);
+    });
+    socket.on('end', () => socket.end());
+  });
+  return { port: await listening(test, server), received: () => received };
+}
+
+/** Sends bytes, ends, and resolves with everything that came back. */
+export function exchangeBytes(port: number, bytes: string | Buffer): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: '127.0.0.1', port, allowHalfOpen: true });
+    const chunks: Buffer[] = [];
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+    socket.on('end', () => {
+      socket.destroy();
+      resolve(Buffer.concat(chunks).toString());
+    });
+    socket.on('error', reject);
+    socket.on('close', () => resolve(Buffer.concat(chunks).toString()));
+    socket.end(bytes);
+  });
+}
