@@ -9,7 +9,8 @@ import { MeshError } from '@mesh/errors/mesh-error';
 export function bundleDirectory(from: string = import.meta.dirname): string {
   for (let directory = from; ; directory = dirname(directory)) {
     for (const candidate of [directory, join(directory, 'dist')]) {
-      if (existsSync(join(candidate, 'supervisor.js')) && existsSync(join(candidate, 'node.js'))) return candidate;
+      if (existsSync(join(candidate, 'supervisor.js')) && existsSync(join(candidate, 'node.js')))
+        return candidate;
     }
     if (directory === dirname(directory)) {
       throw new MeshError('local-clusters', 'the program bundles are not built', { remedy: 'npm run build' });

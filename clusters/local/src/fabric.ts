@@ -36,7 +36,10 @@ export function uplinkCommands({ index, gatewayCidr }: FabricCluster, pid: numbe
  * Forwarding rules, for iptables-restore. `cut` holds the indexes of clusters that are cut off from all others, as if
  * their cable was pulled.
  */
-export function fabricRules(clusters: readonly FabricCluster[], cut: ReadonlySet<number> = new Set()): string {
+export function fabricRules(
+  clusters: readonly FabricCluster[],
+  cut: ReadonlySet<number> = new Set(),
+): string {
   const drops = [...cut].sort((one, other) => one - other);
   return [
     '*filter',
@@ -48,7 +51,9 @@ export function fabricRules(clusters: readonly FabricCluster[], cut: ReadonlySet
       `-A FORWARD -o ${uplinkName(index)} -j DROP`,
     ]),
     '-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT',
-    ...clusters.map(({ index, gatewayCidr }) => `-A FORWARD -o ${uplinkName(index)} -d ${gatewayCidr} -j ACCEPT`),
+    ...clusters.map(
+      ({ index, gatewayCidr }) => `-A FORWARD -o ${uplinkName(index)} -d ${gatewayCidr} -j ACCEPT`,
+    ),
     '-A FORWARD -j REJECT --reject-with icmp-net-unreachable',
     'COMMIT',
     '',

@@ -144,7 +144,9 @@ export function logs({ stateDir, cluster }: Selection & { cluster?: string }): s
   const chosen = running.clusters.filter(({ name }) => cluster === undefined || name === cluster);
   if (chosen.length === 0) {
     const names = running.clusters.map(({ name }) => name).join(', ');
-    throw new MeshError('local-clusters', `no local cluster is named ${cluster}`, { remedy: `Clusters: ${names}.` });
+    throw new MeshError('local-clusters', `no local cluster is named ${cluster}`, {
+      remedy: `Clusters: ${names}.`,
+    });
   }
   return chosen.flatMap(({ logDirectory }) =>
     readdirSync(logDirectory, { recursive: true, withFileTypes: true })
@@ -155,7 +157,9 @@ export function logs({ stateDir, cluster }: Selection & { cluster?: string }): s
 }
 
 function notRunning(state: StateDirectory): MeshError {
-  return new MeshError('local-clusters', `no local clusters run in ${state.path}`, { remedy: 'mesh local up' });
+  return new MeshError('local-clusters', `no local clusters run in ${state.path}`, {
+    remedy: 'mesh local up',
+  });
 }
 
 function directoryOf(path: string | undefined): StateDirectory {
@@ -175,7 +179,9 @@ async function untilReady(
 ): Promise<void> {
   if (child.stdout === null) throw new MeshError('local-clusters', 'the supervisor has no standard output');
   const exited = once(child, 'exit').then(([code, signal]: unknown[]) => {
-    throw new MeshError('local-clusters', `the supervisor ended with ${String(signal ?? code)}`, { remedy: `See ${log}.` });
+    throw new MeshError('local-clusters', `the supervisor ended with ${String(signal ?? code)}`, {
+      remedy: `See ${log}.`,
+    });
   });
   exited.catch(() => {});
   const lines = createInterface({ input: child.stdout });
@@ -184,7 +190,8 @@ async function untilReady(
       const words = JSON.parse(line) as { say?: string; ready?: boolean; failed?: string };
       if (words.say !== undefined) onProgress(words.say);
       if (words.ready === true) resolvePromise();
-      if (words.failed !== undefined) reject(new MeshError('local-clusters', words.failed, { remedy: `See ${log}.` }));
+      if (words.failed !== undefined)
+        reject(new MeshError('local-clusters', words.failed, { remedy: `See ${log}.` }));
     });
   });
   await Promise.race([ready, exited]);

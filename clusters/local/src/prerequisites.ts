@@ -53,7 +53,16 @@ export function checkPrerequisites(machine: Machine = thisMachine()): void {
     });
   }
   if (rootless) checkRanges(machine);
-  const words = machine.trial(['unshare', ...worldNamespaces(machine.uid), '--', 'ip', 'link', 'set', 'lo', 'up']);
+  const words = machine.trial([
+    'unshare',
+    ...worldNamespaces(machine.uid),
+    '--',
+    'ip',
+    'link',
+    'set',
+    'lo',
+    'up',
+  ]);
   if (words !== undefined) throw forbidden(machine, words);
 }
 
@@ -67,15 +76,20 @@ function checkRanges({ file, userName, uid }: Machine): void {
       .map((line) => line.split(':'))
       .filter(([owner]) => owner === userName || owner === String(uid));
     if (ranges.some(([, , count]) => Number(count) >= neededIds)) continue;
-    throw new MeshError('namespaces-forbidden', `${path} has no range of ${neededIds + 1} ids for user ${userName}`, {
-      remedy: `sudo usermod ${flag} 100000-165535 ${userName}`,
-    });
+    throw new MeshError(
+      'namespaces-forbidden',
+      `${path} has no range of ${neededIds + 1} ids for user ${userName}`,
+      {
+        remedy: `sudo usermod ${flag} 100000-165535 ${userName}`,
+      },
+    );
   }
 }
 
 /** Names the setting that is in the way, as far as it can be told. */
 function forbidden({ file }: Machine, words: string): MeshError {
-  const setting = (name: string): string | undefined => file(`/proc/sys/${name.replaceAll('.', '/')}`)?.trim();
+  const setting = (name: string): string | undefined =>
+    file(`/proc/sys/${name.replaceAll('.', '/')}`)?.trim();
   const suspects: [name: string, bad: string, good: string][] = [
     ['kernel.unprivileged_userns_clone', '0', '1'],
     ['user.max_user_namespaces', '0', '15000'],
@@ -86,7 +100,8 @@ function forbidden({ file }: Machine, words: string): MeshError {
   const said = `namespaces cannot be created: ${words}`;
   if (found.length === 0) {
     return new MeshError('namespaces-forbidden', said, {
-      remedy: 'In a container, it needs --privileged, or a machine of its own; elsewhere, ask who runs the machine.',
+      remedy:
+        'In a container, it needs --privileged, or a machine of its own; elsewhere, ask who runs the machine.',
     });
   }
   const names = found.map(([name, bad]) => `${name} = ${bad}`).join(', ');
@@ -109,7 +124,10 @@ export function thisMachine(): Machine {
       }
     },
     trial([program = '', ...args]) {
-      const { status, stderr, error } = spawnSync(program, args, { env: { PATH: toolPath }, timeout: 10_000 });
+      const { status, stderr, error } = spawnSync(program, args, {
+        env: { PATH: toolPath },
+        timeout: 10_000,
+      });
       if (error !== undefined) return error.message;
       return status === 0 ? undefined : stderr.toString('utf8').trim().slice(-500) || `exit code ${status}`;
     },

@@ -11,7 +11,10 @@ import { parseTopology } from './topology.ts';
 export const supervisorConfig = {
   MESH_LOCAL_DIR: text({ doc: 'State directory of the local clusters.' }),
   MESH_LOCAL_TOPOLOGY: text({ doc: 'Topology file.' }),
-  MESH_LOCAL_ATTACHED: flag({ doc: 'Stop when standard input closes, that is, when the parent dies.', default: false }),
+  MESH_LOCAL_ATTACHED: flag({
+    doc: 'Stop when standard input closes, that is, when the parent dies.',
+    default: false,
+  }),
   MESH_LOCAL_REMOVE: flag({ doc: 'Remove the data of the clusters at the end.', default: true }),
   MESH_LOG_LEVEL: oneOf(logLevels, { doc: 'Least level the programs of the clusters log.', default: 'info' }),
 };

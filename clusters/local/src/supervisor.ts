@@ -12,7 +12,12 @@ import { fromKubeconfig } from '@mesh/kube/config';
 import { toolPath } from '@mesh/node/run-tool';
 import { mergeKubeconfigs } from './merge-kubeconfigs.ts';
 import { worldNamespaces } from './prerequisites.ts';
-import { processStartTime, type ClusterPaths, type LocalState, type StateDirectory } from './state-directory.ts';
+import {
+  processStartTime,
+  type ClusterPaths,
+  type LocalState,
+  type StateDirectory,
+} from './state-directory.ts';
 import { SupervisedProcess } from './supervised-process.ts';
 import type { ClusterPlan, Topology } from './topology.ts';
 import type { WorldReport } from './world.ts';
@@ -64,7 +69,8 @@ export class Supervisor {
   async start(): Promise<void> {
     const { topology, state, clock } = this.#options;
     mkdirSync(state.path, { recursive: true, mode: 0o700 });
-    for (const [index, plan] of topology.clusters.entries()) this.#clusters.push(await this.#prepare(plan, index));
+    for (const [index, plan] of topology.clusters.entries())
+      this.#clusters.push(await this.#prepare(plan, index));
     this.#record();
     this.#startWorld();
     const work = Promise.all(
@@ -116,7 +122,8 @@ export class Supervisor {
     if (known !== undefined && !isDeepStrictEqual(knownPlan, { ...plan })) {
       rmSync(paths.root, { recursive: true, force: true });
     }
-    for (const directory of [paths.api, paths.podLogs, paths.run]) mkdirSync(directory, { recursive: true, mode: 0o755 });
+    for (const directory of [paths.api, paths.podLogs, paths.run])
+      mkdirSync(directory, { recursive: true, mode: 0o755 });
     const port = await freePort(knownPort);
     writeFileSync(paths.plan, JSON.stringify({ ...plan, port }));
     const program = (name: string): string[] => [process.execPath, join(bundleDirectory, `${name}.js`)];
@@ -181,13 +188,17 @@ export class Supervisor {
     this.#world = world;
     world.stdin?.on('error', () => {});
     if (world.stdout !== null) {
-      createInterface({ input: world.stdout }).on('line', (line) => this.#heard(JSON.parse(line) as WorldReport));
+      createInterface({ input: world.stdout }).on('line', (line) =>
+        this.#heard(JSON.parse(line) as WorldReport),
+      );
     }
     const end = (detail: string): void => {
       if (this.#stopped) return;
       say(`the world ${detail}; see ${join(state.path, 'world.log')}`);
       this.#fail(
-        new MeshError('local-clusters', `the world ${detail}`, { remedy: `See ${join(state.path, 'world.log')}.` }),
+        new MeshError('local-clusters', `the world ${detail}`, {
+          remedy: `See ${join(state.path, 'world.log')}.`,
+        }),
       );
     };
     world.on('error', (error) => end(error.message));

@@ -105,12 +105,16 @@ function checkNetworks(clusters: readonly ClusterPlan[], faults: string[]): void
     if (overlap(podCidr, serviceCidr)) faults.push(`${name}: podCIDR and serviceCIDR overlap`);
     for (const other of clusters) {
       if (overlap(gatewayCidr, other.podCidr) || overlap(gatewayCidr, other.serviceCidr)) {
-        faults.push(`${name}: gatewayCIDR ${gatewayCidr} overlaps a prefix inside ${other.name}, which could not reach it`);
+        faults.push(
+          `${name}: gatewayCIDR ${gatewayCidr} overlaps a prefix inside ${other.name}, which could not reach it`,
+        );
       }
     }
     for (const other of clusters.slice(index + 1)) {
       if (overlap(gatewayCidr, other.gatewayCidr)) {
-        faults.push(`gatewayCIDR of ${name} and ${other.name} overlap: both must be reachable from everywhere`);
+        faults.push(
+          `gatewayCIDR of ${name} and ${other.name} overlap: both must be reachable from everywhere`,
+        );
       }
     }
   }

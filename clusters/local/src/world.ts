@@ -99,7 +99,10 @@ export class World {
     node.on('exit', (code, signal) => end(`the node ended with ${signal ?? code}; see ${cluster.nodeLog}`));
   }
 
-  #heard(line: string, { index, cluster, node }: { index: number; cluster: WorldCluster; node: ChildProcess }): void {
+  #heard(
+    line: string,
+    { index, cluster, node }: { index: number; cluster: WorldCluster; node: ChildProcess },
+  ): void {
     if (line === 'network' || line === 'ready') this.#report({ cluster: cluster.name, state: line });
     if (line !== 'namespaces' || node.pid === undefined) return;
     this.#connect(index, cluster, node.pid).then(

@@ -29,10 +29,14 @@ export const nodeConfig = {
   MESH_NODE_ADDRESS: address('Address of the node on its uplink.'),
   MESH_NODE_GATEWAY: address('Next hop of the node on its uplink.'),
   MESH_NODE_POD_CIDR: cidr('Prefix of the pod addresses.'),
-  MESH_NODE_SERVICE_CIDR: cidr('Prefix of the ClusterIPs; address 1 is the Kubernetes API, address 10 the DNS server.'),
+  MESH_NODE_SERVICE_CIDR: cidr(
+    'Prefix of the ClusterIPs; address 1 is the Kubernetes API, address 10 the DNS server.',
+  ),
   MESH_NODE_GATEWAY_CIDR: cidr('Prefix of the LoadBalancer addresses.'),
   MESH_NODE_API_SOCKET: text({ doc: 'Unix socket on which the API server speaks TLS.' }),
-  MESH_NODE_KUBECONFIG: text({ doc: 'Kubeconfig of the node; its server is dialled through MESH_NODE_API_SOCKET.' }),
+  MESH_NODE_KUBECONFIG: text({
+    doc: 'Kubeconfig of the node; its server is dialled through MESH_NODE_API_SOCKET.',
+  }),
   MESH_NODE_CONTROL_SOCKET: text({
     doc: 'Unix socket the agent listens on for CONNECT (the API server reaches pods) and KILL (tests).',
   }),

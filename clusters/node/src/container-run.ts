@@ -193,7 +193,10 @@ export class ContainerRun {
     const check = checks(process);
     const condemn = (kind: string, reason: string): void => {
       onEvent('Unhealthy', `${kind} probe failed: ${reason}`);
-      onEvent('Killing', `Container ${this.container.name} failed ${kind.toLowerCase()} probe, will be restarted`);
+      onEvent(
+        'Killing',
+        `Container ${this.container.name} failed ${kind.toLowerCase()} probe, will be restarted`,
+      );
       void this.#terminate(process, graceSeconds * 1000);
     };
     const begin = (): void => {
@@ -204,7 +207,9 @@ export class ContainerRun {
           if (!passed) onEvent('Unhealthy', `Readiness probe failed: ${reason}`);
           this.#setReady(passed);
         };
-        this.#probes.push(new ProbeLoop({ kind: 'readiness', probe: readinessProbe, check, clock, onVerdict }));
+        this.#probes.push(
+          new ProbeLoop({ kind: 'readiness', probe: readinessProbe, check, clock, onVerdict }),
+        );
       }
       if (livenessProbe !== undefined) {
         const onVerdict = (passed: boolean, reason: string): void => {

@@ -102,7 +102,12 @@ export class ControlSocket {
       socket.end(done ? 'OK\n' : `ERR no container ${container} runs in pod ${namespace}/${pod}\n`);
       return;
     }
-    const upstream = connect({ host: command.address, port: command.port, allowHalfOpen: true, noDelay: true });
+    const upstream = connect({
+      host: command.address,
+      port: command.port,
+      allowHalfOpen: true,
+      noDelay: true,
+    });
     this.#track(upstream);
     const timer = this.#options.clock.after(
       dialTimeoutMs,

@@ -2,7 +2,14 @@ import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Clock } from '@mesh/clock/clock';
-import { AUTHORITATIVE_ANSWER, decode, encode, TRUNCATED_RESPONSE, type Answer, type Packet } from 'dns-packet';
+import {
+  AUTHORITATIVE_ANSWER,
+  decode,
+  encode,
+  TRUNCATED_RESPONSE,
+  type Answer,
+  type Packet,
+} from 'dns-packet';
 import type { DnsRecord, DnsZone } from './dns-zone.ts';
 
 const ttlSeconds = 5;
@@ -34,7 +41,21 @@ export function answerDns(zone: DnsZone, message: Buffer, transport: 'udp' | 'tc
   const owned = zone.owns(question.name);
   const edns = query.additionals?.find((record) => record.type === 'OPT');
   const limit = edns?.type === 'OPT' ? Math.max(plainUdpBytes, edns.udpPayloadSize) : plainUdpBytes;
-  const extra: Answer[] = edns === undefined ? [] : [{ type: 'OPT', name: '.', udpPayloadSize: 1232, extendedRcode: 0, ednsVersion: 0, flags: 0, flag_do: false, options: [] }];
+  const extra: Answer[] =
+    edns === undefined
+      ? []
+      : [
+          {
+            type: 'OPT',
+            name: '.',
+            udpPayloadSize: 1232,
+            extendedRcode: 0,
+            ednsVersion: 0,
+            flags: 0,
+            flag_do: false,
+            options: [],
+          },
+        ];
   const base: Packet = {
     type: 'response',
     id,

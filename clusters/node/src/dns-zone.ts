@@ -105,7 +105,8 @@ export class DnsZone {
       return { ...empty, records: members.map(({ address }) => ({ type: 'A', name, address })) };
     }
     const [protocol, port] = rest;
-    if (rest.length !== 2 || protocol?.startsWith('_') !== true || port?.startsWith('_') !== true) return nothing;
+    if (rest.length !== 2 || protocol?.startsWith('_') !== true || port?.startsWith('_') !== true)
+      return nothing;
     return this.#srv(service, { name, type, protocol: protocol.slice(1), port: port.slice(1) });
   }
 
@@ -159,7 +160,8 @@ export class DnsZone {
 
   #reverse(name: string, lower: string, type: string): DnsAnswer {
     const octets = lower.slice(0, -'.in-addr.arpa'.length).split('.');
-    const service = octets.length === 4 ? this.#catalog.byClusterIp(octets.toReversed().join('.')) : undefined;
+    const service =
+      octets.length === 4 ? this.#catalog.byClusterIp(octets.toReversed().join('.')) : undefined;
     if (service === undefined) return nothing;
     if (type !== 'PTR') return empty;
     const target = `${service.metadata?.name}.${service.metadata?.namespace}.svc.${this.#domainText}`;

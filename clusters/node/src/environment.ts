@@ -76,13 +76,16 @@ function referencedValue(from: EnvSource, input: EnvironmentInput): string | und
     const value = podField(input, from.fieldRef.fieldPath);
     return value ?? { fault: `fieldPath "${from.fieldRef.fieldPath}" is not supported` };
   }
-  if (from.resourceFieldRef !== undefined) return resourceField(input.container, from.resourceFieldRef.resource);
+  if (from.resourceFieldRef !== undefined)
+    return resourceField(input.container, from.resourceFieldRef.resource);
   const reference = from.configMapKeyRef ?? from.secretKeyRef;
   if (reference === undefined) return { fault: 'valueFrom names no source' };
   const isSecret = from.configMapKeyRef === undefined;
   const kind = isSecret ? 'secret' : 'configmap';
   const name = reference.name ?? '';
-  const values = isSecret ? secretValues(data.secret(namespace, name)) : data.configMap(namespace, name)?.data;
+  const values = isSecret
+    ? secretValues(data.secret(namespace, name))
+    : data.configMap(namespace, name)?.data;
   const value = values?.[reference.key];
   if (value !== undefined) return value;
   if (reference.optional === true) return undefined;

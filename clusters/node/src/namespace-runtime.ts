@@ -49,11 +49,9 @@ export class NamespaceRuntime implements ContainerRuntime {
     const fstab = join(directory, 'fstab');
     writeFileSync(fstab, roots.fstab(layout), { mode: 0o600 });
     const script = join(directory, 'start');
-    writeFileSync(
-      script,
-      roots.script(layout, fstab, [...becomeUser(user), '/bin/sh', '/.launch']),
-      { mode: 0o600 },
-    );
+    writeFileSync(script, roots.script(layout, fstab, [...becomeUser(user), '/bin/sh', '/.launch']), {
+      mode: 0o600,
+    });
     const child = spawn('nsenter', [...sandbox.enter, '--', 'unshare', '--mount', '--', '/bin/sh', script], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: toolEnvironment,
@@ -110,7 +108,10 @@ class NamespaceProcess implements ContainerProcess {
       this.#over = true;
       this.#killGroup();
       // A process that left the group may hold the pipes open for ever; what is written by now is enough.
-      await Promise.race([Promise.all(logs), new Promise<void>((resolve) => clock.after(500, resolve, true))]);
+      await Promise.race([
+        Promise.all(logs),
+        new Promise<void>((resolve) => clock.after(500, resolve, true)),
+      ]);
       log.close();
       child.stdout?.destroy();
       child.stderr?.destroy();
@@ -185,6 +186,7 @@ function killQuietly(pid: number): void {
 function exitOf(code: unknown, signal: unknown): ContainerExit {
   const number = Object.entries(constants.signals).find(([name]) => name === signal)?.[1] ?? 0;
   if (number !== 0) return { code: 128 + number, signal: number };
-  if (typeof code !== 'number') throw new MeshError('pod-sandbox', 'a container ended without code and signal');
+  if (typeof code !== 'number')
+    throw new MeshError('pod-sandbox', 'a container ended without code and signal');
   return { code, signal: 0 };
 }

@@ -49,7 +49,8 @@ export class NodeAgent {
       random,
       concurrency: 8,
       retryCapMs: 5000,
-      onError: ({ key, error }) => log.warn('pod status cannot be written', { pod: key, error: String(error) }),
+      onError: ({ key, error }) =>
+        log.warn('pod status cannot be written', { pod: key, error: String(error) }),
     });
     const report = (error: unknown): void => log.warn('event cannot be written', { error: String(error) });
     this.#recorder = new EventRecorder({ client, clock, random, component: 'kubelet', onError: report });

@@ -23,7 +23,8 @@ export class NodeSide {
 
   constructor(addresses: NodeAddresses) {
     const services = parseCidr(addresses.serviceCidr);
-    if (services === undefined) throw new MeshError('config-invalid', `not a prefix: ${addresses.serviceCidr}`);
+    if (services === undefined)
+      throw new MeshError('config-invalid', `not a prefix: ${addresses.serviceCidr}`);
     this.#addresses = addresses;
     this.apiAddress = addressAt(services, 1);
     this.dnsAddress = addressAt(services, 10);
@@ -73,11 +74,18 @@ export function setSysctl(path: string, value: string): void {
 
 /** Covers `directory` with a tmpfs of the agent's mount namespace: secrets of pods never reach a disk. */
 export function mountPrivate(directory: string): void {
-  const { status, stderr } = spawnSync('mount', ['-n', '-t', 'tmpfs', '-o', 'mode=0755,nosuid', 'tmpfs', directory], {
-    env: { PATH: toolPath },
-  });
+  const { status, stderr } = spawnSync(
+    'mount',
+    ['-n', '-t', 'tmpfs', '-o', 'mode=0755,nosuid', 'tmpfs', directory],
+    {
+      env: { PATH: toolPath },
+    },
+  );
   if (status !== 0) {
-    throw new MeshError('tool-failed', `cannot mount a tmpfs on ${directory}: ${stderr?.toString('utf8').trim()}`);
+    throw new MeshError(
+      'tool-failed',
+      `cannot mount a tmpfs on ${directory}: ${stderr?.toString('utf8').trim()}`,
+    );
   }
 }
 

@@ -9,7 +9,9 @@ export interface PodEtcOptions {
   users: readonly { uid: number; gid: number }[];
   dnsPolicy: string;
   /** `spec.dnsConfig`, added to what the policy gives. */
-  dnsConfig?: { nameservers?: string[]; searches?: string[]; options?: { name?: string; value?: string }[] } | undefined;
+  dnsConfig?:
+    | { nameservers?: string[]; searches?: string[]; options?: { name?: string; value?: string }[] }
+    | undefined;
   /** `spec.hostAliases`. */
   hostAliases?: readonly { ip: string; hostnames?: string[] }[] | undefined;
 }
@@ -34,11 +36,16 @@ export function podEtc(options: PodEtcOptions): Map<string, string> {
     passwd.push(`${name}:x:${uid}:${gid}::${uid === 0 ? '/root' : '/tmp'}:/bin/sh`);
     groups.set(gid, gid === uid ? name : (groups.get(gid) ?? `g${gid}`));
   }
-  const aliases = (options.hostAliases ?? []).map(({ ip, hostnames = [] }) => `${ip}\t${hostnames.join('\t')}`);
+  const aliases = (options.hostAliases ?? []).map(
+    ({ ip, hostnames = [] }) => `${ip}\t${hostnames.join('\t')}`,
+  );
   return new Map([
     ['passwd', `${passwd.join('\n')}\n`],
     ['group', `${[...groups].map(([gid, name]) => `${name}:x:${gid}:`).join('\n')}\n`],
-    ['hosts', `${['127.0.0.1\tlocalhost', '::1\tlocalhost ip6-localhost', `${address}\t${hostname}`, ...aliases].join('\n')}\n`],
+    [
+      'hosts',
+      `${['127.0.0.1\tlocalhost', '::1\tlocalhost ip6-localhost', `${address}\t${hostname}`, ...aliases].join('\n')}\n`,
+    ],
     ['hostname', `${hostname}\n`],
     ['resolv.conf', resolvConf(options)],
     ['nsswitch.conf', 'passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n'],
@@ -53,7 +60,8 @@ function resolvConf({ namespace, dnsAddress, clusterDomain, dnsPolicy, dnsConfig
     ...(dnsConfig?.searches ?? []),
   ];
   const settings = new Map(own ? [] : [['ndots', '5']]);
-  for (const { name, value } of dnsConfig?.options ?? []) if (name !== undefined) settings.set(name, value ?? '');
+  for (const { name, value } of dnsConfig?.options ?? [])
+    if (name !== undefined) settings.set(name, value ?? '');
   const words = [...settings].map(([name, value]) => (value === '' ? name : `${name}:${value}`));
   return [
     ...servers.map((server) => `nameserver ${server}`),

@@ -45,7 +45,9 @@ export function podStatus(view: PodView, wallMs: number): PodStatus {
     );
   const phase = phaseOf(view, initialized);
   const sidecars = initContainers.filter(({ container }) => isSidecar(container));
-  const unready = [...containers, ...sidecars].filter(({ ready }) => !ready).map(({ container }) => container.name);
+  const unready = [...containers, ...sidecars]
+    .filter(({ ready }) => !ready)
+    .map(({ container }) => container.name);
   const ended = phase === 'Succeeded' || phase === 'Failed';
   const notReady = ended
     ? { reason: phase === 'Succeeded' ? 'PodCompleted' : 'PodFailed' }
@@ -123,12 +125,16 @@ function containerStatus(view: ContainerView, pod: Pod): ContainerStatus {
 }
 
 function isPlainInit(container: Container, pod: Pod): boolean {
-  return !isSidecar(container) && (pod.spec?.initContainers?.some(({ name }) => name === container.name) ?? false);
+  return (
+    !isSidecar(container) && (pod.spec?.initContainers?.some(({ name }) => name === container.name) ?? false)
+  );
 }
 
 function stateStatus(state: ContainerState, containerID: string): NonNullable<ContainerStatus['state']> {
   if (state.kind === 'waiting') {
-    return { waiting: { reason: state.reason, ...(state.message !== undefined && { message: state.message }) } };
+    return {
+      waiting: { reason: state.reason, ...(state.message !== undefined && { message: state.message }) },
+    };
   }
   if (state.kind === 'running') return { running: { startedAt: apiTime(state.startedAt) } };
   const { exitCode, signal, reason, startedAt, finishedAt } = state;

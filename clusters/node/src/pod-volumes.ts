@@ -14,10 +14,7 @@ import {
 } from './volume-files.ts';
 
 /** A token of the pod's ServiceAccount; `expiresAt` in wall milliseconds. */
-export type TokenIssuer = (
-  pod: Pod,
-  source: TokenSource,
-) => Promise<{ token: string; expiresAt: number }>;
+export type TokenIssuer = (pod: Pod, source: TokenSource) => Promise<{ token: string; expiresAt: number }>;
 
 interface PodVolumesOptions {
   directory: string;

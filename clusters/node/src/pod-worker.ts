@@ -273,12 +273,20 @@ export class PodWorker {
     const expand = (words: string[] | undefined): string[] =>
       (words ?? []).map((word) => expandReferences(word, environment));
     const directory = join(this.#directory(), 'containers', `${container.name}.${attempt}`);
-    rmSync(join(this.#directory(), 'containers', `${container.name}.${attempt - 1}`), { recursive: true, force: true });
+    rmSync(join(this.#directory(), 'containers', `${container.name}.${attempt - 1}`), {
+      recursive: true,
+      force: true,
+    });
     return await runtime.start({
       sandbox,
       directory,
       etc: join(this.#directory(), 'etc'),
-      logFile: join(logDirectory, metadata?.namespace ?? 'default', metadata?.name ?? '', `${container.name}.log`),
+      logFile: join(
+        logDirectory,
+        metadata?.namespace ?? 'default',
+        metadata?.name ?? '',
+        `${container.name}.log`,
+      ),
       container: { ...container, command: expand(container.command), args: expand(container.args) },
       environment,
       user,

@@ -25,7 +25,12 @@ export function probeChecks(target: ProbeTarget): ProbeCheck {
     if (probe.tcpSocket !== undefined) {
       const port = portOf(probe.tcpSocket.port, target.container);
       if (port === undefined) return `no port named ${probe.tcpSocket.port}`;
-      return await tcpCheck({ host: probe.tcpSocket.host ?? target.address, port, timeoutMs, clock: target.clock });
+      return await tcpCheck({
+        host: probe.tcpSocket.host ?? target.address,
+        port,
+        timeoutMs,
+        clock: target.clock,
+      });
     }
     return `probe type ${Object.keys(probe).join(', ')} is not supported on this node`;
   };
@@ -46,7 +51,11 @@ function httpCheck(
 ): Promise<string | undefined> {
   const port = portOf(action.port, container);
   if (port === undefined) return Promise.resolve(`no port named ${String(action.port)}`);
-  const headers: Record<string, string> = { 'user-agent': 'kube-probe/1.34', accept: '*/*', connection: 'close' };
+  const headers: Record<string, string> = {
+    'user-agent': 'kube-probe/1.34',
+    accept: '*/*',
+    connection: 'close',
+  };
   for (const { name, value } of action.httpHeaders ?? []) headers[name.toLowerCase()] = value;
   return new Promise((resolve) => {
     const start = action.scheme === 'HTTPS' ? httpsRequest : httpRequest;
@@ -67,7 +76,11 @@ function httpCheck(
       (response) => {
         const { statusCode = 0 } = response;
         response.resume();
-        finish(statusCode >= 200 && statusCode < 400 ? undefined : `HTTP probe failed with statuscode: ${statusCode}`);
+        finish(
+          statusCode >= 200 && statusCode < 400
+            ? undefined
+            : `HTTP probe failed with statuscode: ${statusCode}`,
+        );
         request.destroy();
       },
     );

@@ -49,8 +49,8 @@ export class ProbeLoop {
   async #ask(): Promise<void> {
     const { probe, check, clock, kind } = this.#options;
     const periodMs = Math.max(1, probe.periodSeconds ?? 10) * 1000;
-    const reason = await check(probe, Math.max(1, probe.timeoutSeconds ?? 1) * 1000).catch((thrown: unknown) =>
-      thrown instanceof Error ? thrown.message : String(thrown),
+    const reason = await check(probe, Math.max(1, probe.timeoutSeconds ?? 1) * 1000).catch(
+      (thrown: unknown) => (thrown instanceof Error ? thrown.message : String(thrown)),
     );
     if (this.#stopped) return;
     if (reason === undefined) this.#passed();

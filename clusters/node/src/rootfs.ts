@@ -171,7 +171,12 @@ export class RootBuilder {
   }
 
   #binds(options: RootOptions): Mount[] {
-    const file = (source: string, target: string): Mount => ({ source, target, readOnly: true, kind: 'file' });
+    const file = (source: string, target: string): Mount => ({
+      source,
+      target,
+      readOnly: true,
+      kind: 'file',
+    });
     return [
       ...this.#layout.binds,
       { source: options.bundles, target: '/opt/mesh-bundles', readOnly: true, kind: 'directory' },

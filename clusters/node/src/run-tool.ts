@@ -16,7 +16,10 @@ export const toolPath = '/usr/sbin:/usr/bin:/sbin:/bin';
  */
 export async function runTool(command: readonly string[], { input = '' }: ToolOptions = {}): Promise<string> {
   const [program = '', ...args] = command;
-  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], env: { PATH: toolPath, LC_ALL: 'C' } });
+  const child = spawn(program, args, {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: { PATH: toolPath, LC_ALL: 'C' },
+  });
   const out: Buffer[] = [];
   const err: Buffer[] = [];
   child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
@@ -34,7 +37,10 @@ export async function runTool(command: readonly string[], { input = '' }: ToolOp
   }
   if (code !== 0) {
     const words = Buffer.concat(err).toString('utf8').trim().slice(0, 2000);
-    throw new MeshError('tool-failed', `${command.join(' ').slice(0, 200)} failed (${String(code)}): ${words}`);
+    throw new MeshError(
+      'tool-failed',
+      `${command.join(' ').slice(0, 200)} failed (${String(code)}): ${words}`,
+    );
   }
   return Buffer.concat(out).toString('utf8');
 }

@@ -86,7 +86,19 @@ export async function createSandbox(options: SandboxOptions): Promise<Sandbox> {
   const child = spawn(
     'unshare',
     [
-      ...['--net', '--pid', '--uts', '--ipc', '--fork', '--kill-child', '--', '/bin/sh', '-c', firstProcess, 'pause'],
+      ...[
+        '--net',
+        '--pid',
+        '--uts',
+        '--ipc',
+        '--fork',
+        '--kill-child',
+        '--',
+        '/bin/sh',
+        '-c',
+        firstProcess,
+        'pause',
+      ],
       podLinkCommands(options.address),
       options.hostname,
     ],
@@ -105,7 +117,10 @@ export async function createSandbox(options: SandboxOptions): Promise<Sandbox> {
   const expectLine = async (line: string): Promise<void> => {
     const next = await lines.next();
     if (next.done === true || next.value !== line) {
-      throw new MeshError('pod-sandbox', `the namespaces of pod ${options.hostname} cannot be set up: ${words.trim()}`);
+      throw new MeshError(
+        'pod-sandbox',
+        `the namespaces of pod ${options.hostname} cannot be set up: ${words.trim()}`,
+      );
     }
   };
   try {

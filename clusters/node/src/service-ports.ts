@@ -24,7 +24,8 @@ export function servicePorts(service: Service, slices: readonly EndpointSlice[])
       if (slice.addressType !== 'IPv4') continue;
       const match = slice.ports?.find(
         (candidate) =>
-          (candidate.name ?? '') === (port.name ?? '') && (candidate.protocol ?? 'TCP').toLowerCase() === protocol,
+          (candidate.name ?? '') === (port.name ?? '') &&
+          (candidate.protocol ?? 'TCP').toLowerCase() === protocol,
       );
       if (match?.port === undefined) continue;
       for (const endpoint of slice.endpoints ?? []) {

@@ -68,9 +68,7 @@ export function renderServiceRules(network: NodeNetwork, ports: readonly Service
       const chance = left === 1 ? '' : `-m statistic --mode random --probability ${(1 / left).toFixed(10)} `;
       rules.push(`-A ${chain} ${chance}-j ${endpointChain}`);
       rules.push(`-A ${endpointChain} -s ${address}/32 -j MARK --set-xmark ${masqueradeMark}`);
-      rules.push(
-        `-A ${endpointChain} -p ${service.protocol} -j DNAT --to-destination ${address}:${port}`,
-      );
+      rules.push(`-A ${endpointChain} -p ${service.protocol} -j DNAT --to-destination ${address}:${port}`);
     });
   }
   const { podCidr, serviceCidr, gatewayCidr, uplink } = network;

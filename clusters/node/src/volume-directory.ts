@@ -1,4 +1,13 @@
-import { chownSync, mkdirSync, readlinkSync, renameSync, rmSync, symlinkSync, writeFileSync, lstatSync } from 'node:fs';
+import {
+  chownSync,
+  mkdirSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+  lstatSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { VolumeFiles } from './volume-files.ts';
 
@@ -21,7 +30,9 @@ export class VolumeDirectory {
 
   /** Writes `files`; true when anything changed. */
   write(files: VolumeFiles): boolean {
-    const print = JSON.stringify([...files].map(([path, { content, mode }]) => [path, mode, content.toString('base64')]));
+    const print = JSON.stringify(
+      [...files].map(([path, { content, mode }]) => [path, mode, content.toString('base64')]),
+    );
     if (print === this.#content) return false;
     this.#content = print;
     const name = `..${(++this.#generation).toString().padStart(6, '0')}`;
@@ -34,7 +45,8 @@ export class VolumeDirectory {
       if (this.#group !== undefined) chownSync(file, 0, this.#group);
     }
     const data = join(this.path, '..data');
-    const previous = lstatSync(data, { throwIfNoEntry: false }) === undefined ? undefined : readlinkSync(data);
+    const previous =
+      lstatSync(data, { throwIfNoEntry: false }) === undefined ? undefined : readlinkSync(data);
     const fresh = join(this.path, '..fresh');
     symlinkSync(name, fresh);
     renameSync(fresh, data);

@@ -50,7 +50,10 @@ export function volumeContent(
   if (volume.emptyDir !== undefined) return undefined;
   if (volume.configMap !== undefined) {
     const { name = '', items, optional, defaultMode: mode = defaultMode } = volume.configMap;
-    const files = objectFiles({ kind: 'configmap', name, items, optional, mode }, data.configMap(namespace, name));
+    const files = objectFiles(
+      { kind: 'configmap', name, items, optional, mode },
+      data.configMap(namespace, name),
+    );
     return 'fault' in files ? files : { files, tokens: [] };
   }
   if (volume.secret !== undefined) {
@@ -89,7 +92,10 @@ function projectedFiles(source: Projection, mode: number, context: VolumeContext
   const namespace = context.pod.metadata?.namespace ?? 'default';
   if (source.configMap !== undefined) {
     const { name = '', items, optional } = source.configMap;
-    return objectFiles({ kind: 'configmap', name, items, optional, mode }, context.data.configMap(namespace, name));
+    return objectFiles(
+      { kind: 'configmap', name, items, optional, mode },
+      context.data.configMap(namespace, name),
+    );
   }
   if (source.secret !== undefined) {
     const { name = '', items, optional } = source.secret;
@@ -168,5 +174,7 @@ function downwardFiles(
 /** Volume paths stay inside their volume. */
 function pathFault(path: string): ConfigFault | undefined {
   const escapes = path === '' || path.startsWith('/') || path.split('/').includes('..');
-  return escapes ? { fault: `volume path ${JSON.stringify(path)} must be relative and without ".."` } : undefined;
+  return escapes
+    ? { fault: `volume path ${JSON.stringify(path)} must be relative and without ".."` }
+    : undefined;
 }
