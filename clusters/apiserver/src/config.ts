@@ -38,7 +38,7 @@ export const apiserverConfig = {
     default: '',
   }),
   MESH_APISERVER_LOG_DIR: text({
-    doc: 'Directory of container logs, NAMESPACE_POD_UID/CONTAINER.log; empty means logs under the state directory.',
+    doc: 'Directory of container logs, NAMESPACE/POD/CONTAINER.log; empty means logs under the state directory.',
     default: '',
   }),
   MESH_NODE_NAME: text({ doc: 'Node that node.kubeconfig is for.', default: 'node' }),

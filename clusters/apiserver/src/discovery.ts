@@ -119,7 +119,7 @@ export function openApiRoot(registry: ResourceRegistry): JsonObject {
 }
 
 const schemaName = (info: ResourceInfo): string =>
-  [...(info.group === '' ? ['core'] : info.group.split('.').reverse()), info.version, info.kind].join('.');
+  [...(info.group === '' ? ['core'] : info.group.split('.').toReversed()), info.version, info.kind].join('.');
 
 const queryParameter = (name: string): JsonObject => ({
   name,

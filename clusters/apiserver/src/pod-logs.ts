@@ -1,76 +1,75 @@
 /**
- * Container logs, read from `DIR/NAMESPACE_POD_UID/CONTAINER.log`, where the node writes them (`CONTAINER.previous.log`
- * for the run before). Lines are as the container wrote them, or in the CRI form `TIME stdout|stderr F|P TEXT`.
+ * Container logs, read from `DIR/NAMESPACE/POD/CONTAINER.log`, where the node writes one entry per line in the form of
+ * container runtimes: `TIME stdout|stderr F|P TEXT`. The file holds all runs of the container; the pod's status says
+ * when each one was.
  */
-import { createReadStream, watch, type FSWatcher } from 'node:fs';
-import { open, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ServerResponse } from 'node:http';
 import type { LimitLedger } from '@mesh/limits/limits';
 import type { ResourceExchange } from './exchange.ts';
 import { listAt, textAt } from './json.ts';
 import type { ApiserverLimit } from './limits.ts';
+import { LogReader } from './log-reader.ts';
 import type { KubeObject } from './object.ts';
 import { badRequest } from './status.ts';
 
-interface LogOptions {
-  readonly timestamps: boolean;
-  readonly sinceMs: number | undefined;
-  readonly tailLines: number | undefined;
-  readonly limitBytes: number | undefined;
+/** Wall-clock milliseconds. */
+interface Span {
+  readonly fromMs: number;
+  readonly untilMs: number;
 }
 
-const criLine = /^(\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)) (?:stdout|stderr) [FP] ?/;
+const entryForm = /^(\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)) (?:stdout|stderr) ([FP]) ?/;
 
 function containerOf(pod: KubeObject, wanted: string): string {
-  const regular = listAt(pod, 'spec', 'containers').map((item) => textAt(item, 'name') ?? '');
-  const all = [
-    ...regular,
-    ...listAt(pod, 'spec', 'initContainers').map((item) => textAt(item, 'name') ?? ''),
-  ];
-  const name = pod.metadata.name;
+  const names = (list: string): string[] =>
+    listAt(pod, 'spec', list).map((item) => textAt(item, 'name') ?? '');
+  const regular = names('containers');
+  const all = [...regular, ...names('initContainers')];
+  const { name } = pod.metadata;
   if (wanted === '') {
     const [only] = regular;
-    if (only !== undefined && regular.length === 1) return only;
+    if (only !== undefined && all.length === 1) return only;
     throw badRequest(`a container name must be specified for pod ${name}, choose one of: [${all.join(' ')}]`);
   }
   if (!all.includes(wanted)) throw badRequest(`container ${wanted} is not valid for pod ${name}`);
   return wanted;
 }
 
-/** The line as the client wants it, or undefined when it is too old. */
-function present(line: string, { timestamps, sinceMs }: LogOptions): string | undefined {
-  const match = criLine.exec(line);
-  if (match === null) return line;
-  const time = match[1] ?? '';
-  if (sinceMs !== undefined && Date.parse(time) < sinceMs) return undefined;
-  const text = line.slice(match[0].length);
-  return timestamps ? `${time} ${text}` : text;
+/** When the wanted run of the container was. Times in a status are whole seconds. @throws ApiError 400 */
+function runSpan(pod: KubeObject, container: string, previous: boolean): Span {
+  const status = [
+    ...listAt(pod, 'status', 'containerStatuses'),
+    ...listAt(pod, 'status', 'initContainerStatuses'),
+  ].find((item) => textAt(item, 'name') === container);
+  if (previous) {
+    const from = textAt(status, 'lastState', 'terminated', 'startedAt');
+    const until = textAt(status, 'lastState', 'terminated', 'finishedAt');
+    if (from === undefined || until === undefined) {
+      throw badRequest(
+        `previous terminated container "${container}" in pod "${pod.metadata.name}" not found`,
+      );
+    }
+    return { fromMs: Date.parse(from), untilMs: Date.parse(until) + 1000 };
+  }
+  const from =
+    textAt(status, 'state', 'running', 'startedAt') ??
+    textAt(status, 'state', 'terminated', 'startedAt') ??
+    textAt(status, 'lastState', 'terminated', 'startedAt') ??
+    pod.metadata.creationTimestamp;
+  return { fromMs: Date.parse(from), untilMs: Number.POSITIVE_INFINITY };
 }
 
-/** Offset at which the last `lines` lines begin, read backwards. */
-async function tailOffset(path: string, lines: number, chunkSize: number): Promise<number> {
-  const file = await open(path);
-  try {
-    const { size } = await file.stat();
-    const chunk = Buffer.alloc(Math.min(chunkSize, size));
-    let end = size;
-    // The newline that ends the last line does not begin another one.
-    let wanted = lines + 1;
-    while (end > 0 && lines > 0) {
-      const start = Math.max(0, end - chunk.length);
-      const { bytesRead } = await file.read(chunk, 0, end - start, start);
-      for (let index = bytesRead - 1; index >= 0; index--) {
-        const isEnd = chunk[index] === 0x0a;
-        if (start + index === size - 1 && !isEnd) wanted--;
-        if (isEnd && --wanted === 0) return start + index + 1;
-      }
-      end = start;
-    }
-    return lines === 0 ? size : 0;
-  } finally {
-    await file.close();
-  }
+/** The entry as the client wants it, or undefined when it is not of that time. */
+function present(entry: string, { fromMs, untilMs }: Span, timestamps: boolean): string | undefined {
+  const match = entryForm.exec(entry);
+  if (match === null) return `${entry}\n`;
+  const time = match[1] ?? '';
+  const at = Date.parse(time);
+  if (at < fromMs || at >= untilMs) return undefined;
+  const text = entry.slice(match[0].length) + (match[2] === 'P' ? '' : '\n');
+  return timestamps ? `${time} ${text}` : text;
 }
 
 export class PodLogs {
@@ -87,147 +86,65 @@ export class PodLogs {
   /** @throws ApiError 400 */
   async serve({ info, response }: ResourceExchange, pod: KubeObject): Promise<void> {
     const { query } = info;
-    const container = containerOf(pod, query.get('container') ?? '');
-    const { name, namespace, uid } = pod.metadata;
-    const previous = query.get('previous') === 'true';
-    const file = `${container}${previous ? '.previous' : ''}.log`;
-    const path = join(this.#directory, `${namespace ?? ''}_${name}_${uid}`, file);
     const number = (parameter: string): number | undefined => {
       const text = query.get(parameter);
       if (text === null) return undefined;
       if (!/^\d+$/.test(text)) throw badRequest(`${parameter} ${JSON.stringify(text)} is not a number`);
       return Number(text);
     };
+    const container = containerOf(pod, query.get('container') ?? '');
+    const previous = query.get('previous') === 'true';
+    const run = runSpan(pod, container, previous);
     const sinceSeconds = number('sinceSeconds');
-    const sinceTime = query.get('sinceTime');
-    const options: LogOptions = {
-      timestamps: query.get('timestamps') === 'true',
-      tailLines: number('tailLines'),
-      limitBytes: number('limitBytes'),
-      sinceMs:
-        sinceSeconds === undefined
-          ? sinceTime === null
-            ? undefined
-            : Date.parse(sinceTime)
-          : this.#wall() - sinceSeconds * 1000,
-    };
-    try {
-      await stat(path);
-    } catch {
-      throw badRequest(
-        previous
-          ? `previous terminated container "${container}" in pod "${name}" not found`
-          : `container "${container}" in pod "${name}" is waiting to start: ContainerCreating`,
-      );
+    const sinceTime = Date.parse(query.get('sinceTime') ?? '');
+    const since = sinceSeconds === undefined ? sinceTime : this.#wall() - sinceSeconds * 1000;
+    const span: Span = { ...run, fromMs: Math.max(run.fromMs, Number.isNaN(since) ? 0 : since) };
+    const { name, namespace } = pod.metadata;
+    const path = join(this.#directory, namespace ?? '', name, `${container}.log`);
+    if ((await stat(path).catch(() => undefined)) === undefined) {
+      throw badRequest(`container "${container}" in pod "${name}" is waiting to start: ContainerCreating`);
     }
-    const chunk = this.#limits.values['log-chunk'];
-    const start = options.tailLines === undefined ? 0 : await tailOffset(path, options.tailLines, chunk);
     response.writeHead(200, { 'content-type': 'text/plain', 'cache-control': 'no-cache, private' });
     response.flushHeaders();
-    const copy = new LogCopy({ path, response, chunk, options });
-    await copy.run(start);
-    if (query.get('follow') === 'true' && !previous) await copy.follow();
+
+    const timestamps = query.get('timestamps') === 'true';
+    let left = number('limitBytes') ?? Number.POSITIVE_INFINITY;
+    const reader = new LogReader({
+      path,
+      chunkBytes: this.#limits.values['log-chunk'],
+      async onLines(lines) {
+        const text = lines.map((line) => present(line, span, timestamps) ?? '').join('');
+        const bytes = Buffer.from(text);
+        await writeAll(response, Number.isFinite(left) ? bytes.subarray(0, left) : bytes);
+        left -= bytes.length;
+        return left > 0 && !response.destroyed;
+      },
+    });
+    const gone = new AbortController();
+    response.on('close', () => gone.abort());
+    try {
+      const more = await reader.readToEnd(number('tailLines'));
+      if (more && query.get('follow') === 'true' && !previous) await reader.follow(gone.signal);
+    } finally {
+      await reader.close();
+    }
     response.end();
   }
 }
 
-/** Copies a growing file to a response line by line, no faster than the client reads. */
-class LogCopy {
-  readonly #path: string;
-  readonly #response: ServerResponse;
-  readonly #chunk: number;
-  readonly #options: LogOptions;
-  #offset = 0;
-  #rest = '';
-  #left: number;
-
-  constructor(setup: { path: string; response: ServerResponse; chunk: number; options: LogOptions }) {
-    this.#path = setup.path;
-    this.#response = setup.response;
-    this.#chunk = setup.chunk;
-    this.#options = setup.options;
-    this.#left = setup.options.limitBytes ?? Number.POSITIVE_INFINITY;
-  }
-
-  async run(start: number): Promise<void> {
-    this.#offset = start;
-    await this.#advance();
-    if (this.#rest !== '') await this.#write(`${this.#rest}`);
-    this.#rest = '';
-  }
-
-  /** Until the client goes away or the file is removed. */
-  async follow(): Promise<void> {
-    let watcher: FSWatcher;
-    try {
-      watcher = watch(this.#path);
-    } catch {
+/** Resolves when the response takes more, or is closed. */
+function writeAll(response: ServerResponse, bytes: Buffer): Promise<void> {
+  return new Promise((resolve) => {
+    if (bytes.length === 0 || response.destroyed || response.write(bytes)) {
+      resolve();
       return;
     }
-    await new Promise<void>((resolve) => {
-      let busy = false;
-      let again = false;
-      const advance = async (): Promise<void> => {
-        again = true;
-        if (busy) return;
-        busy = true;
-        while (again && !this.#response.destroyed) {
-          again = false;
-          try {
-            await this.#advance();
-          } catch {
-            resolve();
-          }
-        }
-        busy = false;
-      };
-      watcher.on('change', (event) => {
-        if (event === 'rename') resolve();
-        else void advance();
-      });
-      watcher.on('error', () => resolve());
-      this.#response.on('close', () => resolve());
-      void advance();
-    });
-    watcher.close();
-  }
-
-  async #advance(): Promise<void> {
-    const { size } = await stat(this.#path);
-    // A file that is shorter than what was read is a new run's.
-    if (size < this.#offset) this.#offset = 0;
-    if (size === this.#offset || this.#left <= 0) return;
-    const stream = createReadStream(this.#path, {
-      start: this.#offset,
-      end: size - 1,
-      highWaterMark: this.#chunk,
-    });
-    const decoder = new TextDecoder();
-    for await (const bytes of stream as AsyncIterable<Buffer>) {
-      this.#offset += bytes.length;
-      const lines = (this.#rest + decoder.decode(bytes, { stream: true })).split('\n');
-      this.#rest = lines.pop() ?? '';
-      const shown = lines
-        .map((line) => present(line, this.#options))
-        .filter((line) => line !== undefined)
-        .map((line) => `${line}\n`);
-      await this.#write(shown.join(''));
-      if (this.#response.destroyed || this.#left <= 0) return;
-    }
-  }
-
-  async #write(text: string): Promise<void> {
-    const bytes = Buffer.from(text).subarray(0, Number.isFinite(this.#left) ? this.#left : undefined);
-    this.#left -= bytes.length;
-    if (bytes.length === 0 || this.#response.destroyed || this.#response.write(bytes)) return;
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        this.#response.off('drain', done);
-        this.#response.off('close', done);
-        resolve();
-      };
-      this.#response.on('drain', done);
-      this.#response.on('close', done);
-    });
-  }
+    const done = (): void => {
+      response.off('drain', done);
+      response.off('close', done);
+      resolve();
+    };
+    response.on('drain', done);
+    response.on('close', done);
+  });
 }

@@ -58,6 +58,7 @@ export interface Apiserver {
   readonly url: string;
   readonly keys: ClusterKeys;
   readonly store: Store;
+  readonly limits: LimitLedger<ApiserverLimit>;
   /** Ends all connections and closes the journal. */
   close(): Promise<void>;
 }
@@ -156,6 +157,7 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
     url,
     keys,
     store,
+    limits,
     async close() {
       unfollow();
       const closed = [server, relay].filter((one) => one !== undefined).map((one) => once(one, 'close'));

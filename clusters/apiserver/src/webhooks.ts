@@ -1,7 +1,7 @@
 /** Admission webhooks, admission.k8s.io/v1: which ones a request matches, the call, and what their answers mean. */
 import { randomUUID } from 'node:crypto';
 import { request as httpsRequest } from 'node:https';
-import type { Socket } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import { connect as tlsConnect } from 'node:tls';
 import type { Clock } from '@mesh/clock/clock';
 import type { LimitLedger } from '@mesh/limits/limits';
@@ -202,7 +202,10 @@ export class Webhooks {
         const why = deadline.signal.aborted ? deadline.signal.reason : error;
         reject(new Error(`Post "${url.href}": ${why instanceof Error ? why.message : String(why)}`));
       };
-      const tls = { ...(ca === undefined ? {} : { ca }), servername: url.hostname };
+      const tls = {
+        ...(ca === undefined ? {} : { ca }),
+        ...(isIP(url.hostname) === 0 ? { servername: url.hostname } : {}),
+      };
       const request = httpsRequest(
         {
           method: 'POST',
@@ -214,10 +217,11 @@ export class Webhooks {
             'content-type': 'application/json',
             'content-length': Buffer.byteLength(text),
           },
-          agent: false,
           signal: deadline.signal,
           ...tls,
-          ...(socket === undefined ? {} : { createConnection: () => tlsConnect({ socket, ...tls }) }),
+          ...(socket === undefined
+            ? { agent: false as const }
+            : { createConnection: () => tlsConnect({ socket, ...tls }) }),
         },
         (response) => {
           const chunks: Buffer[] = [];

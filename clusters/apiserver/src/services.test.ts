@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { startFixture, type Answer, type ApiFixture } from './api-fixture.ts';
+import { at, textAt, type JsonObject } from './json.ts';
+
+const services = '/api/v1/namespaces/default/services';
+
+function create(api: ApiFixture, name: string, spec: JsonObject = {}): Promise<Answer> {
+  return api.call(services, {
+    body: {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name },
+      spec: { ports: [{ port: 80 }], ...spec },
+    },
+  });
+}
+
+test('addresses are unique, kept, and given back', async (t) => {
+  const api = await startFixture(t, { serviceCidr: '10.0.0.0/29' });
+  const own = await api.call(`${services}/kubernetes`);
+  assert.equal(at(own.body, 'spec', 'clusterIP'), '10.0.0.1');
+  const names = ['a', 'b', 'c', 'd', 'e'];
+  const answers = await Promise.all(names.map((name) => create(api, name)));
+  const addresses = answers.map(({ body }) => textAt(body, 'spec', 'clusterIP'));
+  assert.deepEqual(new Set(addresses), new Set(['10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.5', '10.0.0.6']));
+  const full = await create(api, 'f');
+  assert.equal(full.code, 422);
+  assert.match(full.text, /the range 10.0.0.0\/29 is full/);
+  await api.call(`${services}/b`, { method: 'DELETE' });
+  assert.equal(at((await create(api, 'f')).body, 'spec', 'clusterIP'), addresses[1]);
+});
+
+test('a stated address must be free and in range, and never changes', async (t) => {
+  const api = await startFixture(t);
+  assert.equal(
+    at((await create(api, 'a', { clusterIP: '10.96.0.40' })).body, 'spec', 'clusterIP'),
+    '10.96.0.40',
+  );
+  assert.match((await create(api, 'b', { clusterIP: '10.96.0.40' })).text, /already allocated/);
+  assert.match((await create(api, 'b', { clusterIP: '10.9.0.40' })).text, /not in the valid range/);
+  const moved = await api.patch(`${services}/a`, 'merge', { spec: { clusterIP: '10.96.0.41' } });
+  assert.match(moved.text, /spec.clusterIP: Invalid value: \\"10.96.0.41\\": field is immutable/);
+  const replaced = await api.call(`${services}/a`, {
+    method: 'PUT',
+    body: {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'a' },
+      spec: { ports: [{ port: 81 }] },
+    },
+  });
+  assert.equal(at(replaced.body, 'spec', 'clusterIP'), '10.96.0.40', 'left out of an update it is kept');
+});
+
+test('load balancers get an address of the pool while they are one', async (t) => {
+  const api = await startFixture(t, { loadBalancerCidr: '172.30.0.0/30' });
+  const first = await create(api, 'a', { type: 'LoadBalancer' });
+  assert.equal(textAt(first.body, 'status', 'loadBalancer', 'ingress', 0, 'ip'), '172.30.0.1');
+  const second = await create(api, 'b', { type: 'LoadBalancer', loadBalancerIP: '172.30.0.2' });
+  assert.equal(textAt(second.body, 'status', 'loadBalancer', 'ingress', 0, 'ip'), '172.30.0.2');
+  assert.match((await create(api, 'c', { type: 'LoadBalancer' })).text, /pool 172.30.0.0\/30 is full/);
+  const plain = await api.patch(`${services}/a`, 'merge', { spec: { type: 'ClusterIP' } });
+  assert.deepEqual(at(plain.body, 'status', 'loadBalancer'), {});
+  assert.equal((await create(api, 'c', { type: 'LoadBalancer' })).code, 201);
+});
+
+test('headless and external services have no address', async (t) => {
+  const api = await startFixture(t);
+  const headless = await create(api, 'h', { clusterIP: 'None' });
+  assert.deepEqual(at(headless.body, 'spec', 'clusterIPs'), ['None']);
+  const external = await create(api, 'e', { type: 'ExternalName', externalName: 'x.example.com' });
+  assert.equal(at(external.body, 'spec', 'clusterIP'), undefined);
+  assert.match((await create(api, 'n', { type: 'NodePort' })).text, /supported values/);
+});
