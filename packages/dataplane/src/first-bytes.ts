@@ -47,26 +47,3 @@ export function readFirstBytes<Verdict extends object | string>(
   socket.on('close', onClose);
   if (socket.destroyed) finish('closed');
 }
-
-const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
-const requestLine = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32} [^\r\n]* HTTP\/1\.[01]\r?\n/;
-const methodStart = /^[A-Z][A-Z-]{0,15}(?: [^\r\n ]{0,1024}(?: [^\r\n ]{0,8}\r?)?)?$/;
-
-/** Bytes looked at for HTTP; a request line that is longer is not recognised. */
-export const detectBytes = 1024;
-
-export type DetectedProtocol = 'http1' | 'http2' | 'opaque';
-
-/**
- * Which protocol a client speaks by its first bytes: HTTP/2 by its preface (RFC 9113 §3.4), HTTP/1 by a request line
- * (RFC 9112 §3). Undefined while the bytes can still become either.
- */
-export function detectProtocol(bytes: Buffer): DetectedProtocol | undefined {
-  const head = bytes.toString('latin1', 0, Math.min(bytes.length, detectBytes));
-  if (head.startsWith(preface.slice(0, 14))) return 'http2';
-  if (head.length < 14 && preface.startsWith(head)) return undefined;
-  if (requestLine.test(head)) return 'http1';
-  if (bytes.length < detectBytes) return methodStart.test(head) ? undefined : 'opaque';
-  // A target longer than we look is still a request when everything before is one.
-  return /^[A-Z][A-Z-]{0,15} [/h*][^\r\n ]*$/.test(head) ? 'http1' : 'opaque';
-}

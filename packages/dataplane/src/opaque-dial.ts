@@ -3,18 +3,24 @@ import type { Socket } from 'node:net';
 import { hostOf, portOf } from '@mesh/http/canonical';
 import type { Endpoint } from './endpoint.ts';
 import type { PeerPool } from './peer-pool.ts';
-import { encodeTransportHeader, transportAlpn } from './transport-header.ts';
+import { encodeTransportHeader, transportHeaderAlpn } from '@mesh/transport/transport-header';
 
 export interface OpaqueDialOptions {
   peers: PeerPool;
-  /** Caller to vouch for; only gateways do. */
-  client?: string;
+  /** Of whom a gateway opens the connection. */
+  behalf?: Behalf | undefined;
+}
+
+/** Whom a gateway speaks for, and how many gateways the connection passed. */
+export interface Behalf {
+  readonly clientId: string;
+  readonly hops: number;
 }
 
 /** Rejects with a ConnectError. */
 export async function dialOpaque(
   { peer, spec }: Endpoint,
-  { peers, client = '' }: OpaqueDialOptions,
+  { peers, behalf }: OpaqueDialOptions,
 ): Promise<Socket> {
   const { authorityOverride, host, identity, port, transportPort } = spec;
   if (identity === undefined) return peer.dial([]);
@@ -22,13 +28,14 @@ export async function dialOpaque(
   const header = encodeTransportHeader({
     port: authorityOverride === '' ? port : (portOf(authorityOverride) ?? port),
     name: authorityOverride === '' ? '' : hostOf(authorityOverride),
-    protocol: 'opaque',
-    client,
+    sessionProtocol: undefined,
+    clientId: behalf?.clientId ?? '',
+    hops: behalf?.hops ?? 0,
   });
   const viaPort = transportPort === 0 ? port : transportPort;
   const direct = viaPort === port ? undefined : peers.hold({ host, port: viaPort, identity, gateway: false });
   try {
-    const socket = await (direct ?? peer).dial([transportAlpn]);
+    const socket = await (direct ?? peer).dial([transportHeaderAlpn]);
     socket.write(header);
     return socket;
   } finally {

@@ -5,7 +5,7 @@ import type { Clock } from '@mesh/clock/clock';
 import type { SyntheticReason } from '@mesh/http/synthetic';
 import type { Endpoint } from './endpoint.ts';
 import type { EndpointPool, PoolWaiter } from './endpoint-pool.ts';
-import { dialOpaque } from './opaque-dial.ts';
+import { type Behalf, dialOpaque } from './opaque-dial.ts';
 import type { PeerPool } from './peer-pool.ts';
 import { splice } from './splice.ts';
 
@@ -15,8 +15,8 @@ export interface TcpForwardOptions {
   readonly peers: PeerPool;
   /** Bytes that were read from the client and could not be put back. */
   readonly rest?: Buffer | undefined;
-  /** Verified caller to tell a gateway or sidecar about; only gateways speak for others. */
-  readonly client?: string;
+  /** Whom a gateway forwards for. */
+  readonly behalf?: Behalf | undefined;
   /** Called once when both sides are gone or no endpoint could be reached; `fault` is empty for the former. */
   readonly onClose: (fault: string) => void;
 }
@@ -79,9 +79,9 @@ class TcpForwarding {
   }
 
   async #connect(member: Member<Endpoint>): Promise<Socket> {
-    const { clock, peers, client } = this.#options;
+    const { clock, peers, behalf } = this.#options;
     const startedAt = clock.now();
-    const upstream = await dialOpaque(member.target, { peers, ...(client === undefined ? {} : { client }) });
+    const upstream = await dialOpaque(member.target, { peers, behalf });
     member.observe(clock.now() - startedAt);
     member.succeed();
     return upstream;

@@ -3,10 +3,10 @@ import type { Socket } from 'node:net';
 import type { Clock } from '@mesh/clock/clock';
 import { readFirstBytes } from '@mesh/dataplane/first-bytes';
 import {
-  parseTransportHeader,
+  decodeTransportHeader,
   type TransportHeader,
   type TransportHeaderResult,
-} from '@mesh/dataplane/transport-header';
+} from '@mesh/transport/transport-header';
 
 export interface ReadTransportHeaderOptions {
   clock: Clock;
@@ -22,13 +22,13 @@ export function readTransportHeader(
     clock,
     timeoutMs,
     judge: (bytes) => {
-      const result = parseTransportHeader(bytes);
+      const result = decodeTransportHeader(bytes);
       return result.kind === 'need-more' ? undefined : result;
     },
     done: (result) => {
       if (typeof result === 'string') done({ fault: `transport header ${result}` });
       else if (result.kind !== 'header')
-        done({ fault: result.kind === 'fault' ? result.fault : result.kind });
+        done({ fault: `transport header ${result.kind === 'fault' ? result.fault : result.kind}` });
       else {
         // All of it is in the buffer: it was put back a moment ago.
         socket.read(result.length);

@@ -1,5 +1,5 @@
 /** Inbound verdicts and errors. */
-import type { DetectedProtocol } from '@mesh/dataplane/first-bytes';
+import type { DetectedProtocol } from '@mesh/transport/detect';
 import type { Counter, Family, Labels, MetricRegistry } from '@mesh/telemetry/metrics';
 import type { RefusalReason } from '@mesh/trust/refusal';
 import type { InboundRefusal } from './inbound-policy.ts';

@@ -7,11 +7,13 @@ import { RetryBudget } from '@mesh/balance/retry-budget';
 import type { HostPort } from '@mesh/control-api/convert';
 import { plainEndpoint } from '@mesh/dataplane/endpoint-spec';
 import type { ForwardContext } from '@mesh/dataplane/exchange';
-import { type DetectedProtocol, detectProtocol, readFirstBytes } from '@mesh/dataplane/first-bytes';
+import { readFirstBytes } from '@mesh/dataplane/first-bytes';
 import { type FixedTarget, FixedTargets } from '@mesh/dataplane/fixed-targets';
 import { serveHttp } from '@mesh/dataplane/serve-http';
 import { forwardTcp } from '@mesh/dataplane/tcp-forwarder';
 import type { Labels } from '@mesh/telemetry/metrics';
+import { type DetectedProtocol, judgeProtocol } from '@mesh/transport/detect';
+import { type TransportHeader, transportHeaderAlpn } from '@mesh/transport/transport-header';
 import { type AcceptedPeer, TlsAcceptor } from '@mesh/trust/accept';
 import { gatewayIdentity } from '@mesh/trust/names';
 import { peekClientHello } from '@mesh/trust/peek';
@@ -43,13 +45,13 @@ interface Client {
   readonly target: HostPort;
   /** Undefined for plaintext and for TLS that is not ours. */
   readonly identity: string | undefined;
+  /** Who is behind the connection: the same, or whom our own gateway vouches for. */
+  readonly caller: string | undefined;
   /** `tls` and `client_id` of all its metrics. */
   readonly labels: Labels;
   /** Until when its certificate and ours let the connection live, ms from now. */
   readonly maxAgeMs: number;
 }
-
-const transportAlpn = 'transport.l5d.io/v1';
 
 export class Inbound {
   readonly server: Server;
@@ -66,7 +68,7 @@ export class Inbound {
     const { clock, cluster, credentials, idleMs, limits, registry, suffix } = environment;
     this.#policy = { policy: options.policy, cluster, suffix };
     this.#gateway = gatewayIdentity(cluster, suffix);
-    this.#acceptor = new TlsAcceptor({ credentials, clock, alpn: [transportAlpn, 'h2'], suffix });
+    this.#acceptor = new TlsAcceptor({ credentials, clock, alpn: [transportHeaderAlpn, 'h2'], suffix });
     this.#metrics = new InboundMetrics(registry);
     this.#targets = new FixedTargets({
       clock,
@@ -95,12 +97,10 @@ export class Inbound {
   #accept(socket: Socket): void {
     const { environment, inboundPort, ownPorts } = this.#options;
     socket.on('error', () => {});
-    const target = environment.originalDestination(socket);
-    if (target === undefined) {
-      this.#drop(socket, 'original destination unknown');
-      return;
-    }
-    const direct = target.port === inboundPort;
+    // Without redirection somebody dialled us on purpose.
+    const original = environment.originalDestination(socket);
+    const direct = original === undefined || original.port === inboundPort;
+    const target = original ?? { host: socket.localAddress ?? '', port: inboundPort };
     if (!direct && ownPorts.includes(target.port)) {
       this.#drop(socket, 'loop');
       return;
@@ -119,7 +119,11 @@ export class Inbound {
         else if (opening.kind === 'plain') {
           if (direct) this.#drop(socket, 'plaintext on a direct connection');
           else this.#plain(socket, target, opening.protocol, rest);
-        } else if (direct || opening.sni === environment.identity || opening.alpn.includes(transportAlpn)) {
+        } else if (
+          direct ||
+          opening.sni === environment.identity ||
+          opening.alpn.includes(transportHeaderAlpn)
+        ) {
           this.#terminate(socket, target, direct);
         } else {
           this.#passTls(socket, target, opening.sni);
@@ -139,7 +143,7 @@ export class Inbound {
   #plain(socket: Socket, target: HostPort, protocol: DetectedProtocol, rest: Buffer | undefined): void {
     const labels = { tls: 'no_identity', no_tls_reason: 'no_tls_from_remote' };
     this.#serve(
-      { socket, target, identity: undefined, labels, maxAgeMs: Number.POSITIVE_INFINITY },
+      { socket, target, identity: undefined, caller: undefined, labels, maxAgeMs: Number.POSITIVE_INFINITY },
       protocol,
       rest,
     );
@@ -149,7 +153,7 @@ export class Inbound {
   #passTls(socket: Socket, target: HostPort, sni: string | undefined): void {
     const labels = { tls: 'opaque', sni: sni ?? '' };
     this.#serve(
-      { socket, target, identity: undefined, labels, maxAgeMs: Number.POSITIVE_INFINITY },
+      { socket, target, identity: undefined, caller: undefined, labels, maxAgeMs: Number.POSITIVE_INFINITY },
       'opaque',
       undefined,
     );
@@ -179,10 +183,11 @@ export class Inbound {
       socket,
       target,
       identity: peer.name,
+      caller: peer.name,
       labels: { tls: 'true', client_id: peer.name },
       maxAgeMs: Math.min(limits.values.connection_age_ms, expiry - clock.wall()),
     };
-    if (alpn === transportAlpn) {
+    if (alpn === transportHeaderAlpn) {
       readTransportHeader(socket, {
         clock,
         timeoutMs: detectTimeoutMs,
@@ -197,7 +202,7 @@ export class Inbound {
     readFirstBytes<DetectedProtocol>(socket, {
       clock,
       timeoutMs: detectTimeoutMs,
-      judge: detectProtocol,
+      judge: judgeProtocol,
       done: (protocol, rest) => {
         if (protocol === 'closed') socket.destroy();
         else this.#serve(client, protocol === 'undecided' ? 'opaque' : protocol, rest);
@@ -205,7 +210,7 @@ export class Inbound {
     });
   }
 
-  #direct(client: Client, header: Parameters<Parameters<typeof readTransportHeader>[1]['done']>[0]): void {
+  #direct(client: Client, header: TransportHeader | { readonly fault: string }): void {
     const { inboundPort, ownPorts } = this.#options;
     if ('fault' in header) {
       this.#drop(client.socket, header.fault);
@@ -219,9 +224,11 @@ export class Inbound {
       this.#drop(client.socket, 'loop');
       return;
     }
-    this.#metrics.transportHeader(header.protocol, header.port);
+    const protocol = header.sessionProtocol ?? 'opaque';
+    this.#metrics.transportHeader(protocol, header.port);
     const target = { host: client.target.host, port: header.port };
-    this.#serve({ ...client, target }, header.protocol, undefined);
+    const vouched = client.identity === this.#gateway && header.clientId !== '' ? header.clientId : undefined;
+    this.#serve({ ...client, target, caller: vouched ?? client.identity }, protocol, undefined);
   }
 
   #serve(client: Client, protocol: DetectedProtocol, rest: Buffer | undefined): void {
@@ -229,7 +236,7 @@ export class Inbound {
     const { socket, target, identity, labels } = client;
     if (socket.destroyed) return;
     transport.cells({ direction: 'inbound', peer: 'src', ...labels }).onSocket(socket);
-    if (protocol === 'opaque') {
+    if (protocol === 'opaque' || protocol === 'tls') {
       this.#opaque(client, rest);
       return;
     }
@@ -248,8 +255,8 @@ export class Inbound {
 
   #opaque(client: Client, rest: Buffer | undefined): void {
     const { clock, drain, log, peers } = this.#options.environment;
-    const { socket, target, identity, labels } = client;
-    const refusal = inboundRefusal(this.#policy, identity);
+    const { socket, target, caller, labels } = client;
+    const refusal = inboundRefusal(this.#policy, caller);
     if (refusal !== undefined) {
       this.#metrics.tcpDenied(refusal, target.port, labels).value++;
       log.warn('client refused', { reason: refusal, port: target.port });
@@ -307,6 +314,6 @@ function judgeOpening(bytes: Buffer): Opening | undefined {
   const peek = peekClientHello(bytes);
   if (peek.kind === 'need-more') return undefined;
   if (peek.kind === 'tls') return { kind: 'tls', sni: peek.sni, alpn: peek.alpn };
-  const protocol = detectProtocol(bytes);
+  const protocol = judgeProtocol(bytes);
   return protocol === undefined ? undefined : { kind: 'plain', protocol };
 }

@@ -10,7 +10,7 @@ import { outboundLabels } from '@mesh/dataplane/endpoint';
 import type { EndpointPool, EndpointPoolOptions } from '@mesh/dataplane/endpoint-pool';
 import { type EndpointSpec, plainEndpoint } from '@mesh/dataplane/endpoint-spec';
 import type { ForwardContext } from '@mesh/dataplane/exchange';
-import { type DetectedProtocol, detectProtocol, readFirstBytes } from '@mesh/dataplane/first-bytes';
+import { readFirstBytes } from '@mesh/dataplane/first-bytes';
 import { FixedTargets } from '@mesh/dataplane/fixed-targets';
 import { ApplicationListener } from '@mesh/dataplane/http-forwarder';
 import type { Profile, Profiles } from '@mesh/dataplane/profiles';
@@ -18,6 +18,7 @@ import { serveHttp } from '@mesh/dataplane/serve-http';
 import { forwardTcp } from '@mesh/dataplane/tcp-forwarder';
 import type { TransportCells } from '@mesh/dataplane/transport-metrics';
 import type { Counter, Family } from '@mesh/telemetry/metrics';
+import { type DetectedProtocol, judgeProtocol } from '@mesh/transport/detect';
 import type { ProxyEnvironment } from './environment.ts';
 import { inRanges } from './redirect-rules.ts';
 
@@ -110,7 +111,7 @@ export class Outbound {
     readFirstBytes<DetectedProtocol>(socket, {
       clock: environment.clock,
       timeoutMs: environment.detectTimeoutMs,
-      judge: detectProtocol,
+      judge: judgeProtocol,
       done: (verdict, rest) => {
         if (verdict === 'closed') {
           socket.destroy();
@@ -137,7 +138,7 @@ export class Outbound {
   #forward(socket: Socket, held: HeldPool, protocol: DetectedProtocol, rest: Buffer | undefined): void {
     const { clock, codecs, drain, peers, log } = this.#options.environment;
     this.#protocols.with({ protocol }).add();
-    if (protocol === 'opaque') {
+    if (protocol === 'opaque' || protocol === 'tls') {
       drain.addSocket(socket);
       forwardTcp(socket, {
         clock,

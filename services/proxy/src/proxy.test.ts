@@ -3,7 +3,7 @@ import { request as httpRequest } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
 import { test } from 'node:test';
 import { systemClock } from '@mesh/clock/system';
-import { encodeTransportHeader, transportAlpn } from '@mesh/dataplane/transport-header';
+import { encodeTransportHeader, transportHeaderAlpn } from '@mesh/transport/transport-header';
 import { eventually } from '@mesh/testkit/eventually';
 import { dialTls } from '@mesh/trust/dial';
 import { gatewayIdentity } from '@mesh/trust/names';
@@ -311,13 +311,13 @@ void test('a transport header leads to the port it names', async (t) => {
       host: '127.0.0.1',
       port: server.ports.inbound,
       identity: server.identity,
-      alpn: [transportAlpn],
+      alpn: [transportHeaderAlpn],
       credentials: credentialsOf(east.trust, workload('frontend', 'east'), 'east'),
       clock: systemClock,
       timeoutMs: 2000,
     });
     socket.on('error', () => {});
-    socket.write(encodeTransportHeader({ port, name, protocol: 'opaque', client: '' }));
+    socket.write(encodeTransportHeader({ port, name, sessionProtocol: undefined, clientId: '', hops: 0 }));
     socket.write('hello');
     const chunks: Buffer[] = [];
     await new Promise<void>((resolve) => {

@@ -27,7 +27,7 @@ import {
 } from '@mesh/control-api/gen/linkerd/destination_pb';
 import { Identity } from '@mesh/control-api/gen/linkerd/identity_pb';
 import { grpcService, serveGrpc } from '@mesh/control-api/grpc-server';
-import type { GrpcSink } from '@mesh/control-api/grpc-sink';
+import type { GrpcSink } from '@mesh/control-api/response-sink';
 import { grpcLimits } from '@mesh/control-api/limits';
 import { GrpcError, grpcCode } from '@mesh/control-api/status';
 import { serveHttp2 } from '@mesh/http2/server';
