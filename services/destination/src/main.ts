@@ -1,7 +1,7 @@
 import { systemClock, systemRandom } from '@mesh/clock/system';
 import { readConfig } from '@mesh/config/environment';
 import { parseHostPort } from '@mesh/control-api/convert';
-import { processMetrics } from '@mesh/dataplane/process-metrics';
+import { limitMetrics, processMetrics } from '@mesh/dataplane/process-metrics';
 import { IdentityClient } from '@mesh/dataplane/identity-client';
 import { describeError, MeshError } from '@mesh/errors/mesh-error';
 import { http2Limits } from '@mesh/http2/limits';
@@ -17,11 +17,12 @@ import { destinationConfig } from './config.ts';
 import { InformedObjects } from './informed-objects.ts';
 import { Notifier } from './notifier.ts';
 import { allServices } from './all-services.ts';
-import { ControlServer, controlMetrics } from './server.ts';
+import { ControlServer, controlLimits, controlMetrics } from './server.ts';
 import type { Settings } from './settings.ts';
 import { TargetRegistry } from './target-registry.ts';
 
-const stopGraceMs = 3000;
+/** For calls in flight; the streams of proxies never end by themselves. */
+const stopGraceMs = 250;
 
 function trustSuffixOf(cluster: string, trustDomain: string): string {
   if (trustDomain.startsWith(`${cluster}.`)) return trustDomain.slice(cluster.length + 1);
@@ -95,6 +96,7 @@ async function main(): Promise<void> {
     linksKnown: () => objects.links.hasSynced,
   });
   const metrics = controlMetrics(registry);
+  const limits = controlLimits();
   const serverAt = (port: number, which: typeof services.discovery): ControlServer =>
     new ControlServer({
       port,
@@ -105,6 +107,7 @@ async function main(): Promise<void> {
       clock,
       log,
       metrics,
+      limits,
       maxAgeMs: config.MESH_CONNECTION_MAX_AGE,
     });
   const servers = [
@@ -112,6 +115,7 @@ async function main(): Promise<void> {
     serverAt(config.MESH_POLICY_PORT, services.policy),
   ];
 
+  limitMetrics(registry, [limits.grpc, limits.http2]);
   const watched = registry.gauge('mesh_destination_targets', 'Targets that proxies watch now.').with();
   const age = registry
     .gauge('mesh_kube_state_age_seconds', 'Age of the least current copy of the API server’s state.')

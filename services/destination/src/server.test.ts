@@ -24,7 +24,7 @@ import { credentialsOf, forgeAnchor, forgeIssuer, forgeLeaf, generalName } from 
 import { controlPlaneIdentity, gatewayIdentity, identityName } from '@mesh/trust/names';
 import { allServices } from './all-services.ts';
 import { Notifier } from './notifier.ts';
-import { ControlServer } from './server.ts';
+import { ControlServer, controlLimits } from './server.ts';
 import { TargetRegistry } from './target-registry.ts';
 import { ModelCluster, modelSettings } from './testing/model-cluster.ts';
 
@@ -61,6 +61,7 @@ async function start(context: TestContext, linksKnown = () => true): Promise<Run
     clock: systemClock,
     log: silentLogger,
     metrics: { call() {}, connections() {}, refused: (reason) => refused.push(reason) },
+    limits: controlLimits(),
     maxAgeMs: 60_000,
   });
   await server.start();
