@@ -151,6 +151,7 @@ test('bytes put back by unshift are the start of the handshake, at every split o
 
 const foreignAnchor = forgeAnchor('another anchor');
 const foreignIssuer = forgeIssuer(foreignAnchor, 'west');
+const oldAnchor = forgeAnchor('valid for long', { notBefore: Date.now() - 48 * hour });
 const impostor = forgeAnchor();
 const rogue = forge({
   by: anchor,
@@ -300,6 +301,25 @@ test('a peer of a cluster that is not allowed is refused', async (context) => {
   assert.ok('refused' in result);
   assert.equal(result.refused, 'unknown-domain');
   assert.match(result.detail, /west/);
+});
+
+test('OpenSSL’s refusal stands when our own check would accept', async (context) => {
+  const yesterday = Date.now() - 24 * hour;
+  const times = { notBefore: yesterday - hour, notAfter: yesterday + hour };
+  // By this clock all certificates are valid; the process clock, which OpenSSL reads, says expired.
+  const served = await serve(context, {
+    clock: new FakeClock(yesterday),
+    credentials: new CredentialStore(credentialsOf(serverLeaf, [east], [anchor, oldAnchor])),
+  });
+  const oldIssuer = forgeIssuer(oldAnchor, 'west', times);
+  const client = dial(context, served.port, present(forgeLeaf(oldIssuer, [dnsOnly], times), oldIssuer));
+  const closed = closing(client);
+  const result = await resultOf(served);
+  assert.ok('refused' in result, 'was accepted');
+  assert.equal(result.refused, 'expired');
+  assert.match(result.detail, /OpenSSL refused/);
+  await closed;
+  assert.equal(served.received, 0);
 });
 
 test('plaintext is refused as not-tls', async (context) => {

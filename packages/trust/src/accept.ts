@@ -17,7 +17,7 @@ import { anchorsOf, type Credentials, type CredentialStore, secureContextOptions
 import { type TrustLimit, trustLimits } from './limits.ts';
 import type { PeerIdentity } from './names.ts';
 import { clientChain } from './peer-chain.ts';
-import { refusalOfCode, type RefusalReason } from './refusal.ts';
+import { refusalOf, type RefusalReason } from './refusal.ts';
 
 /** `none` is for the bootstrap port of the identity service alone, whose clients have no certificate yet. */
 export type ClientCertificate = 'required' | 'none';
@@ -159,7 +159,7 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
       const code = String(socket.authorizationError);
       this.#refuse(
         handshake,
-        refusalOfCode(code),
+        refusalOf({ code }),
         `OpenSSL refused the certificate of ${verdict.peer.name}: ${code}`,
       );
     }
@@ -185,11 +185,7 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
   #onError(error: Error & { code?: string }): void {
     const handshake = this.#handshake.getStore();
     if (handshake === undefined) return;
-    this.#refuse(
-      handshake,
-      refusalOfCode(error.code),
-      `the handshake failed: ${error.code ?? 'unknown error'}`,
-    );
+    this.#refuse(handshake, refusalOf(error), `the handshake failed: ${error.code ?? 'unknown error'}`);
   }
 
   #accepted(

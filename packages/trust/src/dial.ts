@@ -7,7 +7,7 @@ import { type ChainAccepted, type ChainRefusal, checkChain } from './chain.ts';
 import { type AnchorsOnly, anchorsOf, CredentialStore, secureContextOf } from './credentials.ts';
 import { trustLimits } from './limits.ts';
 import { serverChain } from './peer-chain.ts';
-import { refusalOfCode, type RefusalReason } from './refusal.ts';
+import { refusalOf, type RefusalReason } from './refusal.ts';
 
 interface DialCommon {
   /** The server's only SAN must equal this, and it is sent as SNI. */
@@ -92,11 +92,8 @@ export function dialTls(options: DialOptions): Promise<TLSSocket> {
         fail(new TlsDialError(verdict.refused, `refused ${target}: ${verdict.detail}`));
         return;
       }
-      const reason =
-        socket.connecting || isConnectCode(error.code) ? 'connect-failed' : refusalOfCode(error.code);
-      fail(
-        new TlsDialError(reason, `cannot dial ${target}: ${error.code ?? error.message}`, { cause: error }),
-      );
+      const reason = socket.connecting || isConnectCode(error.code) ? 'connect-failed' : refusalOf(error);
+      fail(new TlsDialError(reason, `cannot dial ${target}: ${describeFailure(error)}`, { cause: error }));
     };
     const onClose = (): void => {
       fail(new TlsDialError('closed-early', `cannot dial ${target}: the server closed the connection`));
@@ -128,4 +125,9 @@ function isConnectCode(code: string | undefined): boolean {
   return /^(?:ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EADDRNOTAVAIL|EMFILE)$/.test(
     code ?? '',
   );
+}
+
+/** Node's code, or OpenSSL's text where the code says nothing. */
+function describeFailure({ code, message }: Error & { code?: string }): string {
+  return code === undefined || code === 'UNSPECIFIED' ? message : code;
 }

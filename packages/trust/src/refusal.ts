@@ -47,8 +47,6 @@ const verifyCodes: Readonly<Record<string, RefusalReason>> = {
   PATH_LENGTH_EXCEEDED: 'path-too-long',
   INVALID_CA: 'not-a-ca',
   INVALID_PURPOSE: 'wrong-usage',
-  PERMITTED_VIOLATION: 'outside-name-constraints',
-  EXCLUDED_VIOLATION: 'outside-name-constraints',
   UNHANDLED_CRITICAL_EXTENSION: 'unknown-critical-extension',
 };
 
@@ -69,8 +67,14 @@ const handshakeCodes: Readonly<Record<string, RefusalReason>> = {
   EPIPE: 'closed-early',
 };
 
-/** Reason for an error code of Node's TLS sockets; `handshake-failed` for codes without a reason of their own. */
-export function refusalOfCode(code: string | undefined): RefusalReason {
-  if (code === undefined) return 'handshake-failed';
-  return verifyCodes[code] ?? handshakeCodes[code] ?? 'handshake-failed';
+/** Verdicts that Node passes on as UNSPECIFIED, by OpenSSL's text. */
+const verifyTexts: Readonly<Record<string, RefusalReason>> = {
+  'permitted subtree violation': 'outside-name-constraints',
+  'excluded subtree violation': 'outside-name-constraints',
+  'unsupported name constraint type': 'outside-name-constraints',
+};
+
+/** Reason for an error of Node's TLS sockets; `handshake-failed` for those without a reason of their own. */
+export function refusalOf({ code = '', message = '' }: { code?: string; message?: string }): RefusalReason {
+  return verifyCodes[code] ?? handshakeCodes[code] ?? verifyTexts[message] ?? 'handshake-failed';
 }
