@@ -83,7 +83,7 @@ const refused: Record<string, [TransportHeaderFault, Buffer]> = {
   'port 65536': ['bad-port', framed(varintField(1, 65536))],
   'negative port': ['bad-port', framed(Buffer.from([8, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1]))],
   'port as bytes': ['bad-message', framed(bytesField(1, Buffer.from('80')))],
-  'endless varint': ['bad-message', framed(Buffer.from([8, ...new Array<number>(11).fill(255)]))],
+  'endless varint': ['bad-message', framed(Buffer.from([8, ...Buffer.alloc(11, 255)]))],
   'cut varint': ['bad-message', framed(Buffer.from([8, 0x80]))],
   'cut name': ['bad-message', framed(Buffer.concat([port, Buffer.from([0x12, 5, 0x61])]))],
   'cut fixed': ['bad-message', framed(Buffer.concat([port, Buffer.from([(8 << 3) | 5, 1])]))],

@@ -1,0 +1,336 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import type {
+  ClientConnection,
+  ClientHandler,
+  ClientStream,
+  Headers,
+  RequestHead,
+  ResetReason,
+  ResponseHead,
+} from '@mesh/http/message';
+import { LimitLedger } from '@mesh/limits/limits';
+import { eventually } from '@mesh/testkit/eventually';
+import { FakeClock } from '@mesh/testkit/fake-clock';
+import { listen, socketPair } from '@mesh/testkit/servers';
+import { connectHttp1 } from './client.ts';
+import type { Http1Fault } from './faults.ts';
+import { type Http1LimitName, http1Limits } from './limits.ts';
+
+function requestHead(parts: Partial<RequestHead> = {}): RequestHead {
+  return {
+    method: 'GET',
+    scheme: '',
+    authority: 'cart',
+    path: '/',
+    headers: [],
+    upgrade: '',
+    version: 11,
+    ...parts,
+  };
+}
+
+/** One response as the owner saw it. */
+class Seen implements ClientHandler {
+  readonly events: string[] = [];
+  body = 0;
+  consumes = true;
+  reset: ResetReason | undefined = undefined;
+  stream: ClientStream | undefined = undefined;
+  onInform(head: ResponseHead): void {
+    this.events.push(`inform ${head.status}`);
+  }
+  onResponse(head: ResponseHead, end: boolean): void {
+    this.events.push(`response ${head.status}${end ? ' end' : ''}`);
+  }
+  onData(chunk: Buffer): void {
+    this.body += chunk.length;
+    if (this.consumes) this.stream?.consume(chunk.length);
+  }
+  onEnd(trailers: Headers | null): void {
+    this.events.push(`end ${JSON.stringify(trailers)}`);
+  }
+  onReset(reason: ResetReason): void {
+    this.reset = reason;
+    this.events.push(`reset ${reason}`);
+  }
+  onDrain(): void {
+    this.events.push('drain');
+  }
+}
+
+interface Connected {
+  connection: ClientConnection;
+  server: Socket;
+  /** What the server received. */
+  asked: { text: string };
+  clock: FakeClock;
+  limits: LimitLedger<Http1LimitName>;
+  faults: Http1Fault[];
+  ask(parts?: Partial<RequestHead>, end?: boolean): Seen;
+}
+
+async function connected(context: TestContext): Promise<Connected> {
+  const [client, server] = await socketPair(context);
+  const asked = { text: '' };
+  server.on('data', (chunk: Buffer) => (asked.text += chunk.toString('latin1')));
+  const clock = new FakeClock();
+  const limits = new LimitLedger(http1Limits);
+  const faults: Http1Fault[] = [];
+  const connection = connectHttp1(client, { clock, limits, onFault: (fault) => faults.push(fault) });
+  const ask = (parts: Partial<RequestHead> = {}, end = true): Seen => {
+    const seen = new Seen();
+    seen.stream = connection.request(requestHead(parts), end, seen);
+    return seen;
+  };
+  return { connection, server, asked, clock, limits, faults, ask };
+}
+
+test('what a request looks like on the wire', async (context) => {
+  const wire: [Partial<RequestHead>, string][] = [
+    [{ path: '/a?b' }, 'GET /a?b HTTP/1.1\r\nhost: cart\r\n\r\n'],
+    [{ scheme: 'http', path: '/a' }, 'GET http://cart/a HTTP/1.1\r\nhost: cart\r\n\r\n'],
+    [{ scheme: 'http', path: '/a', version: 20 }, 'GET /a HTTP/1.1\r\nhost: cart\r\n\r\n'],
+    [{ method: 'OPTIONS', path: '*' }, 'OPTIONS * HTTP/1.1\r\nhost: cart\r\n\r\n'],
+    [{ method: 'OPTIONS', path: '*', scheme: 'http' }, 'OPTIONS http://cart HTTP/1.1\r\nhost: cart\r\n\r\n'],
+    [{ method: 'POST' }, 'POST / HTTP/1.1\r\nhost: cart\r\ncontent-length: 0\r\n\r\n'],
+    [{ authority: '', version: 10 }, 'GET / HTTP/1.0\r\n\r\n'],
+    [{ version: 10 }, 'GET / HTTP/1.1\r\nhost: cart\r\n\r\n'],
+    [
+      { headers: ['x', '1', 'connection', 'x', 'host', 'evil', 'transfer-encoding', 'chunked'] },
+      'GET / HTTP/1.1\r\nhost: cart\r\nx: 1\r\n\r\n',
+    ],
+    [
+      { upgrade: 'websocket' },
+      'GET / HTTP/1.1\r\nhost: cart\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n',
+    ],
+    [
+      { method: 'CONNECT', path: '', authority: 'cart:80' },
+      'CONNECT cart:80 HTTP/1.1\r\nhost: cart:80\r\n\r\n',
+    ],
+  ];
+  for (const [parts, text] of wire) {
+    const { ask, asked } = await connected(context);
+    ask(parts);
+    await eventually(text, () => asked.text === text);
+  }
+});
+
+test('a request that cannot be sent as it is never reaches the wire', async (context) => {
+  const unfit: Partial<RequestHead>[] = [
+    { path: '/ HTTP/1.1\r\nx: y' },
+    { path: 'a' },
+    { path: '/\0' },
+    { method: 'G T' },
+    { method: '' },
+    { authority: 'a\r\nb: c' },
+    { authority: 'a b' },
+    { headers: ['x', 'a\nb'] },
+    { headers: ['x', 'a\0'] },
+    { headers: ['x', '\u0100'] },
+    { headers: ['x:', 'a'] },
+    { headers: ['', 'a'] },
+    { headers: ['X', 'a'] },
+    { headers: ['content-length', '5, 5'] },
+    { headers: ['content-length', '5'] },
+    { method: 'CONNECT', path: '/', authority: 'cart:80' },
+    { method: 'CONNECT', path: '/', upgrade: 'websocket' },
+    { scheme: 'ftp' },
+  ];
+  const { ask, asked, connection, server } = await connected(context);
+  for (const parts of unfit) {
+    const seen = ask(parts);
+    assert.deepEqual(seen.events, [], 'no call before request returned');
+    await eventually('refused', () => seen.reset === 'protocol');
+    assert.equal(connection.capacity, 1);
+  }
+  const seen = ask();
+  server.write('HTTP/1.1 204 No Content\r\n\r\n');
+  await eventually('answered', () => seen.events.length > 0);
+  assert.equal(asked.text, 'GET / HTTP/1.1\r\nhost: cart\r\n\r\n');
+});
+
+test('responses that spoil the connection: the response stands, nobody gets what follows', async (context) => {
+  const ok = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';
+  const scripts: Record<string, string> = {
+    'extra bytes': `${ok}x`,
+    'second response': `${ok}HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison`,
+    'connection: close': 'HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok',
+    'version 1.0': 'HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok',
+  };
+  for (const [name, script] of Object.entries(scripts)) {
+    const { ask, connection, server } = await connected(context);
+    const second = { asked: false };
+    connection.onChange = () => {
+      // As a pool does: the next request at the first chance.
+      if (connection.capacity > 0) {
+        second.asked = true;
+        ask();
+      }
+    };
+    const seen = ask();
+    server.write(script);
+    await eventually('answered', () => seen.events.includes('end null'));
+    assert.deepEqual(seen.events, ['response 200', 'end null'], name);
+    assert.ok(!connection.usable, name);
+    assert.ok(!second.asked, name);
+  }
+});
+
+test('bytes that nobody asked for close an idle connection', async (context) => {
+  const { connection, server } = await connected(context);
+  let changes = 0;
+  connection.onChange = () => changes++;
+  server.write('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n');
+  await eventually('closed', () => !connection.usable);
+  assert.ok(changes > 0);
+});
+
+test('malformed responses reset the exchange', async (context) => {
+  const scripts: Record<string, [string, Http1Fault]> = {
+    'length and chunked': [
+      'HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n',
+      'length-and-chunked',
+    ],
+    'unasked 101': ['HTTP/1.1 101 S\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n', 'bad-upgrade'],
+    'endless interim heads': ['HTTP/1.1 103 E\r\n\r\n'.repeat(17), 'too-many-informational'],
+    garbage: ['hello\r\n\r\n', 'bad-status-line'],
+  };
+  for (const [name, [script, fault]] of Object.entries(scripts)) {
+    const { ask, connection, server, faults } = await connected(context);
+    const seen = ask();
+    server.write(script);
+    await eventually(name, () => seen.reset === 'protocol');
+    assert.deepEqual(faults, [fault], name);
+    assert.ok(!connection.usable, name);
+  }
+});
+
+test('a response cut short is not a response', async (context) => {
+  for (const script of [
+    'HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel',
+    'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n',
+    'HTTP/1.1 200 OK\r\ncontent-le',
+    '',
+  ]) {
+    const { ask, asked, server } = await connected(context);
+    const seen = ask();
+    await eventually('asked', () => asked.text !== '');
+    server.end(script);
+    // The request was written: nobody can prove that it was not processed.
+    await eventually(script, () => seen.reset === 'closed');
+    assert.ok(!seen.events.some((event) => event.startsWith('end')));
+  }
+});
+
+test('refused: only when not a byte of the request was written', async (context) => {
+  const { port, server } = await listen(context, () => {});
+  server.close();
+  await once(server, 'close');
+  const socket = connect(port, '127.0.0.1');
+  const options = { clock: new FakeClock(), limits: new LimitLedger(http1Limits) };
+  const connection = connectHttp1(socket, options);
+  const seen = new Seen();
+  connection.request(requestHead(), true, seen);
+  await eventually('refused', () => seen.reset === 'refused');
+
+  const unsent = await connected(context);
+  const waiting = unsent.ask({ headers: ['content-length', '5'] }, false);
+  unsent.connection.destroy();
+  assert.equal(waiting.reset, 'refused');
+  assert.equal(unsent.asked.text, '');
+
+  const sent = await connected(context);
+  const written = sent.ask();
+  sent.connection.destroy();
+  assert.equal(written.reset, 'closed');
+
+  const late = sent.ask();
+  await eventually('refused', () => late.reset === 'refused');
+});
+
+test('an early response, then the rest of the request, then the next one', async (context) => {
+  const { ask, asked, connection, server } = await connected(context);
+  const seen = ask({ method: 'POST' }, false);
+  seen.stream?.write(Buffer.from('a'));
+  await eventually('asked', () => asked.text.endsWith('1\r\na\r\n'));
+  server.write('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n');
+  await eventually('answered', () => seen.events.length === 1);
+  assert.equal(connection.capacity, 0);
+  seen.stream?.write(Buffer.from('b'));
+  seen.stream?.end(null);
+  assert.equal(connection.capacity, 1);
+  await eventually('all sent', () => asked.text.endsWith('1\r\nb\r\n0\r\n\r\n'));
+});
+
+test('a body until the end of the connection', async (context) => {
+  const { ask, connection, server } = await connected(context);
+  const seen = ask();
+  server.end('HTTP/1.1 200 OK\r\n\r\nhello');
+  await eventually('ended', () => seen.events.includes('end null'));
+  assert.equal(seen.body, 5);
+  assert.ok(!connection.usable);
+});
+
+test('a response body is bounded by what its reader takes, and arrives whole', async (context) => {
+  const total = 8 * 1024 * 1024;
+  const { ask, server } = await connected(context);
+  const seen = ask();
+  seen.consumes = false;
+  server.write(`HTTP/1.1 200 OK\r\ncontent-length: ${total}\r\n\r\n`);
+  server.write(Buffer.alloc(total));
+  let last = -1;
+  await eventually(
+    'reading stopped',
+    () => {
+      const stopped = seen.body > 0 && seen.body === last;
+      last = seen.body;
+      return stopped;
+    },
+    { intervalMs: 50 },
+  );
+  const window = http1Limits.http1_body_window_bytes.default;
+  assert.ok(seen.body >= window && seen.body <= window + 64 * 1024, `${seen.body} bytes`);
+  seen.consumes = true;
+  seen.stream?.consume(seen.body);
+  await eventually('all arrived', () => seen.events.includes('end null'));
+  assert.equal(seen.body, total);
+});
+
+test('a head that trickles is cut off; waiting for its first byte is not', async (context) => {
+  const { ask, asked, server, clock, limits } = await connected(context);
+  const seen = ask();
+  await eventually('asked', () => asked.text !== '');
+  clock.advance(1_000_000);
+  assert.equal(seen.reset, undefined);
+  server.write('HTTP/1.1 200');
+  await eventually('the timer runs', () => clock.pending === 1);
+  clock.advance(10_000);
+  assert.equal(seen.reset, 'protocol');
+  assert.equal(limits.hits('http1_head_ms'), 1);
+});
+
+test('drain lets the response finish and closes', async (context) => {
+  const { ask, connection, server } = await connected(context);
+  const seen = ask();
+  connection.drain();
+  assert.ok(!connection.usable);
+  const ended = once(server, 'end');
+  server.write('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n');
+  await ended;
+  assert.deepEqual(seen.events, ['response 200 end']);
+});
+
+test('a refused tunnel: what was sent ahead is dropped, and the connection lives on', async (context) => {
+  const { ask, asked, connection, server } = await connected(context);
+  const seen = ask({ upgrade: 'websocket' }, false);
+  assert.equal(seen.stream?.write(Buffer.from('GET /smuggled HTTP/1.1\r\n\r\n')), false);
+  seen.stream?.end(null);
+  await eventually('asked', () => asked.text.endsWith('\r\n\r\n'));
+  server.write('HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n');
+  await eventually('free again', () => connection.capacity === 1);
+  assert.ok(!asked.text.includes('smuggled'));
+  assert.equal(seen.events[0], 'response 403 end');
+});

@@ -1,0 +1,417 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import type {
+  Headers,
+  RequestHead,
+  RequestListener,
+  ResetReason,
+  ServerConnection,
+  ServerStream,
+  StreamHandler,
+} from '@mesh/http/message';
+import { LimitLedger } from '@mesh/limits/limits';
+import { eventually } from '@mesh/testkit/eventually';
+import { FakeClock } from '@mesh/testkit/fake-clock';
+import { assertNoLeaks } from '@mesh/testkit/leaks';
+import { socketPair } from '@mesh/testkit/servers';
+import { type Http1LimitName, http1Limits } from './limits.ts';
+import { serveHttp1 } from './server.ts';
+
+/** One request as the listener saw it. */
+class Seen implements StreamHandler {
+  readonly stream: ServerStream;
+  readonly head: RequestHead;
+  body = 0;
+  trailers: Headers | null = null;
+  ended: boolean;
+  reset: ResetReason | undefined = undefined;
+  drains = 0;
+  consumes = true;
+  constructor(stream: ServerStream, head: RequestHead, end: boolean) {
+    this.stream = stream;
+    this.head = head;
+    this.ended = end;
+  }
+  onData(chunk: Buffer): void {
+    this.body += chunk.length;
+    if (this.consumes) this.stream.consume(chunk.length);
+  }
+  onEnd(trailers: Headers | null): void {
+    this.trailers = trailers;
+    this.ended = true;
+  }
+  onReset(reason: ResetReason): void {
+    this.reset = reason;
+  }
+  onDrain(): void {
+    this.drains++;
+  }
+}
+
+interface Served {
+  client: Socket;
+  server: Socket;
+  /** What the client received. */
+  answer: { text: string };
+  requests: Seen[];
+  connection: ServerConnection;
+  clock: FakeClock;
+  limits: LimitLedger<Http1LimitName>;
+  closes: { count: number };
+}
+
+async function serve(context: TestContext, onSeen: (seen: Seen) => void = () => {}): Promise<Served> {
+  const [client, server] = await socketPair(context);
+  const answer = { text: '' };
+  client.on('data', (chunk: Buffer) => (answer.text += chunk.toString('latin1')));
+  const requests: Seen[] = [];
+  const closes = { count: 0 };
+  const listener: RequestListener = {
+    onRequest: (stream, head, end) => {
+      const seen = new Seen(stream, head, end);
+      requests.push(seen);
+      onSeen(seen);
+      return seen;
+    },
+    onClose: () => closes.count++,
+  };
+  const clock = new FakeClock();
+  const limits = new LimitLedger(http1Limits);
+  const connection = serveHttp1(server, listener, { clock, limits });
+  return { client, server, answer, requests, connection, clock, limits, closes };
+}
+
+function get(path: string): string {
+  return `GET ${path} HTTP/1.1\r\nhost: a\r\n\r\n`;
+}
+
+const ok = { status: 200, headers: [] };
+
+test('pipelined requests reach the listener one by one and are answered in order', async (context) => {
+  assertNoLeaks(context);
+  const { client, answer, requests } = await serve(context);
+  client.write(['/1', '/2', '/3'].map(get).join(''));
+  for (let index = 0; index < 3; index++) {
+    const seen = await eventually('the next request', () => requests[index], { intervalMs: 1 });
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(requests.length, index + 1);
+    seen.stream.respond({ status: 200, headers: ['x-path', seen.head.path] }, true);
+  }
+  await eventually('all answers', () => answer.text.split('HTTP/1.1 200').length === 4);
+  assert.deepEqual(answer.text.match(/x-path: (.*)/g), ['x-path: /1', 'x-path: /2', 'x-path: /3']);
+});
+
+test('a thousand pipelined requests that are answered at once neither recurse nor mix', async (context) => {
+  const { client, answer } = await serve(context, ({ stream, head }) => {
+    stream.respond({ status: 200, headers: ['x-path', head.path] }, true);
+  });
+  const paths = Array.from({ length: 1000 }, (_, index) => `/${index}`);
+  client.write(paths.map(get).join(''));
+  await eventually('all answers', () => answer.text.includes('x-path: /999\r\n'));
+  assert.deepEqual(
+    answer.text.match(/x-path: .*/g),
+    paths.map((path) => `x-path: ${path}`),
+  );
+});
+
+test('head and first bytes leave in one write', async (context) => {
+  const [client, server] = await socketPair(context);
+  let writes = 0;
+  const write = server._write.bind(server);
+  server._write = (chunk, encoding, callback) => {
+    writes++;
+    write(chunk, encoding, callback);
+  };
+  const listener: RequestListener = {
+    onRequest: (stream, head, end) => {
+      const seen = new Seen(stream, head, end);
+      setImmediate(() => {
+        stream.respond(ok, false);
+        stream.write(Buffer.from('hello'));
+        stream.end(null);
+      });
+      return seen;
+    },
+    onClose: () => {},
+  };
+  serveHttp1(server, listener, { clock: new FakeClock(), limits: new LimitLedger(http1Limits) });
+  client.write(get('/'));
+  const [chunk] = (await once(client, 'data')) as [Buffer];
+  assert.equal(
+    chunk.toString(),
+    'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n',
+  );
+  assert.equal(writes, 1);
+});
+
+test('a request body is bounded by what its reader takes, and arrives whole', async (context) => {
+  assertNoLeaks(context);
+  const total = 8 * 1024 * 1024;
+  const { client, answer, requests } = await serve(context, (seen) => (seen.consumes = false));
+  client.write(`POST / HTTP/1.1\r\nhost: a\r\ncontent-length: ${total}\r\n\r\n`);
+  client.write(Buffer.alloc(total));
+  const seen = await eventually('the request', () => requests[0]);
+  let last = -1;
+  await eventually(
+    'reading stopped',
+    () => {
+      const stopped = seen.body > 0 && seen.body === last;
+      last = seen.body;
+      return stopped;
+    },
+    { intervalMs: 50 },
+  );
+  const window = http1Limits.http1_body_window_bytes.default;
+  assert.ok(seen.body >= window && seen.body <= window + 64 * 1024, `${seen.body} bytes`);
+  seen.consumes = true;
+  // Given back byte by byte at first, as the contract allows.
+  for (let index = 0; index < 1000; index++) seen.stream.consume(1);
+  seen.stream.consume(seen.body - 1000);
+  await eventually('all arrived', () => seen.ended);
+  assert.equal(seen.body, total);
+  seen.stream.respond(ok, true);
+  await eventually('answered', () => answer.text.startsWith('HTTP/1.1 200'));
+});
+
+test('a slow reader stops the writer; nothing piles up here', async (context) => {
+  assertNoLeaks(context);
+  const chunk = Buffer.alloc(64 * 1024, 'x');
+  const rounds = 256;
+  let sent = 0;
+  let seen: Seen | undefined;
+  const send = (): void => {
+    while (sent < rounds) {
+      sent++;
+      if (!(seen as Seen).stream.write(chunk)) return;
+    }
+    (seen as Seen).stream.end(null);
+  };
+  const { client, requests } = await serve(context, (request) => {
+    seen = request;
+    request.onDrain = () => {
+      request.drains++;
+      send();
+    };
+    request.stream.respond(
+      { status: 200, headers: ['content-length', String(rounds * chunk.length)] },
+      false,
+    );
+    send();
+  });
+  client.removeAllListeners('data');
+  client.pause();
+  client.write(get('/'));
+  await eventually('asked', () => requests.length === 1);
+  let last = -1;
+  await eventually(
+    'writing stopped',
+    () => {
+      const stopped = sent > 0 && sent === last;
+      last = sent;
+      return stopped;
+    },
+    { intervalMs: 100 },
+  );
+  assert.ok(sent < rounds, `${sent} of ${rounds} chunks were taken while nobody read`);
+  let received = 0;
+  client.on('data', (bytes: Buffer) => (received += bytes.length));
+  client.resume();
+  await eventually('all received', () => received > rounds * chunk.length);
+  assert.ok((requests[0]?.drains ?? 0) > 0);
+});
+
+test('drain: the response says close, an idle connection ends at once', async (context) => {
+  const busy = await serve(context);
+  busy.client.write(get('/'));
+  const seen = await eventually('the request', () => busy.requests[0]);
+  assert.equal(busy.connection.activeStreams, 1);
+  busy.connection.drain();
+  seen.stream.respond(ok, true);
+  await once(busy.client, 'end');
+  assert.equal(busy.answer.text, 'HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n');
+  busy.client.end();
+  await eventually('closed', () => busy.closes.count === 1);
+
+  const idle = await serve(context);
+  idle.connection.drain();
+  await once(idle.client, 'end');
+  assert.equal(idle.answer.text, '');
+});
+
+test('a client that leaves cancels its request', async (context) => {
+  const { client, requests, closes } = await serve(context);
+  client.write(get('/'));
+  const seen = await eventually('the request', () => requests[0]);
+  client.end();
+  await eventually('cancelled', () => seen.reset === 'cancel');
+  await eventually('closed', () => closes.count === 1);
+  // A stream that is dead takes everything and does nothing.
+  seen.stream.respond(ok, true);
+  seen.stream.consume(1);
+  seen.stream.reset('internal');
+});
+
+test('a body that breaks off, or is malformed, resets its request', async (context) => {
+  for (const [rest, reason] of [
+    ['5\r\nhel', 'cancel'],
+    ['5\r\nhelloX', 'protocol'],
+  ] as const) {
+    const { client, answer, requests } = await serve(context);
+    client.write('POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n');
+    const seen = await eventually('the request', () => requests[0]);
+    const closed = once(client, 'close');
+    client.end(rest);
+    await closed;
+    assert.equal(seen.reset, reason);
+    assert.equal(seen.ended, false);
+    assert.equal(answer.text.startsWith('HTTP/1.1 400'), reason === 'protocol');
+  }
+});
+
+test('reset: an unfinished response is cut, never made to look complete', async (context) => {
+  const { client, answer } = await serve(context, ({ stream }) => {
+    stream.respond(ok, false);
+    stream.write(Buffer.alloc(5000, 'x'));
+    setImmediate(() => stream.reset('cancel'));
+  });
+  client.write(get('/'));
+  await once(client, 'close');
+  assert.ok(!answer.text.includes('\r\n0\r\n'));
+});
+
+test('an answer before the body is complete stands when the rest is given up', async (context) => {
+  const { client, answer } = await serve(context, ({ stream }) => {
+    stream.respond({ status: 413, headers: [] }, true);
+    stream.reset('cancel');
+  });
+  client.write(`POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n${'x'.repeat(100_000)}`);
+  await once(client, 'end');
+  assert.ok(answer.text.startsWith('HTTP/1.1 413 '));
+});
+
+test('an owner that breaks its word is told, and the client sees no complete response', async (context) => {
+  const misuses: Record<string, (stream: ServerStream) => void> = {
+    'header injection': (stream) => stream.respond({ status: 200, headers: ['x', 'a\r\nb: c'] }, true),
+    'bad name': (stream) => stream.respond({ status: 200, headers: ['x y', 'a'] }, true),
+    'upper-case name': (stream) => stream.respond({ status: 200, headers: ['X', 'a'] }, true),
+    'bad length': (stream) => stream.respond({ status: 200, headers: ['content-length', '5, 5'] }, false),
+    'length without body': (stream) =>
+      stream.respond({ status: 200, headers: ['content-length', '5'] }, true),
+    'status 99': (stream) => stream.respond({ status: 99, headers: [] }, true),
+    'unasked 101': (stream) => stream.respond({ status: 101, headers: [] }, false),
+    'body before head': (stream) => void stream.write(Buffer.from('x')),
+    'too many bytes': (stream) => {
+      stream.respond({ status: 200, headers: ['content-length', '1'] }, false);
+      stream.write(Buffer.from('xx'));
+    },
+    'too few bytes': (stream) => {
+      stream.respond({ status: 200, headers: ['content-length', '3'] }, false);
+      stream.write(Buffer.from('xx'));
+      stream.end(null);
+    },
+  };
+  for (const [name, misuse] of Object.entries(misuses)) {
+    const { client, answer, requests } = await serve(context, ({ stream }) => misuse(stream));
+    client.write(get('/'));
+    await once(client, 'close');
+    assert.equal(requests[0]?.reset, 'internal', name);
+    assert.equal(answer.text, '', name);
+  }
+});
+
+test('connection fields of the owner are left out: framing is the codec’s', async (context) => {
+  const { client, answer } = await serve(context, ({ stream }) => {
+    stream.respond(
+      {
+        status: 200,
+        headers: [
+          'connection',
+          'x',
+          'transfer-encoding',
+          'chunked',
+          'keep-alive',
+          '1',
+          'upgrade',
+          'h2c',
+          'x',
+          '1',
+        ],
+      },
+      true,
+    );
+  });
+  client.write(get('/'));
+  await eventually('answered', () => answer.text.endsWith('\r\n\r\n'));
+  assert.equal(answer.text, 'HTTP/1.1 200 OK\r\nx: 1\r\ncontent-length: 0\r\n\r\n');
+});
+
+test('deadlines: head, idle, body, and a FIN that is never answered', async (context) => {
+  const slow = await serve(context);
+  slow.client.write('GET / HT');
+  await eventually('the head began', () => slow.server.bytesRead === 8);
+  slow.clock.advance(9_000);
+  slow.client.write('TP/1.1\r\n');
+  await eventually('the head went on', () => slow.server.bytesRead === 16);
+  slow.clock.advance(1_000);
+  await once(slow.client, 'end');
+  assert.ok(slow.answer.text.startsWith('HTTP/1.1 408 '));
+  assert.equal(slow.limits.hits('http1_head_ms'), 1);
+
+  const idle = await serve(context);
+  idle.clock.advance(599_999);
+  assert.equal(idle.limits.hits('http1_idle_ms'), 0);
+  idle.clock.advance(1);
+  await once(idle.client, 'end');
+  assert.equal(idle.answer.text, '');
+  assert.equal(idle.limits.hits('http1_idle_ms'), 1);
+
+  const stalled = await serve(context);
+  stalled.client.write('POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhel');
+  const seen = await eventually('the body began', () => stalled.requests.find(({ body }) => body === 3));
+  stalled.clock.advance(300_000);
+  assert.equal(seen.reset, 'timeout');
+  assert.equal(stalled.limits.hits('http1_stall_ms'), 1);
+
+  const lingering = await serve(context, ({ stream }) => stream.respond(ok, true));
+  lingering.client.allowHalfOpen = true;
+  lingering.client.write('GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n');
+  await once(lingering.client, 'end');
+  assert.equal(lingering.closes.count, 0);
+  lingering.clock.advance(1_000);
+  await eventually('cut', () => lingering.closes.count === 1);
+
+  // Waiting for the owner has no deadline here.
+  const waiting = await serve(context);
+  waiting.client.write(get('/'));
+  const request = await eventually('the request', () => waiting.requests[0]);
+  waiting.clock.advance(10_000_000);
+  assert.equal(request.reset, undefined);
+});
+
+test('bytes that were put back into the socket are served', async (context) => {
+  const [client, server] = await socketPair(context);
+  client.write(get('/first'));
+  server.pause();
+  const [chunk] = (await once(
+    server.on('readable', () => {}),
+    'readable',
+  ).then(() => [server.read()])) as [Buffer];
+  server.removeAllListeners('readable');
+  server.unshift(chunk);
+  const path = await new Promise((resolve) => {
+    serveHttp1(
+      server,
+      {
+        onRequest: (stream, head, end) => {
+          resolve(head.path);
+          return new Seen(stream, head, end);
+        },
+        onClose: () => {},
+      },
+      { clock: new FakeClock(), limits: new LimitLedger(http1Limits) },
+    );
+  });
+  assert.equal(path, '/first');
+});
