@@ -64,7 +64,8 @@ async function patchOwners<Child extends KubeObject>(
   { child, ownerReferences }: { child: Stored<Child>; ownerReferences: OwnerReference[] },
 ): Promise<Stored<Child> | undefined> {
   const { uid, resourceVersion } = child.metadata;
-  const body = { metadata: { uid, resourceVersion, ownerReferences } };
+  const owners = ownerReferences.length === 0 ? null : ownerReferences;
+  const body = { metadata: { uid, resourceVersion, ownerReferences: owners } };
   try {
     return await client.patch(type, child.metadata, { patch: { type: 'merge', body } });
   } catch (thrown) {

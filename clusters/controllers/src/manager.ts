@@ -23,6 +23,8 @@ export interface ControllerManagerOptions {
   clusterCa: string | undefined;
   /** Silence of a node that is tolerated, in milliseconds. Default 40 000. */
   nodeGraceMs?: number;
+  /** Time a deleted node's pods are kept, in milliseconds. Default 10 000. */
+  podQuarantineMs?: number;
 }
 
 /** All controllers of one cluster. They follow the API server for as long as they run, also through its restarts. */
@@ -30,7 +32,12 @@ export class ControllerManager {
   readonly #informers: InformerSet;
   readonly #controllers: readonly Controller[];
 
-  constructor({ clusterCa, nodeGraceMs = 40_000, ...shared }: ControllerManagerOptions) {
+  constructor({
+    clusterCa,
+    nodeGraceMs = 40_000,
+    podQuarantineMs = 10_000,
+    ...shared
+  }: ControllerManagerOptions) {
     this.#informers = new InformerSet(shared);
     const context: ControllerContext = { ...shared, informers: this.#informers };
     this.#controllers = [
@@ -42,7 +49,7 @@ export class ControllerManager {
       endpointSliceController(context),
       namespaceDeletionController(context),
       new GarbageCollector(context),
-      podGarbageController(context),
+      podGarbageController(context, podQuarantineMs),
       nodeLifecycleController(context, nodeGraceMs),
     ];
   }

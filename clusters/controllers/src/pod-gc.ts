@@ -5,11 +5,11 @@ import type { ControllerContext } from './context.ts';
 import { ControlLoop } from './control-loop.ts';
 import { byNode } from './informer-set.ts';
 
-/** Time a node may be missing before its pods go, so that one that is replaced under the same name keeps them. */
-const quarantineMs = 10_000;
-
-/** Removes pods that nobody will ever end: those of nodes that are gone, and deleted ones that never got a node. */
-export function podGarbageController(context: ControllerContext): ControlLoop {
+/**
+ * Removes pods that nobody will ever end: those of nodes that are gone, and deleted ones that never got a node.
+ * @param quarantineMs time a node may be missing before its pods go, so that one replaced under its name keeps them
+ */
+export function podGarbageController(context: ControllerContext, quarantineMs: number): ControlLoop {
   const { client, clock, informers } = context;
   const missingSince = new Map<string, number>();
   return new ControlLoop(context, {

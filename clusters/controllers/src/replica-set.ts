@@ -1,4 +1,4 @@
-import { isNotFound } from '@mesh/kube/api-error';
+import { isNotFound, KubeApiError } from '@mesh/kube/api-error';
 import type { ReconcileResult } from '@mesh/kube/controller';
 import { EventRecorder } from '@mesh/kube/event-recorder';
 import { controllerOf, isDeleting, parseKey } from '@mesh/kube/objects';
@@ -114,7 +114,7 @@ class ReplicaSetReconciler {
       this.#events.record(replicaSets, set, {
         type: 'Warning',
         reason: 'FailedCreate',
-        message: `Error creating: ${thrown instanceof Error ? thrown.message : String(thrown)}`,
+        message: `Error creating: ${failureText(set, thrown)}`,
       });
       throw thrown;
     }
@@ -158,7 +158,7 @@ class ReplicaSetReconciler {
               type: 'ReplicaFailure',
               status: 'True',
               reason: 'FailedCreate',
-              message: failure instanceof Error ? failure.message : String(failure),
+              message: failureText(set, failure),
             },
             apiTime(wallMs),
           );
@@ -180,4 +180,16 @@ class ReplicaSetReconciler {
     const waits = availabilities.flatMap(({ inMs }) => (inMs === undefined ? [] : [inMs]));
     return waits.length === 0 ? undefined : Math.min(...waits) + 10;
   }
+}
+
+/**
+ * Why a create failed, the same text for each try: a generated name in it would make every failure look new, and the
+ * status write that follows would start the next try at once.
+ */
+function failureText(set: Stored<ReplicaSet>, thrown: unknown): string {
+  const text = thrown instanceof Error ? thrown.message : String(thrown);
+  const generated = thrown instanceof KubeApiError ? thrown.details?.name : undefined;
+  return generated === undefined || generated === ''
+    ? text
+    : text.replaceAll(generated, `${set.metadata.name}-`);
 }

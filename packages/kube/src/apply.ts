@@ -1,7 +1,7 @@
 import { isAlreadyExists } from './api-error.ts';
 import type { KubeClient } from './client.ts';
 import type { ObjectRef } from './objects.ts';
-import { jsonEqual, subsetDiff } from './patch.ts';
+import { mergeDiff, subsetDiff } from './patch.ts';
 import type { ResourceType } from './resources.ts';
 import type { KubeObject, Stored } from './types.ts';
 
@@ -74,8 +74,7 @@ function difference<T extends KubeObject>(
   const from = fieldsOf(current);
   const to = fieldsOf(desired);
   for (const field of exact) {
-    if (jsonEqual(from[field], to[field])) continue;
-    body[field] = to[field] ?? null;
+    Object.assign(body, mergeDiff({ [field]: from[field] }, { [field]: to[field] }));
   }
   return Object.keys(body).length === 0 ? undefined : body;
 }
