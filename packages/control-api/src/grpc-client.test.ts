@@ -156,6 +156,18 @@ test('more streams than one connection allows open another one, up to the limit'
   assert.equal(beyond.statuses[0]?.code, grpcCode.resourceExhausted);
 });
 
+test('calls made at once share connections without losing any', async (context) => {
+  const server = await ownServer(context, [echo], { http2Streams: 1000 });
+  const channel = ownChannel(context, server.port);
+  const answers = await Promise.all(
+    Array.from({ length: 250 }, (_, index) => channel.unary(certify, { identity: String(index) })),
+  );
+  assert.deepEqual(
+    answers.map(({ leafCertificate }) => Number(Buffer.from(leafCertificate).toString())),
+    Array.from({ length: 250 }, (_, index) => index),
+  );
+});
+
 test('a server that cannot be reached is UNAVAILABLE', async (context) => {
   const channel = channelOver(context, () => Promise.reject(new Error('no route')));
   await assert.rejects(channel.unary(certify, {}), {

@@ -138,11 +138,19 @@ export class GrpcChannel {
     const body = frameMessage(toBinary(method.input, create(method.input, input)));
     const call = new Call(method.output, callbacks, options, this.#options.clock, this.#limits);
     const head = this.#head(`/${method.parent.typeName}/${method.name}`, options);
-    this.#connection().then(
-      (connection) => call.send(connection, head, body),
-      (thrown: unknown) => call.fail(connectStatus(thrown)),
-    );
+    this.#send(call, head, body).catch((thrown: unknown) => call.fail(connectStatus(thrown)));
     return call;
+  }
+
+  async #send(call: Call<DescMessage>, head: RequestHead, body: Buffer): Promise<void> {
+    for (;;) {
+      const connection = await this.#connection();
+      // Calls that waited together may have used it up in the meantime.
+      if (!call.waiting || (connection.usable && connection.capacity > 0)) {
+        call.send(connection, head, body);
+        return;
+      }
+    }
   }
 
   #head(path: string, { deadlineMs, metadata = [] }: CallOptions): RequestHead {
@@ -227,12 +235,13 @@ class Call<Output extends DescMessage> implements ClientHandler, RunningStream {
     if (signal?.aborted === true) queueMicrotask(this.#onAbort);
   }
 
+  /** Neither sent nor ended. */
+  get waiting(): boolean {
+    return this.#stream === undefined && !this.#done;
+  }
+
   send(connection: ClientConnection, head: RequestHead, body: Buffer): void {
-    if (this.#done) return;
-    if (!connection.usable || connection.capacity <= 0) {
-      this.fail({ code: grpcCode.unavailable, message: 'the connection ended before the call began' });
-      return;
-    }
+    if (!this.waiting) return;
     this.#stream = connection.request(head, false, this);
     this.#stream.write(body);
     this.#stream.end(null);
