@@ -5,15 +5,14 @@ import type { LimitLedger } from '@mesh/limits/limits';
 import { duplicateFields } from './duplicate-fields.ts';
 import type { Json } from './json.ts';
 import type { ApiserverLimit } from './limits.ts';
-import { badRequest, tooLarge, unsupportedMediaType } from './status.ts';
+import { decodeProtobuf, protobufType } from './protobuf.ts';
+import { ApiError, badRequest, tooLarge, unsupportedMediaType } from './status.ts';
 
 export interface Body {
   readonly value: Json | undefined;
   /** Paths of members that occur more than once. */
   readonly duplicates: readonly string[];
 }
-
-export type MediaType = 'application/json' | 'application/yaml' | `application/${string}`;
 
 export function mediaType(request: IncomingMessage): string {
   return (request.headers['content-type'] ?? 'application/json').split(';')[0]?.trim().toLowerCase() ?? '';
@@ -45,6 +44,18 @@ function fromYaml(text: string): Body {
   };
 }
 
+function fromProtobuf(bytes: Buffer): Json | undefined {
+  if (bytes.length === 0) return undefined;
+  const result = decodeProtobuf(bytes);
+  if (result.kind === 'ok') return result.object;
+  if (result.kind === 'malformed') throw badRequest(`error decoding protobuf: ${result.fault}`);
+  throw new ApiError({
+    code: 415,
+    reason: 'UnsupportedMediaType',
+    message: `this server does not read ${result.fault} from protobuf; send the object as JSON or YAML, for example with kubectl create -f`,
+  });
+}
+
 /**
  * @param yaml media types whose body is YAML (of which JSON is a subset)
  * @throws ApiError 400, 413 or 415
@@ -56,7 +67,9 @@ export async function readBody(
 ): Promise<Body> {
   const type = mediaType(request);
   if (!json.includes(type) && !yaml.includes(type)) throw unsupportedMediaType([...json, ...yaml]);
-  const text = (await readBytes(request, limits)).toString('utf8');
+  const bytes = await readBytes(request, limits);
+  if (type === protobufType) return { value: fromProtobuf(bytes), duplicates: [] };
+  const text = bytes.toString('utf8');
   if (text.trim() === '') return { value: undefined, duplicates: [] };
   if (yaml.includes(type) && !text.trimStart().startsWith('{')) return fromYaml(text);
   let value: Json;

@@ -6,6 +6,7 @@ import type { LimitLedger } from '@mesh/limits/limits';
 import type { ApiserverLimit } from './limits.ts';
 import { asObject, type KubeObject } from './object.ts';
 import type { PodLogs } from './pod-logs.ts';
+import { protobufType } from './protobuf.ts';
 import type { ReadApi } from './read-api.ts';
 import { groupVersion } from './resources.ts';
 import type { Reviews } from './reviews.ts';
@@ -169,7 +170,7 @@ export class ResourceApi {
 
   async #object(exchange: ResourceExchange): Promise<KubeObject> {
     const { value } = await readBody(exchange.request, this.#limits, {
-      json: ['application/json'],
+      json: ['application/json', protobufType],
       yaml: ['application/yaml'],
     });
     const object = asObject(value);

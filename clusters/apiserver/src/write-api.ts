@@ -11,6 +11,7 @@ import type { ApiserverLimit } from './limits.ts';
 import { topologyOf } from './managed-fields.ts';
 import { applyMergePatch } from './merge-patch.ts';
 import { asObject, timestamp, type KubeObject } from './object.ts';
+import { protobufType } from './protobuf.ts';
 import type { ReadApi } from './read-api.ts';
 import { Representation } from './representation.ts';
 import { groupVersion, type ResourceInfo } from './resources.ts';
@@ -19,7 +20,7 @@ import { badRequest, success, unprocessable, unsupportedMediaType, ApiError } fr
 import { applyStrategicMerge } from './strategic-merge.ts';
 import { deleteOptions, type Change, type Target, type WriteContext, type Writer } from './writer.ts';
 
-const jsonTypes = ['application/json'];
+const jsonTypes = ['application/json', protobufType];
 const yamlTypes = ['application/yaml', 'application/x-yaml', 'text/yaml'];
 const patchTypes = {
   json: 'application/json-patch+json',
