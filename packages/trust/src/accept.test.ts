@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect as connectTcp, type Socket } from 'node:net';
 import test, { type TestContext } from 'node:test';
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
+import { seededRandom } from '@mesh/clock/seeded';
 import { systemClock } from '@mesh/clock/system';
 import { LimitLedger } from '@mesh/limits/limits';
 import { eventually } from '@mesh/testkit/eventually';
@@ -446,4 +447,38 @@ test('a socket that is already gone is refused once', async (context) => {
   });
   connectTcp(served.port, '127.0.0.1').on('error', () => {});
   assert.equal(((await resultOf(served)) as { refused: string }).refused, 'closed-early');
+});
+
+test('damaged hellos and odd names end in one refusal each, and the next good client is served', async (context) => {
+  assertNoLeaks(context);
+  const served = await serve(context);
+  const hellos: Buffer[] = [];
+  const tap = await listen(context, (socket) => {
+    socket.once('data', (bytes: Buffer) => {
+      hellos.push(bytes);
+      socket.destroy();
+    });
+  });
+  dial(context, tap.port, {
+    ...present(clientLeaf, west),
+    servername: 'x'.repeat(63),
+    ALPNProtocols: ['h2'],
+  });
+  const hello = await eventually('a hello', () => hellos[0]);
+  const random = seededRandom(7);
+  const attempts = 150;
+  for (let attempt = 0; attempt < attempts; attempt++) {
+    const damaged = Buffer.from(hello);
+    for (let change = 0; change < 1 + (attempt % 5); change++) {
+      damaged[Math.floor(random.next() * damaged.length)] = Math.floor(random.next() * 256);
+    }
+    const client = await dialTcp(context, served.port);
+    client.end(damaged);
+    client.resume();
+  }
+  await eventually('all were refused', () => served.results.length === attempts);
+  assert.ok(served.results.every((result) => 'refused' in result));
+  assert.equal(served.acceptor.pending, 0);
+  const good = dial(context, served.port, present(clientLeaf, west));
+  await once(good, 'data');
 });

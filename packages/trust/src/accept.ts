@@ -120,10 +120,14 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
       return;
     }
     const limitMs = this.#limits.values.tlsHandshakeMs;
-    handshake.timer = this.#options.clock.after(limitMs, () => {
-      this.#limits.hit('tlsHandshakeMs');
-      this.#refuse(handshake, 'handshake-timeout', `the handshake did not end within ${limitMs} ms`);
-    });
+    handshake.timer = this.#options.clock.after(
+      limitMs,
+      () => {
+        this.#limits.hit('tlsHandshakeMs');
+        this.#refuse(handshake, 'handshake-timeout', `the handshake did not end within ${limitMs} ms`);
+      },
+      true,
+    );
     socket.once('close', () => {
       this.#refuse(handshake, 'closed-early', 'the connection ended during the handshake');
     });

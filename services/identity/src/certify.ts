@@ -206,7 +206,11 @@ interface Caller {
 
 function readVerdict(verdict: TokenVerdict): Caller | CertifyRefusal {
   if (verdict.authenticated !== true) {
-    return refuse('unauthenticated', 'token', 'the API server did not accept the token; it may have expired');
+    return refuse(
+      'unauthenticated',
+      'token',
+      `the API server did not accept the token; it may have expired, or not be for audience ${tokenAudience}`,
+    );
   }
   // An API server without audience support answers without audiences; a token for anyone is not one for us.
   if (verdict.audiences?.includes(tokenAudience) !== true) {
