@@ -137,7 +137,10 @@ export class Transport {
         return;
       }
       const outgoing = (this.#base.protocol === 'http:' ? httpRequest : httpsRequest)(this.#options(request));
+      let answered = false;
+      let settled = false;
       const settle = (): void => {
+        settled = true;
         timer.cancel();
         signal?.removeEventListener('abort', onAbort);
       };
@@ -157,8 +160,18 @@ export class Transport {
         true,
       );
       signal?.addEventListener('abort', onAbort, { once: true });
-      outgoing.on('error', fail);
+      outgoing.on('error', (error: NodeJS.ErrnoException) => {
+        if (settled) return;
+        // the server closed the kept connection as we chose it; a read may be asked again on a new one
+        if (outgoing.reusedSocket && request.method === 'GET' && error.code === 'ECONNRESET' && !answered) {
+          settle();
+          resolve(this.#start(request, onResponse));
+          return;
+        }
+        fail(error);
+      });
       outgoing.on('response', (response) => {
+        answered = true;
         response.on('error', fail);
         onResponse(
           response,

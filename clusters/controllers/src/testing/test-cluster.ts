@@ -18,6 +18,10 @@ export interface TestCluster {
   /** With all rights. */
   client: KubeClient;
   runner: PodRunner;
+  /** How to reach the same server over its unix socket. */
+  socketPath: string;
+  /** Ends the API server, and starts it again on the same port and journal. */
+  restart: (whileDown?: () => Promise<void>) => Promise<void>;
 }
 
 interface TestClusterOptions {
@@ -31,7 +35,7 @@ export async function startTestCluster(
 ): Promise<TestCluster> {
   const directory = mkdtempSync(join(tmpdir(), 'mesh-controllers-'));
   const log = testLogger();
-  const server = await startApiserver({
+  const options = {
     cluster: 'east',
     directory,
     address: '127.0.0.1',
@@ -42,7 +46,9 @@ export async function startTestCluster(
     clock: systemClock,
     random: systemRandom,
     log,
-  });
+    socketPath: join(directory, 'api.sock'),
+  };
+  let server = await startApiserver(options);
   const client = new KubeClient({
     ...fromKubeconfig(join(directory, 'admin.kubeconfig')),
     clock: systemClock,
@@ -69,7 +75,13 @@ export async function startTestCluster(
   });
   manager.start();
   await runner.start(nodes);
-  return { client, runner };
+  const restart = async (whileDown: () => Promise<void> = async () => {}): Promise<void> => {
+    const { port } = server;
+    await server.close();
+    await whileDown();
+    server = await startApiserver({ ...options, port });
+  };
+  return { client, runner, restart, socketPath: options.socketPath };
 }
 
 function testLogger(): Logger {
