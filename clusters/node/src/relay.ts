@@ -24,7 +24,8 @@ export class ApiRelay {
     this.#socketPath = socketPath;
   }
 
-  async listen(address: string, port: number): Promise<void> {
+  /** Resolves to the port, which is the given one unless that is 0. */
+  async listen(address: string, port: number): Promise<number> {
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
       const upstream = connect({ path: this.#socketPath, allowHalfOpen: true });
       for (const socket of [client, upstream]) {
@@ -36,6 +37,8 @@ export class ApiRelay {
     server.listen(port, address);
     await once(server, 'listening');
     this.#servers.push(server);
+    const bound = server.address();
+    return typeof bound === 'object' && bound !== null ? bound.port : port;
   }
 
   close(): void {

@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import type { ConfigMap, Pod } from '@mesh/kube/types';
+import { FakeClock } from '@mesh/testkit/fake-clock';
+import type { ClusterData } from './environment.ts';
+import { PodVolumes } from './pod-volumes.ts';
+import { volumeContent } from './volume-files.ts';
+
+function directory(t: TestContext): string {
+  const path = mkdtempSync(join(tmpdir(), 'volumes-'));
+  t.after(() => rmSync(path, { recursive: true }));
+  return path;
+}
+
+function setup(t: TestContext, volumes: NonNullable<Pod['spec']>['volumes']) {
+  const maps = new Map<string, ConfigMap>();
+  const data: ClusterData = {
+    configMap: (_namespace, name) => maps.get(name),
+    secret: () => undefined,
+    services: () => [],
+  };
+  const clock = new FakeClock();
+  const pod: Pod = {
+    metadata: { name: 'p', namespace: 'shop', uid: 'u', labels: { app: 'p' } },
+    spec: { containers: [], ...(volumes !== undefined && { volumes }) },
+  };
+  const path = directory(t);
+  let issued = 0;
+  let broken = false;
+  const errors: unknown[] = [];
+  const podVolumes = new PodVolumes({
+    directory: path,
+    context: { pod, podIp: '10.1.0.2', hostIp: '100.64.255.1', data },
+    issue: (_pod, { expirationSeconds }) => {
+      if (broken) return Promise.reject(new Error('the API server is away'));
+      return Promise.resolve({
+        token: `token-${++issued}`,
+        expiresAt: clock.wall() + expirationSeconds * 1000,
+      });
+    },
+    clock,
+    onError: (error) => errors.push(error),
+  });
+  t.after(() => podVolumes.close());
+  return {
+    ...{ maps, clock, path, podVolumes, errors },
+    breakApi: () => {
+      broken = true;
+    },
+    read: (file: string) => readFileSync(join(path, file), 'utf8'),
+  };
+}
+
+const tokenVolume = {
+  name: 'token',
+  projected: {
+    sources: [{ serviceAccountToken: { path: 'token', audience: 'a', expirationSeconds: 1000 } }],
+  },
+};
+
+void test('a ConfigMap volume follows its source, and swaps all files at once', async (t) => {
+  const { maps, podVolumes, read, path } = setup(t, [{ name: 'cfg', configMap: { name: 'settings' } }]);
+  assert.deepEqual(await podVolumes.refresh(), { fault: 'configmap "settings" not found' });
+  maps.set('settings', { data: { a: '1', b: '1' } });
+  assert.equal(await podVolumes.refresh(), undefined);
+  assert.equal(read('cfg/a') + read('cfg/b'), '11');
+  maps.set('settings', { data: { a: '2', b: '2' } });
+  await podVolumes.refresh();
+  assert.equal(read('cfg/a') + read('cfg/b'), '22');
+  const generations = readdirSync(join(path, 'cfg')).filter((name) => /^\.\.\d/.test(name));
+  assert.equal(generations.length, 1, 'the old generation is gone');
+});
+
+void test('a token is renewed after 80 % of its life', async (t) => {
+  const { clock, podVolumes, read } = setup(t, [tokenVolume]);
+  await podVolumes.refresh();
+  assert.equal(read('token/token'), 'token-1');
+  await clock.advanceAsync(799_000);
+  assert.equal(read('token/token'), 'token-1');
+  await clock.advanceAsync(2000);
+  await podVolumes.refresh();
+  assert.equal(read('token/token'), 'token-2');
+});
+
+void test('a token that cannot be renewed stays, and is tried again', async (t) => {
+  const { clock, podVolumes, read, breakApi, errors } = setup(t, [tokenVolume]);
+  await podVolumes.refresh();
+  breakApi();
+  await clock.advanceAsync(801_000);
+  assert.equal(await podVolumes.refresh(), undefined);
+  assert.equal(read('token/token'), 'token-1');
+  assert.equal(errors.length, 1);
+});
+
+void test('emptyDir is writable for any user, other volumes are read-only', async (t) => {
+  const { podVolumes, path, maps } = setup(t, [
+    { name: 'work', emptyDir: {} },
+    { name: 'cfg', configMap: { name: 'settings' } },
+  ]);
+  maps.set('settings', { data: { a: '1' } });
+  await podVolumes.refresh();
+  assert.equal(statSync(join(path, 'work')).mode & 0o777, 0o777);
+  const mounts = podVolumes.mounts(
+    {
+      name: 'app',
+      volumeMounts: [
+        { name: 'work', mountPath: '/work/' },
+        { name: 'cfg', mountPath: '/etc/app.conf', subPath: 'a' },
+      ],
+    },
+    new Map(),
+  );
+  assert.deepEqual(mounts, [
+    { source: join(path, 'work'), target: '/work', readOnly: false, kind: 'directory' },
+    { source: join(path, 'cfg', 'a'), target: '/etc/app.conf', readOnly: true, kind: 'file' },
+  ]);
+});
+
+void test('what a pod must not name is refused', async (t) => {
+  const { podVolumes } = setup(t, [{ name: 'work', emptyDir: {} }]);
+  await podVolumes.refresh();
+  const mount = (name: string, subPath: string): unknown =>
+    podVolumes.mounts({ name: 'app', volumeMounts: [{ name, mountPath: '/x', subPath }] }, new Map());
+  assert.match(JSON.stringify(mount('work', '../../etc')), /must be relative without/);
+  assert.match(JSON.stringify(mount('other', '')), /names no volume/);
+  const context = {
+    pod: { spec: { containers: [] } },
+    podIp: '',
+    hostIp: '',
+    data: { configMap: () => ({ data: { a: '1' } }), secret: () => undefined, services: () => [] },
+  };
+  assert.match(
+    JSON.stringify(volumeContent({ name: 'h', hostPath: { path: '/' } }, context)),
+    /type hostPath is not supported/,
+  );
+  const escape = { name: 'c', configMap: { name: 'x', items: [{ key: 'a', path: '../a' }] } };
+  assert.match(JSON.stringify(volumeContent(escape, context)), /must be relative/);
+});
