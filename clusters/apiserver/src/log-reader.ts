@@ -35,28 +35,40 @@ export class LogReader {
     await new Promise<void>((resolve, reject) => {
       // The directory, because rotation puts another file in place of the one that is open.
       const watcher = watch(dirname(path), (_event, name) => {
-        if (name === basename(path)) void advance();
+        if (name === basename(path)) advance();
       });
-      let busy = false;
       let again = false;
-      const end = (): void => {
+      let running: Promise<void> | undefined;
+      const close = (): void => {
         watcher.close();
         signal.removeEventListener('abort', end);
-        resolve();
       };
-      const advance = async (): Promise<void> => {
-        again = true;
-        if (busy) return;
-        busy = true;
+      const fail = (error: unknown): void => {
+        close();
+        reject(error);
+      };
+      const end = (): void => {
+        close();
+        // A read that has begun must end before the file is closed.
+        if (running === undefined) resolve();
+        else void running.then(resolve);
+      };
+      const read = async (): Promise<void> => {
         while (again && !signal.aborted) {
           again = false;
           if (!(await this.#advance())) end();
         }
-        busy = false;
+        running = undefined;
       };
-      watcher.on('error', reject);
+      const advance = (): void => {
+        again = true;
+        if (running !== undefined) return;
+        running = read();
+        running.catch(fail);
+      };
+      watcher.on('error', fail);
       signal.addEventListener('abort', end);
-      void advance();
+      advance();
     });
   }
 

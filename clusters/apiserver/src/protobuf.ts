@@ -86,7 +86,9 @@ function decodeValue(type: string, content: Buffer | bigint, depth: number): Jso
       return `${new Date(Number(seconds.content) * 1000).toISOString().slice(0, 19)}Z`;
     }
     case 'intOrString': {
-      const parts = new Map([...wireFields(delimited(content))].map((field) => [field.number, field.content]));
+      const parts = new Map(
+        [...wireFields(delimited(content))].map((field) => [field.number, field.content]),
+      );
       const text = parts.get(3);
       const number = parts.get(2);
       if (parts.get(1) === 1n) return text instanceof Buffer ? text.toString('utf8') : '';
@@ -115,7 +117,9 @@ function decodeMessage(name: string, fields: MessageFields, bytes: Buffer, depth
       const value = decodeValue(type.slice(2), content, depth) ?? null;
       object.set(member, Array.isArray(list) ? [...list, value] : [value]);
     } else if (type === 'map' || type === 'map-bytes') {
-      const entry = new Map([...wireFields(delimited(content))].map((field) => [field.number, field.content]));
+      const entry = new Map(
+        [...wireFields(delimited(content))].map((field) => [field.number, field.content]),
+      );
       const key = delimited(entry.get(1) ?? Buffer.alloc(0)).toString('utf8');
       const value = delimited(entry.get(2) ?? Buffer.alloc(0));
       const map = object.get(member) ?? {};

@@ -170,14 +170,22 @@ export class ResourceRegistry {
   /** By name of the CustomResourceDefinition. */
   readonly #custom: Map<string, readonly ResourceInfo[]> = new Map();
 
+  #byPath: ReadonlyMap<string, ResourceInfo> = new Map();
+
+  constructor() {
+    this.#index();
+  }
+
   all(): ResourceInfo[] {
     return [...this.#builtin, ...[...this.#custom.values()].flat()];
   }
 
   find(group: string, version: string, plural: string): ResourceInfo | undefined {
-    return this.all().find(
-      (info) => info.group === group && info.version === version && info.plural === plural,
-    );
+    return this.#byPath.get(`${group}/${version}/${plural}`);
+  }
+
+  #index(): void {
+    this.#byPath = new Map(this.all().map((info) => [`${info.group}/${info.version}/${info.plural}`, info]));
   }
 
   /** The built-in kind of that plural. @throws Error for a name that is not in the table above. */
@@ -194,6 +202,7 @@ export class ResourceRegistry {
   setCustom(definition: string, infos: readonly ResourceInfo[]): void {
     if (infos.length === 0) this.#custom.delete(definition);
     else this.#custom.set(definition, infos);
+    this.#index();
   }
 
   /** Versions of each group, preferred one first. The core group is ''. */

@@ -1,5 +1,7 @@
 /** Namespaces, Nodes, Secrets, ConfigMaps, Events and EndpointSlices. */
+import type { Faults } from '../faults.ts';
 import { at, deepEqual, isObject, listAt, textAt } from '../json.ts';
+import type { KubeObject } from '../object.ts';
 import { objectsIn, section, setDefault, type KindRules } from './rules.ts';
 
 export const namespaceRules: KindRules = {
@@ -49,9 +51,7 @@ export const secretRules: KindRules = {
     if (current !== undefined && current['type'] !== secret['type']) {
       faults.invalid('type', secret['type'], 'field is immutable');
     }
-    validateImmutable(secret, current, () =>
-      faults.forbidden('data', 'field is immutable when `immutable` is set'),
-    );
+    validateImmutable(secret, faults, current);
   },
 };
 
@@ -67,22 +67,16 @@ export const configMapRules: KindRules = {
         faults.invalid(`data[${name}]`, name, 'duplicate of key present in binaryData');
       }
     }
-    validateImmutable(map, current, () =>
-      faults.forbidden('data', 'field is immutable when `immutable` is set'),
-    );
+    validateImmutable(map, faults, current);
   },
 };
 
-type Validate = NonNullable<KindRules['validate']>;
-
-function validateImmutable(
-  object: Parameters<Validate>[0],
-  current: Parameters<Validate>[2],
-  refuse: () => void,
-): void {
+function validateImmutable(object: KubeObject, faults: Faults, current: KubeObject | undefined): void {
   if (current?.['immutable'] !== true) return;
   const same = (name: string): boolean => deepEqual(object[name], current[name]);
-  if (object['immutable'] !== true || !same('data') || !same('binaryData')) refuse();
+  if (object['immutable'] !== true || !same('data') || !same('binaryData')) {
+    faults.forbidden('data', 'field is immutable when `immutable` is set');
+  }
 }
 
 const addressTypes = ['IPv4', 'IPv6', 'FQDN'];

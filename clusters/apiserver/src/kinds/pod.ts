@@ -198,13 +198,32 @@ function immutablePart(spec: Json | undefined): Json {
   return rest;
 }
 
+/** Quality of service as the resources of all containers imply it. */
+function qosClass(pod: JsonObject): string {
+  const containers = ['initContainers', 'containers'].flatMap((list) => listAt(pod, 'spec', list));
+  const amounts = (container: Json, kind: string): (Json | undefined)[] =>
+    ['cpu', 'memory'].map((name) => at(container, 'resources', kind, name));
+  const none = containers.every((container) =>
+    [...amounts(container, 'limits'), ...amounts(container, 'requests')].every(
+      (value) => value === undefined,
+    ),
+  );
+  if (none) return 'BestEffort';
+  const full = containers.every((container) => {
+    const limits = amounts(container, 'limits');
+    const requests = amounts(container, 'requests');
+    return limits.every((limit, index) => limit !== undefined && deepEqual(limit, requests[index] ?? limit));
+  });
+  return full ? 'Guaranteed' : 'Burstable';
+}
+
 export const podRules: KindRules = {
   defaults(pod) {
     const spec = section(pod, 'spec');
     defaultPodSpec(spec);
     setDefault(spec, 'enableServiceLinks', true);
   },
-  initialStatus: () => ({ phase: 'Pending', qosClass: 'BestEffort' }),
+  initialStatus: (pod) => ({ phase: 'Pending', qosClass: qosClass(pod) }),
   validate(pod, faults, current) {
     validatePodSpec(pod['spec'], 'spec', faults);
     if (current === undefined) return;
