@@ -2,7 +2,7 @@ import { isAlreadyExists, isNotFound } from '@mesh/kube/api-error';
 import type { ReconcileResult } from '@mesh/kube/controller';
 import { EventRecorder } from '@mesh/kube/event-recorder';
 import { annotationOf, controllerOf, controllerRef, isDeleting, parseKey } from '@mesh/kube/objects';
-import { jsonEqual } from '@mesh/kube/patch';
+import { jsonEqual, subsetDiff } from '@mesh/kube/patch';
 import { deployments, pods, replicaSets } from '@mesh/kube/resources';
 import { matchesSelector } from '@mesh/kube/selector';
 import type { Deployment, Pod, ReplicaSet, Stored } from '@mesh/kube/types';
@@ -143,7 +143,7 @@ class DeploymentReconciler {
     }
   }
 
-  /** The set in use carries the highest revision, also when it is an old one that was rolled back to. */
+  /** The set in use carries the highest revision, also when it is an old one that was rolled back to, and our rules. */
   async #markRevision(
     deployment: Stored<Deployment>,
     { all, fresh }: { all: Stored<ReplicaSet>[]; fresh: Stored<ReplicaSet> },
@@ -151,18 +151,21 @@ class DeploymentReconciler {
     const { client } = this.#context;
     const others = all.filter((set) => set.metadata.uid !== fresh.metadata.uid);
     let marked = fresh;
-    if (revisionOf(fresh) <= lastRevision(others)) {
-      const annotations = { [revisionAnnotation]: String(lastRevision(others) + 1) };
-      marked = await client.patch(replicaSets, fresh.metadata, {
-        patch: { type: 'merge', body: { metadata: { annotations } } },
-      });
+    const last = lastRevision(others);
+    const revision = revisionOf(fresh) > last ? revisionOf(fresh) : last + 1;
+    const minReadySeconds = deployment.spec?.minReadySeconds ?? 0;
+    const body = subsetDiff(fresh, {
+      metadata: { annotations: { [revisionAnnotation]: String(revision) } },
+      ...((fresh.spec?.minReadySeconds ?? 0) !== minReadySeconds && { spec: { minReadySeconds } }),
+    });
+    if (body !== undefined) {
+      marked = await client.patch(replicaSets, fresh.metadata, { patch: { type: 'merge', body } });
       all.splice(all.indexOf(fresh), 1, marked);
     }
-    const revision = String(revisionOf(marked));
-    if (annotationOf(deployment, revisionAnnotation) !== revision) {
-      const body = { metadata: { annotations: { [revisionAnnotation]: revision } } };
+    if (annotationOf(deployment, revisionAnnotation) !== String(revision)) {
+      const annotations = { [revisionAnnotation]: String(revision) };
       const { metadata } = await client.patch(deployments, deployment.metadata, {
-        patch: { type: 'merge', body },
+        patch: { type: 'merge', body: { metadata: { annotations } } },
       });
       deployment.metadata = metadata;
     }

@@ -3,6 +3,7 @@ import type { ReconcileResult } from '@mesh/kube/controller';
 import { Reconciler } from '@mesh/kube/controller';
 import { discover } from '@mesh/kube/discovery';
 import { isDeleting, keyOf, parseKey } from '@mesh/kube/objects';
+import { jsonEqual } from '@mesh/kube/patch';
 import { customResourceDefinitions, type ResourceType } from '@mesh/kube/resources';
 import type { KubeObject, OwnerReference, Stored } from '@mesh/kube/types';
 import { describeError } from '@mesh/errors/mesh-error';
@@ -119,6 +120,8 @@ export class GarbageCollector implements Controller {
       this.#wakeOwners(previous);
       return;
     }
+    // most changes are of status, and say nothing about owners
+    if (previous !== undefined && sameFate(object, previous)) return;
     if (ownersOf(object).length > 0 || isHeld(object)) this.#queue.add(`${key} ${objectKey}`);
   }
 
@@ -261,6 +264,19 @@ function isHeld(object: KubeObject): boolean {
   return (
     isDeleting(object) && (hasFinalizer(object, orphanFinalizer) || hasFinalizer(object, foregroundFinalizer))
   );
+}
+
+/** Nothing that decides about collection differs. */
+function sameFate(left: Stored<KubeObject>, right: Stored<KubeObject>): boolean {
+  const facts = ({
+    metadata: { uid, ownerReferences, finalizers, deletionTimestamp },
+  }: Stored<KubeObject>): object => ({
+    uid,
+    ownerReferences,
+    finalizers,
+    deletionTimestamp,
+  });
+  return jsonEqual(facts(left), facts(right));
 }
 
 /** A policy that an earlier deletion left on the object goes on to hold. */
