@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
+import fc from 'fast-check';
 import { systemClock } from '@mesh/clock/system';
 import { seededRandom } from '@mesh/clock/seeded';
 import { eventually } from '@mesh/testkit/eventually';
@@ -184,4 +185,67 @@ test('a listener added late gets what is known, and resync reports every key aga
   off();
   clock.advance(1000);
   assert.equal(seen.length, 4);
+});
+
+type Move =
+  | { kind: 'put' | 'remove'; name: string }
+  | { kind: 'cut' | 'cutMidLine' | 'end' | 'compact' | 'bookmark' | 'fail' | 'turn' };
+
+const move: fc.Arbitrary<Move> = fc.oneof(
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constantFrom('put' as const, 'remove' as const),
+      name: fc.constantFrom('a', 'b', 'c', 'd'),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constantFrom(
+        'cut' as const,
+        'cutMidLine' as const,
+        'end' as const,
+        'compact' as const,
+        'bookmark' as const,
+        'fail' as const,
+      ),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('turn' as const) }) },
+);
+
+test('whatever is cut, refused or forgotten meanwhile, the copy ends equal to the original', async (t) => {
+  const { server, informer, same } = await follow(t, (empty) => empty.put('a', '0'), 2);
+  let serial = 0;
+  const notified = new Map<string, string>();
+  informer.onChange((key, { object }) => {
+    const name = key.slice(key.indexOf('/') + 1);
+    if (object === undefined) notified.delete(name);
+    else notified.set(name, object.data?.['value'] ?? '');
+  });
+  informer.start();
+  await fc.assert(
+    fc.asyncProperty(fc.array(move, { minLength: 1, maxLength: 25 }), async (moves) => {
+      for (const one of moves) {
+        if (one.kind === 'put') server.put(one.name, String(++serial));
+        else if (one.kind === 'remove') server.remove(one.name);
+        else if (one.kind === 'cut') server.cut();
+        else if (one.kind === 'cutMidLine') server.cut('{"type":"MODIFIED","object":{"metadata":{"na');
+        else if (one.kind === 'end') server.end();
+        else if (one.kind === 'compact') server.compact();
+        else if (one.kind === 'bookmark') server.bookmark();
+        else if (one.kind === 'fail') server.failNext.push({ status: 503 });
+        else await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+      server.failNext = [];
+      await same('equal again');
+      assert.deepEqual(
+        Object.fromEntries([...notified].sort()),
+        server.contents(),
+        'listeners saw every change',
+      );
+    }),
+    { numRuns: 25 },
+  );
 });
