@@ -593,6 +593,14 @@ test('client: a tunnel that the server does not offer is reset with http11, and 
   assert.equal(transport.goawayCode, undefined);
 });
 
+test('client: a request on a connection that is gone is refused', async () => {
+  const { client } = startClient();
+  client.destroy();
+  const answer = send(client, requestHead('/get'));
+  await turn();
+  assert.equal(answer.resetReason, 'refused');
+});
+
 test('client: requests whose bytes never left are refused when the connection is lost, others are closed', async () => {
   const { client } = startClient();
   const left = send(client, requestHead('/left'));

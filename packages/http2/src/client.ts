@@ -53,8 +53,8 @@ export class Http2Client extends Connection implements Http2ClientConnection {
   #draining = false;
   #mostStreams = streamsBeforeSettings;
   #settingsSeen = false;
-  /** Requests for a tunnel that the server does not offer; their owners hear so at the end of the turn. */
-  #unsupported: Http2Stream[] = [];
+  /** Requests that were never sent; their owners hear so at the end of the turn. */
+  #rejected: Http2Stream[] = [];
 
   constructor(transport: Transport, options: Http2ClientOptions) {
     super(transport, options);
@@ -83,13 +83,8 @@ export class Http2Client extends Connection implements Http2ClientConnection {
     stream.clientHandler = handler;
     stream.isHead = head.method === 'HEAD';
     stream.isUpgrade = head.upgrade !== '';
-    if (stream.isUpgrade && this.extendedConnect !== true) {
-      stream.dead = true;
-      stream.earlyReset = 'http11';
-      this.#unsupported.push(stream);
-      this.schedule();
-      return stream;
-    }
+    if (!this.usable) return this.#reject(stream, 'refused');
+    if (stream.isUpgrade && this.extendedConnect !== true) return this.#reject(stream, 'http11');
     stream.openedInFlush = this.flushes;
     this.#nextId += 2;
     // The last id there is: the connection goes on until its streams are done.
@@ -112,10 +107,10 @@ export class Http2Client extends Connection implements Http2ClientConnection {
   }
 
   override onTurnEnd(): void {
-    const unsupported = this.#unsupported;
-    if (unsupported.length > 0) {
-      this.#unsupported = [];
-      for (const { earlyReset, handler } of unsupported) {
+    const rejected = this.#rejected;
+    if (rejected.length > 0) {
+      this.#rejected = [];
+      for (const { earlyReset, handler } of rejected) {
         if (earlyReset !== undefined) handler.onReset(earlyReset);
       }
     }
@@ -222,5 +217,13 @@ export class Http2Client extends Connection implements Http2ClientConnection {
   protected override onGone(): void {
     super.onGone();
     this.onChange();
+  }
+
+  #reject(stream: Http2Stream, reason: ResetReason): Http2Stream {
+    stream.dead = true;
+    stream.earlyReset = reason;
+    this.#rejected.push(stream);
+    this.schedule();
+    return stream;
   }
 }

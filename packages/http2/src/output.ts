@@ -4,9 +4,10 @@ import { frameHeaderBytes, writeFrameHeader, writeUint32 } from './frames.ts';
 const copyBytes = 4096;
 const slabBytes = 16_384;
 
-// What the last connection left of its slab; connections that are idle hold none.
-let spare: Buffer | undefined;
-let spareAt = 0;
+// What connections left of their slabs, each with the offset of its free end; connections that are idle hold none.
+const spares: Buffer[] = [];
+const spareEnds: number[] = [];
+const mostSpares = 32;
 
 /** Frames that wait for the end of the turn, to leave in one write. */
 export class Output {
@@ -63,9 +64,9 @@ export class Output {
   /** Everything that waits, in order; the output is empty afterwards. */
   take(): Buffer[] {
     this.#cut();
-    if (this.#slab !== undefined && this.#slab.length - this.#at >= 1024) {
-      spare = this.#slab;
-      spareAt = this.#at;
+    if (this.#slab !== undefined && this.#slab.length - this.#at >= 1024 && spares.length < mostSpares) {
+      spares.push(this.#slab);
+      spareEnds.push(this.#at);
     }
     this.#slab = undefined;
     const parts = this.#parts;
@@ -83,11 +84,9 @@ export class Output {
     let slab = this.#slab;
     if (slab !== undefined && slab.length - this.#at >= bytes) return slab;
     this.#cut();
-    if (spare !== undefined && spare.length - spareAt >= bytes) {
-      slab = spare;
-      this.#at = spareAt;
-      spare = undefined;
-    } else {
+    slab = spares.pop();
+    this.#at = spareEnds.pop() ?? 0;
+    if (slab === undefined || slab.length - this.#at < bytes) {
       slab = Buffer.allocUnsafeSlow(slabBytes);
       this.#at = 0;
     }
