@@ -8,11 +8,12 @@ shift
 
 say() { printf '%s\n' "$*" >&2; }
 
-# npm dependencies, Node 24 among them: as package-lock.json says, and again only when it changed.
+# npm dependencies, Node 24 among them: as package-lock.json says, and again only when it changed. `npm ci` would demand
+# that the registry has the packages of every platform; mirrors often keep only some.
 lock=$(cksum <package-lock.json)
 if [ "$(cat node_modules/.mesh-lock 2>/dev/null || true)" != "$lock" ]; then
   say "Installing npm dependencies (once)…"
-  npm ci --no-audit --no-fund --loglevel=error >&2
+  npm install --no-save --no-audit --no-fund --loglevel=error >&2
   printf '%s' "$lock" >node_modules/.mesh-lock
 fi
 PATH="$PWD/node_modules/.bin:$PATH"

@@ -68,7 +68,7 @@ function serve(socket: Socket, header: TransportHeader, options: OpaqueOptions):
   const pool = targets.pool(admission.authority, admission.service);
   if (pool === undefined) return refuse(socket, options, 'no-table');
   options.onOpaque();
-  forwardTcp(socket, { clock, pool, peers, client: caller.name, onClose: () => {} });
+  forwardTcp(socket, { clock, pool, peers, behalf: { clientId: caller.name, hops: header.hops + 1 }, onClose: () => {} });
 }
 
 function refuse(socket: Socket, { caller, metrics }: OpaqueOptions, reason: AdmissionRefusal): void {
