@@ -13,7 +13,7 @@ import { type GrpcRoutes, serveGrpc } from '@mesh/control-api/grpc-server';
 import { type GrpcLimit, grpcLimits } from '@mesh/control-api/limits';
 import { type GrpcCode, grpcCodeName } from '@mesh/control-api/status';
 import type { ServerConnection } from '@mesh/http/message';
-import { http2Limits } from '@mesh/http2/limits';
+import { type Http2LimitName, http2Limits } from '@mesh/http2/limits';
 import { serveHttp2 } from '@mesh/http2/server';
 import { LimitLedger } from '@mesh/limits/limits';
 import type { Logger } from '@mesh/telemetry/log';
@@ -43,6 +43,19 @@ export function controlMetrics(registry: MetricRegistry): ControlMetrics {
   };
 }
 
+/** Limits that clients can run into; shared by all ports. */
+export interface ControlLimits {
+  readonly grpc: LimitLedger<GrpcLimit>;
+  readonly http2: LimitLedger<Http2LimitName>;
+}
+
+export function controlLimits(): ControlLimits {
+  return {
+    grpc: new LimitLedger(grpcLimits),
+    http2: new LimitLedger(http2Limits, { http2Streams: streamsPerConnection }),
+  };
+}
+
 export interface ControlServerOptions {
   port: number;
   /** Default: all IPv4 addresses. */
@@ -55,6 +68,7 @@ export interface ControlServerOptions {
   clock: Clock;
   log: Logger;
   metrics: ControlMetrics;
+  limits: ControlLimits;
   maxAgeMs: number;
 }
 
@@ -62,8 +76,6 @@ export class ControlServer {
   readonly #options: ControlServerOptions;
   readonly #acceptor: TlsAcceptor;
   readonly #server: Server;
-  readonly #grpcLimits: LimitLedger<GrpcLimit> = new LimitLedger(grpcLimits);
-  readonly #http2Limits = new LimitLedger(http2Limits, { http2Streams: streamsPerConnection });
   readonly #raw: Set<Socket> = new Set();
   readonly #connections: Set<ServerConnection> = new Set();
 
@@ -117,11 +129,11 @@ export class ControlServer {
   }
 
   #serve(socket: TLSSocket, peer: PeerIdentity, notAfter: number): void {
-    const { clock, services, metrics, log, maxAgeMs } = this.#options;
+    const { clock, services, metrics, log, limits, maxAgeMs } = this.#options;
     const listener = serveGrpc(services, {
       peer,
       clock,
-      limits: this.#grpcLimits,
+      limits: limits.grpc,
       onDone: metrics.call,
       onFault: (path, thrown) =>
         log.error('a call failed', { path, caller: peer.name, error: String(thrown) }),
@@ -129,7 +141,7 @@ export class ControlServer {
     const connection = serveHttp2(
       socket,
       { onRequest: listener.onRequest, onClose: () => gone() },
-      { clock, limits: this.#http2Limits },
+      { clock, limits: limits.http2 },
     );
     this.#connections.add(connection);
     metrics.connections(1);

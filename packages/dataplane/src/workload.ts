@@ -32,6 +32,7 @@ export const workloadConfig = {
   MESH_CLUSTER: text({ doc: 'Name of this cluster.', pattern: /^[a-z0-9]([-a-z0-9]{0,18}[a-z0-9])?$/ }),
   MESH_TRUST_DOMAIN: text({
     doc: 'Trust domain of this cluster: its name, a dot and the suffix that all clusters share.',
+    pattern: /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+$/,
   }),
   MESH_TRUST_ANCHORS: text({ doc: 'Trust anchors, PEM text.', pattern: /-----BEGIN CERTIFICATE-----/ }),
   MESH_IDENTITY_ADDR: hostPort('Identity service.', 'mesh-identity.mesh.svc.cluster.local:8080'),

@@ -1,36 +1,15 @@
 import { duration, integer, oneOf, text } from '@mesh/config/environment';
-import { logLevels } from '@mesh/telemetry/log';
+import { workloadConfig } from '@mesh/dataplane/workload';
 import { inboundPolicyNames } from './inbound-policy.ts';
 
 const port = (doc: string, fallback: number) => integer({ doc, default: fallback, min: 0, max: 65_535 });
 
 /** Settings of destination. */
 export const destinationConfig = {
-  MESH_LOG_LEVEL: oneOf(logLevels, { doc: 'Least severe log line that is written.', default: 'info' }),
-  MESH_CLUSTER: text({
-    doc: 'Name of this cluster.',
-    pattern: /^[a-z]([-a-z0-9]{0,18}[a-z0-9])?$/,
-  }),
-  MESH_TRUST_DOMAIN: text({
-    doc: 'Trust domain of this cluster: its name, a dot and the suffix that all clusters share.',
-  }),
-  MESH_TRUST_ANCHORS: text({ doc: 'Trust anchors, PEM.' }),
+  ...workloadConfig,
   MESH_CLUSTER_DOMAIN: text({ doc: 'DNS domain of the cluster.', default: 'cluster.local' }),
-  MESH_IDENTITY_ADDR: text({
-    doc: 'host:port of the identity service.',
-    default: 'mesh-identity.mesh.svc.cluster.local:8080',
-  }),
-  MESH_TOKEN_FILE: text({
-    doc: 'File with the ServiceAccount token that the identity service accepts.',
-    default: '/var/run/secrets/mesh/token',
-  }),
   MESH_SERVICE_ACCOUNT: text({ doc: 'ServiceAccount of this pod.', default: 'mesh-destination' }),
   MESH_NAMESPACE: text({ doc: 'Namespace of this pod.', default: 'mesh' }),
-  MESH_POD_NAME: text({ doc: 'Name of this pod, for logs.', default: '' }),
-  MESH_POD_IP: text({ doc: 'Address of this pod, for logs.', default: '' }),
-  MESH_NODE_NAME: text({ doc: 'Node of this pod, for logs.', default: '' }),
-  MESH_DESTINATION_ADDR: text({ doc: 'Not used by destination; set for all workloads alike.', default: '' }),
-  MESH_POLICY_ADDR: text({ doc: 'Not used by destination; set for all workloads alike.', default: '' }),
   MESH_DESTINATION_PORT: port('Port of discovery, profiles and the gateway table.', 8086),
   MESH_POLICY_PORT: port('Port of inbound and outbound policies.', 8090),
   MESH_ADMIN_PORT: port('Port of /ready, /live and /metrics.', 9990),

@@ -1,53 +1,34 @@
-import { systemClock, systemRandom } from '@mesh/clock/system';
+import { systemClock as clock, systemRandom as random } from '@mesh/clock/system';
 import { readConfig } from '@mesh/config/environment';
-import { parseHostPort } from '@mesh/control-api/convert';
-import { limitMetrics, processMetrics } from '@mesh/dataplane/process-metrics';
-import { IdentityClient } from '@mesh/dataplane/identity-client';
-import { describeError, MeshError } from '@mesh/errors/mesh-error';
-import { http2Limits } from '@mesh/http2/limits';
+import { ControlServer, controlLimits, controlMetrics } from '@mesh/dataplane/control-server';
+import { limitMetrics } from '@mesh/dataplane/process-metrics';
+import { createWorkload } from '@mesh/dataplane/workload';
+import { describeError } from '@mesh/errors/mesh-error';
 import { KubeClient } from '@mesh/kube/client';
 import { inCluster } from '@mesh/kube/config';
-import { LimitLedger } from '@mesh/limits/limits';
 import { startAdmin } from '@mesh/telemetry/admin-server';
-import { createLogger } from '@mesh/telemetry/log';
-import { MetricRegistry } from '@mesh/telemetry/metrics';
-import { CredentialStore } from '@mesh/trust/credentials';
-import { controlPlaneIdentity, identityName } from '@mesh/trust/names';
 import { destinationConfig } from './config.ts';
 import { InformedObjects } from './informed-objects.ts';
 import { Notifier } from './notifier.ts';
 import { allServices } from './all-services.ts';
-import { ControlServer, controlLimits, controlMetrics } from './server.ts';
 import type { Settings } from './settings.ts';
 import { TargetRegistry } from './target-registry.ts';
 
 /** For calls in flight; the streams of proxies never end by themselves. */
 const stopGraceMs = 250;
 
-function trustSuffixOf(cluster: string, trustDomain: string): string {
-  if (trustDomain.startsWith(`${cluster}.`)) return trustDomain.slice(cluster.length + 1);
-  throw new MeshError(
-    'config-invalid',
-    `MESH_TRUST_DOMAIN=${trustDomain} does not start with "${cluster}."`,
-    {
-      remedy: 'The trust domain of a cluster is its name, a dot and the suffix that all clusters share.',
-    },
-  );
-}
-
 async function main(): Promise<void> {
   const config = readConfig(destinationConfig, process.env);
-  const clock = systemClock;
-  const random = systemRandom;
-  const log = createLogger({
+  const workload = createWorkload({
+    config,
     clock,
-    level: config.MESH_LOG_LEVEL,
+    random,
+    program: 'destination',
+    version: '0.1.0',
     write: (line) => process.stdout.write(line),
   });
-  const registry = new MetricRegistry();
-  const cluster = config.MESH_CLUSTER;
-  const suffix = trustSuffixOf(cluster, config.MESH_TRUST_DOMAIN);
-  processMetrics(registry, { clock, facts: { version: '0.1.0', cluster, program: 'destination' } });
+  const { cluster, suffix, log, registry, credentials, identityClient } = workload;
+  identityClient.start();
   const settings: Settings = {
     cluster,
     trustSuffix: suffix,
@@ -56,32 +37,6 @@ async function main(): Promise<void> {
     inboundPolicy: config.MESH_INBOUND_DEFAULT_POLICY,
     mirrorAddress: config.MESH_MIRROR_ADDR,
   };
-
-  const credentials = new CredentialStore();
-  const identityAddress = parseHostPort(config.MESH_IDENTITY_ADDR);
-  if (identityAddress === undefined) {
-    throw new MeshError('config-invalid', `MESH_IDENTITY_ADDR=${config.MESH_IDENTITY_ADDR} is not host:port`);
-  }
-  const identity = new IdentityClient({
-    clock,
-    random,
-    log,
-    registry,
-    http2Limits: new LimitLedger(http2Limits),
-    store: credentials,
-    address: identityAddress,
-    serverIdentity: controlPlaneIdentity('mesh-identity', cluster, suffix),
-    identity: identityName({
-      serviceAccount: config.MESH_SERVICE_ACCOUNT,
-      namespace: config.MESH_NAMESPACE,
-      cluster,
-      suffix,
-    }),
-    tokenFile: config.MESH_TOKEN_FILE,
-    anchors: config.MESH_TRUST_ANCHORS,
-    suffix,
-  });
-  identity.start();
 
   const client = new KubeClient({ ...inCluster(), clock });
   const notifier = new Notifier({ clock, delayMs: config.MESH_UPDATE_DELAY });
@@ -115,7 +70,7 @@ async function main(): Promise<void> {
     serverAt(config.MESH_POLICY_PORT, services.policy),
   ];
 
-  limitMetrics(registry, [limits.grpc, limits.http2]);
+  limitMetrics(registry, [limits.grpc, limits.http2, workload.http2Limits]);
   const watched = registry.gauge('mesh_destination_targets', 'Targets that proxies watch now.').with();
   const age = registry
     .gauge('mesh_kube_state_age_seconds', 'Age of the least current copy of the API server’s state.')
@@ -131,14 +86,14 @@ async function main(): Promise<void> {
     ready: () => {
       const { missing } = objects;
       if (missing.length > 0) return { ready: false, reason: `not listed yet: ${missing.join(', ')}` };
-      if (credentials.current === undefined) return { ready: false, reason: identity.fault };
+      if (credentials.current === undefined) return { ready: false, reason: identityClient.fault };
       return { ready: serving, reason: 'starting' };
     },
   });
   const stop = async (): Promise<void> => {
     serving = false;
     await Promise.all(servers.map((server) => server.stop(stopGraceMs)));
-    identity.stop();
+    identityClient.stop();
     notifier.stop();
     await Promise.all([objects.stop(), admin.close()]);
     client.close();

@@ -17,6 +17,7 @@ import { InboundServerPolicies } from '@mesh/control-api/gen/linkerd/inbound_pb'
 import { OutboundPolicies } from '@mesh/control-api/gen/linkerd/outbound_pb';
 import { Gateway } from '@mesh/control-api/gen/mesh/gateway/v1/gateway_pb';
 import { grpcCode } from '@mesh/control-api/status';
+import { ControlServer, controlLimits } from '@mesh/dataplane/control-server';
 import { silentLogger } from '@mesh/telemetry/log';
 import { eventually } from '@mesh/testkit/eventually';
 import { CredentialStore, type Credentials } from '@mesh/trust/credentials';
@@ -24,7 +25,6 @@ import { credentialsOf, forgeAnchor, forgeIssuer, forgeLeaf, generalName } from 
 import { controlPlaneIdentity, gatewayIdentity, identityName } from '@mesh/trust/names';
 import { allServices } from './all-services.ts';
 import { Notifier } from './notifier.ts';
-import { ControlServer, controlLimits } from './server.ts';
 import { TargetRegistry } from './target-registry.ts';
 import { ModelCluster, modelSettings } from './testing/model-cluster.ts';
 

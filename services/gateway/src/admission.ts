@@ -10,6 +10,8 @@ export type AdmissionRefusal =
   | 'peer-not-linked'
   | 'peer-not-allowed'
   | 'bad-authority'
+  | 'bad-header'
+  | 'no-name'
   | 'not-exported'
   | 'port-not-exported'
   | 'cluster-not-allowed'
@@ -22,6 +24,8 @@ export const admissionText: Readonly<Record<AdmissionRefusal, string>> = {
   'peer-not-linked': 'the cluster of the caller is not linked',
   'peer-not-allowed': 'the link to the cluster of the caller does not allow it to call',
   'bad-authority': 'the authority is not SERVICE.NAMESPACE.svc.DOMAIN:PORT',
+  'bad-header': 'the transport header is malformed or did not come in time',
+  'no-name': 'the transport header names no service; a gateway is no way to a port of its own',
   'not-exported': 'the service is not exported',
   'port-not-exported': 'the service is exported without this port',
   'cluster-not-allowed': 'the service is not exported to the cluster of the caller',

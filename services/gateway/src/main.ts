@@ -10,6 +10,7 @@ import { FixedTargets } from '@mesh/dataplane/fixed-targets';
 import { HttpMetrics } from '@mesh/dataplane/http-metrics';
 import { dataplaneLimits } from '@mesh/dataplane/limits';
 import { PeerPool } from '@mesh/dataplane/peer-pool';
+import { limitMetrics } from '@mesh/dataplane/process-metrics';
 import { createWorkload } from '@mesh/dataplane/workload';
 import { describeError } from '@mesh/errors/mesh-error';
 import { http1Limits } from '@mesh/http1/limits';
@@ -39,14 +40,16 @@ async function main(): Promise<void> {
   identityClient.start();
 
   const limits = new LimitLedger(dataplaneLimits);
+  const http1 = new LimitLedger(http1Limits);
   const peers = new PeerPool({
     clock,
     random,
     connector: new SocketConnector({ clock, credentials, suffix, timeoutMs: limits.values.connect_ms }),
     limits,
-    http1Limits: new LimitLedger(http1Limits),
+    http1Limits: http1,
     http2Limits: workload.http2Limits,
   });
+  limitMetrics(registry, [limits, http1, workload.http2Limits]);
   const channel = new ControlChannel({
     clock,
     random,

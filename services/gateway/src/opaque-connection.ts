@@ -4,14 +4,10 @@
  */
 import type { Socket } from 'node:net';
 import type { Clock } from '@mesh/clock/clock';
-import { readFirstBytes } from '@mesh/dataplane/first-bytes';
 import type { PeerPool } from '@mesh/dataplane/peer-pool';
 import { forwardTcp } from '@mesh/dataplane/tcp-forwarder';
-import {
-  decodeTransportHeader,
-  type TransportHeader,
-  type TransportHeaderResult,
-} from '@mesh/transport/transport-header';
+import { readTransportHeader } from '@mesh/dataplane/transport-header-reader';
+import type { TransportHeader } from '@mesh/transport/transport-header';
 import type { PeerIdentity } from '@mesh/trust/names';
 import type { AdmissionRefusal, AdmissionTable } from './admission.ts';
 import type { ExportTargets } from './exports.ts';
@@ -36,21 +32,12 @@ interface OpaqueOptions {
 
 /** Takes over `socket`, which is paused and unread. */
 export function serveOpaque(socket: Socket, options: OpaqueOptions): void {
-  readFirstBytes<TransportHeaderResult>(socket, {
+  readTransportHeader(socket, {
     clock: options.clock,
     timeoutMs: headerTimeoutMs,
-    judge: (bytes) => {
-      const result = decodeTransportHeader(bytes);
-      return result.kind === 'need-more' ? undefined : result;
-    },
-    done: (result) => {
-      if (typeof result === 'string' || result.kind !== 'header') {
-        refuse(socket, options, 'bad-authority');
-        return;
-      }
-      // The header is in the socket's buffer: it was put back a moment ago.
-      socket.read(result.length);
-      serve(socket, result.header, options);
+    done: (header) => {
+      if ('fault' in header) refuse(socket, options, 'bad-header');
+      else serve(socket, header, options);
     },
   });
 }
@@ -60,15 +47,22 @@ function serve(socket: Socket, header: TransportHeader, options: OpaqueOptions):
   const current = table();
   if (current === undefined) return refuse(socket, options, 'no-table');
   if (header.hops >= maxHops) return refuse(socket, options, 'loop');
-  const admission = header.name === '' ? undefined : current.admit(caller, `${header.name}:${header.port}`);
-  if (admission === undefined || admission.kind === 'federation')
-    return refuse(socket, options, 'bad-authority');
+  if (header.name === '') return refuse(socket, options, 'no-name');
+  const admission = current.admit(caller, `${header.name}:${header.port}`);
+  // The federation API is called on the shared connection alone.
+  if (admission.kind === 'federation') return refuse(socket, options, 'bad-authority');
   if (admission.kind === 'refused') return refuse(socket, options, admission.reason);
   if (header.sessionProtocol !== undefined) return serveHttp(header.sessionProtocol);
   const pool = targets.pool(admission.authority, admission.service);
   if (pool === undefined) return refuse(socket, options, 'no-table');
   options.onOpaque();
-  forwardTcp(socket, { clock, pool, peers, behalf: { clientId: caller.name, hops: header.hops + 1 }, onClose: () => {} });
+  forwardTcp(socket, {
+    clock,
+    pool,
+    peers,
+    behalf: { clientId: caller.name, hops: header.hops + 1 },
+    onClose: () => {},
+  });
 }
 
 function refuse(socket: Socket, { caller, metrics }: OpaqueOptions, reason: AdmissionRefusal): void {

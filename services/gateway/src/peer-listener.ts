@@ -29,6 +29,8 @@ const synthetic: Readonly<Record<AdmissionRefusal, SyntheticReason>> = {
   'peer-not-linked': 'unauthorized',
   'peer-not-allowed': 'unauthorized',
   'bad-authority': 'bad-request',
+  'bad-header': 'bad-request',
+  'no-name': 'bad-request',
   'not-exported': 'unknown-service',
   'port-not-exported': 'unknown-service',
   'cluster-not-allowed': 'unauthorized',

@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { resolve4 } from 'node:dns/promises';
 import { systemClock as clock, systemRandom as random } from '@mesh/clock/system';
 import { readConfig } from '@mesh/config/environment';
-import { ControlServer, controlMetrics } from '@mesh/dataplane/control-server';
+import { ControlServer, controlLimits, controlMetrics } from '@mesh/dataplane/control-server';
+import { limitMetrics } from '@mesh/dataplane/process-metrics';
 import { createWorkload } from '@mesh/dataplane/workload';
 import { describeError } from '@mesh/errors/mesh-error';
 import { connectHttp2 } from '@mesh/http2/client';
@@ -112,6 +113,8 @@ async function main(): Promise<void> {
     onLinkChange: (listener) => controller.onLinkChange(listener),
     subscribers: registry.gauge('mesh_federation_subscribers', 'Peers that follow our exports now.').with(),
   });
+  const limits = controlLimits();
+  limitMetrics(registry, [limits.grpc, limits.http2, workload.http2Limits]);
   const server = new ControlServer({
     port: config.MESH_FEDERATION_PORT,
     services: [federation],
@@ -121,6 +124,7 @@ async function main(): Promise<void> {
     clock,
     log,
     metrics: controlMetrics(registry),
+    limits,
     maxAgeMs: 3_600_000,
   });
   const exported = registry.gauge('mesh_exported_services', 'Services that peers may see.').with();

@@ -2,6 +2,7 @@
 import { getHeader } from '@mesh/http/headers';
 import type { RequestHead, RequestListener, ServerStream, StreamHandler } from '@mesh/http/message';
 import { isGrpc, syntheticResponse } from '@mesh/http/synthetic';
+import { Discard } from '@mesh/dataplane/discard';
 import type { ForwardContext } from '@mesh/dataplane/exchange';
 import { forward } from '@mesh/dataplane/http-forwarder';
 import {
@@ -30,22 +31,6 @@ export interface InboundListenerOptions {
   allowed: Counter;
   denied: (reason: InboundRefusal) => Counter;
   onClose: () => void;
-}
-
-/** For a dropped body of a refused request. */
-class Discard implements StreamHandler {
-  readonly #stream: ServerStream;
-
-  constructor(stream: ServerStream) {
-    this.#stream = stream;
-  }
-
-  onData(chunk: Buffer): void {
-    this.#stream.consume(chunk.length);
-  }
-  onEnd(): void {}
-  onReset(): void {}
-  onDrain(): void {}
 }
 
 export class InboundListener implements RequestListener {

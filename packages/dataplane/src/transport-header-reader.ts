@@ -1,7 +1,7 @@
 /** Reads the transport header off a connection; what follows it stays in the socket. */
 import type { Socket } from 'node:net';
 import type { Clock } from '@mesh/clock/clock';
-import { readFirstBytes } from '@mesh/dataplane/first-bytes';
+import { readFirstBytes } from './first-bytes.ts';
 import {
   decodeTransportHeader,
   type TransportHeader,
