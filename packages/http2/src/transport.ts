@@ -38,6 +38,8 @@ export class SocketTransport implements Transport {
     socket.on('close', () => user.onClosed());
     // The 'close' that follows does the work; without a listener the error would end the process.
     socket.on('error', () => {});
+    // Whoever looked at the first bytes may have paused it.
+    socket.resume();
     if (socket.destroyed) setImmediate(() => user.onClosed());
   }
 
