@@ -1,13 +1,12 @@
+import type { Timer } from '@mesh/clock/clock';
+import { describeError } from '@mesh/errors/mesh-error';
 import { isNotFound } from '@mesh/kube/api-error';
-import type { ReconcileResult } from '@mesh/kube/controller';
-import { Reconciler } from '@mesh/kube/controller';
+import { Reconciler, type ReconcileResult } from '@mesh/kube/controller';
 import { discover } from '@mesh/kube/discovery';
 import { isDeleting, keyOf, parseKey } from '@mesh/kube/objects';
 import { jsonEqual } from '@mesh/kube/patch';
 import { customResourceDefinitions, type ResourceType } from '@mesh/kube/resources';
 import type { KubeObject, OwnerReference, Stored } from '@mesh/kube/types';
-import { describeError } from '@mesh/errors/mesh-error';
-import type { Timer } from '@mesh/clock/clock';
 import type { Controller, ControllerContext } from './context.ts';
 import { byOwner, typeKey } from './informer-set.ts';
 import { OwnerResolver } from './owner-resolver.ts';

@@ -1,10 +1,9 @@
-import { isConflict, isNotFound } from '@mesh/kube/api-error';
+import { isConflict, isNotFound, KubeApiError } from '@mesh/kube/api-error';
 import type { ReconcileResult } from '@mesh/kube/controller';
 import { EventRecorder } from '@mesh/kube/event-recorder';
 import { isDeleting, keyOf, parseKey } from '@mesh/kube/objects';
 import { nodes, pods, resourcePath } from '@mesh/kube/resources';
 import type { Pod, Stored } from '@mesh/kube/types';
-import { KubeApiError } from '@mesh/kube/api-error';
 import { type Condition, withCondition } from './conditions.ts';
 import { apiTime, type ControllerContext } from './context.ts';
 import { ControlLoop } from './control-loop.ts';

@@ -51,7 +51,7 @@ export class PodRunner {
 
   async #run(key: string): Promise<void> {
     const pod = await this.#client.find(pods, parseKey(key));
-    if (pod?.spec?.nodeName === undefined) return;
+    if (pod?.spec?.nodeName === undefined || pod.status?.phase === 'Failed') return;
     if (isDeleting(pod)) {
       if (this.mayEnd(pod)) {
         await this.#client.delete(pods, pod.metadata, { gracePeriodSeconds: 0 }).catch(ignoreGone);
