@@ -141,6 +141,62 @@ test('roles allow exactly what they say', async (t) => {
   }
 });
 
+test('nobody grants rights they do not have', async (t) => {
+  const api = await startFixture(t);
+  const credential = await api.server.keys.issueClient('bob', []);
+  const grant = (name: string, rules: Json, who: string): Promise<unknown> =>
+    Promise.all([
+      api.call(`${rbac}/clusterroles`, {
+        body: {
+          apiVersion: 'rbac.authorization.k8s.io/v1',
+          kind: 'ClusterRole',
+          metadata: { name },
+          rules,
+        },
+      }),
+      api.call(`${rbac}/clusterrolebindings`, {
+        body: {
+          apiVersion: 'rbac.authorization.k8s.io/v1',
+          kind: 'ClusterRoleBinding',
+          metadata: { name },
+          roleRef: { kind: 'ClusterRole', name },
+          subjects: [{ kind: 'User', name: who }],
+        },
+      }),
+    ]);
+  const manage = { apiGroups: ['rbac.authorization.k8s.io'], resources: ['*'], verbs: ['create', 'get'] };
+  await grant('manager', [manage, { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list'] }], 'bob');
+  const role = (name: string, verbs: string[]): Promise<{ code: number; text: string }> =>
+    api.call(`${rbac}/namespaces/default/roles`, {
+      credential,
+      body: {
+        apiVersion: 'rbac.authorization.k8s.io/v1',
+        kind: 'Role',
+        metadata: { name },
+        rules: [{ apiGroups: [''], resources: ['pods'], verbs }],
+      },
+    });
+  assert.equal((await role('less', ['get'])).code, 201);
+  const more = await role('more', ['get', 'delete']);
+  assert.equal(more.code, 403);
+  assert.match(more.text, /attempting to grant RBAC permissions not currently held/);
+  assert.equal((await role('all', ['*'])).code, 403);
+  const bind = (name: string): Promise<{ code: number }> =>
+    api.call(`${rbac}/namespaces/default/rolebindings`, {
+      credential,
+      body: {
+        apiVersion: 'rbac.authorization.k8s.io/v1',
+        kind: 'RoleBinding',
+        metadata: { name },
+        roleRef: { kind: 'ClusterRole', name },
+        subjects: [{ kind: 'User', name: 'bob' }],
+      },
+    });
+  assert.equal((await bind('cluster-admin')).code, 403);
+  await grant('binder', [{ ...manage, verbs: ['bind'], resources: ['clusterroles'] }], 'bob');
+  assert.equal((await bind('cluster-admin')).code, 201);
+});
+
 test('impersonation needs permission and takes on the rights of the other', async (t) => {
   const api = await startFixture(t);
   const path = '/api/v1/namespaces/default/pods';

@@ -4,6 +4,8 @@ import type { User } from './authentication.ts';
 import { textAt } from './json.ts';
 import { isTerminating, type KubeObject } from './object.ts';
 import { admitPod } from './pod-admission.ts';
+import type { RbacAuthorizer } from './rbac.ts';
+import { refuseEscalation } from './rbac-escalation.ts';
 import type { ResourceInfo } from './resources.ts';
 import { forbidden, notFound } from './status.ts';
 import type { Store } from './store.ts';
@@ -26,15 +28,24 @@ export interface AdmissionRequest {
 
 const permanentNamespaces: ReadonlySet<string> = new Set(['default', 'kube-system', 'kube-public']);
 
+interface AdmissionOptions {
+  store: Store;
+  random: Random;
+  webhooks: Webhooks;
+  authorizer: RbacAuthorizer;
+}
+
 export class Admission {
   readonly #store: Store;
   readonly #random: Random;
   readonly #webhooks: Webhooks;
+  readonly #authorizer: RbacAuthorizer;
 
-  constructor({ store, random, webhooks }: { store: Store; random: Random; webhooks: Webhooks }) {
+  constructor({ store, random, webhooks, authorizer }: AdmissionOptions) {
     this.#store = store;
     this.#random = random;
     this.#webhooks = webhooks;
+    this.#authorizer = authorizer;
   }
 
   /**
@@ -61,6 +72,14 @@ export class Admission {
     const { info, name, operation } = request;
     if (operation === 'DELETE' && info.kind === 'Namespace' && permanentNamespaces.has(name)) {
       throw forbidden({ kind: 'namespaces', name }, 'this namespace may not be deleted');
+    }
+    if (object !== undefined && info.group === 'rbac.authorization.k8s.io') {
+      refuseEscalation(object, {
+        user: request.user,
+        plural: info.plural,
+        authorizer: this.#authorizer,
+        oldObject: request.oldObject,
+      });
     }
     await this.#webhooks.validate(request, object);
   }

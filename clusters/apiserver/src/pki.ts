@@ -1,6 +1,6 @@
 /**
  * The cluster's own keys: a CA for serving and client certificates, and the key that signs ServiceAccount tokens.
- * Made once, kept in `DIR/pki` with mode 0600. Nothing here is the mesh's trust: that one has its own anchor.
+ * The CA and the token key are made once and kept in `DIR/pki` with mode 0600. Nothing here is the mesh's trust: that one has its own anchor.
  */
 import 'reflect-metadata';
 import { createPrivateKey, createPublicKey, randomBytes, webcrypto, type KeyObject } from 'node:crypto';
@@ -133,9 +133,8 @@ export async function loadClusterKeys({
     return { certificatePem: `${certificate.toString('pem')}\n`, keyPem: await keyToPem(keys.privateKey) };
   };
 
-  const serving = await stored(directory, 'apiserver', () =>
-    issue([{ CN: ['kube-apiserver'] }], ExtendedKeyUsage.serverAuth, servingNames),
-  );
+  // Made at each start: its names follow the settings, and it cannot expire before the next start is due.
+  const serving = await issue([{ CN: ['kube-apiserver'] }], ExtendedKeyUsage.serverAuth, servingNames);
   const tokens = await stored(directory, 'service-account', async () => {
     const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
     const keyPem = await keyToPem(keys.privateKey);

@@ -11,6 +11,7 @@ import type { Logger } from '@mesh/telemetry/log';
 import { Admission } from './admission.ts';
 import { bootstrapObjects } from './bootstrap.ts';
 import { followDefinitions } from './definitions.ts';
+import { expireEvents } from './event-expiry.ts';
 import { Journal } from './journal.ts';
 import { clone } from './json.ts';
 import { kubeconfig } from './kubeconfig.ts';
@@ -78,6 +79,7 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
   const store = new Store({ limits, journal: new Journal(join(directory, 'journal')) });
   const registry = new ResourceRegistry();
   const unfollow = followDefinitions(store, registry, clock);
+  const expiry = expireEvents(store, clock);
   const tokens = new ServiceAccountTokens({
     key: keys.tokenKey,
     publicKey: keys.tokenPublicKey,
@@ -91,7 +93,7 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
     clock,
     random,
     limits,
-    admission: new Admission({ store, random, webhooks }),
+    admission: new Admission({ store, random, webhooks, authorizer }),
     addresses: new ServiceAddresses({
       store,
       cluster: serviceRange,
@@ -138,6 +140,8 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
   // A watch may be silent for as long as it likes.
   server.requestTimeout = 0;
   server.timeout = 0;
+  // Longer than clients keep idle connections, so that none is closed just as it is used again.
+  server.keepAliveTimeout = 120_000;
   const open = new Set<Socket>();
   server.on('connection', (socket: Socket) => {
     open.add(socket);
@@ -160,6 +164,7 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
     limits,
     async close() {
       unfollow();
+      expiry.cancel();
       const closed = [server, relay].filter((one) => one !== undefined).map((one) => once(one, 'close'));
       server.close();
       relay?.close();

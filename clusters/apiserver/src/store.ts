@@ -34,6 +34,8 @@ export class Store {
   readonly #limits: LimitLedger<ApiserverLimit>;
   readonly #journal: Journal | undefined;
   readonly #objects: Map<string, Map<string, KubeObject>> = new Map();
+  /** Objects of a kind in order of key, until the next write to that kind. */
+  readonly #ordered: Map<string, KubeObject[]> = new Map();
   readonly #listeners: Set<Listener> = new Set();
   #window: StoreEvent[] = [];
   #version = 0;
@@ -69,7 +71,12 @@ export class Store {
 
   /** Ordered by key, so that pages are stable. `namespace` undefined or empty means all. */
   list(resource: string, namespace = ''): KubeObject[] {
-    return ordered(this.#objects.get(resource) ?? new Map(), namespace);
+    let objects = this.#ordered.get(resource);
+    if (objects === undefined) {
+      objects = ordered(this.#objects.get(resource) ?? new Map());
+      this.#ordered.set(resource, objects);
+    }
+    return objects.filter((object) => namespace === '' || object.metadata.namespace === namespace);
   }
 
   /** The list as it was at `version`, or undefined when that is older than the window. */
@@ -84,7 +91,7 @@ export class Store {
       if (event.previous === undefined) objects.delete(event.key);
       else objects.set(event.key, event.previous);
     }
-    return ordered(objects, namespace);
+    return ordered(objects).filter((object) => namespace === '' || object.metadata.namespace === namespace);
   }
 
   create(resource: string, object: KubeObject): WriteResult {
@@ -163,6 +170,7 @@ export class Store {
 
   #record(event: StoreEvent): void {
     const objects = this.#kind(event.resource);
+    this.#ordered.delete(event.resource);
     if (event.type === 'DELETED') objects.delete(event.key);
     else objects.set(event.key, event.object);
     this.#version = event.version;
@@ -182,10 +190,6 @@ export class Store {
   }
 }
 
-function ordered(objects: ReadonlyMap<string, KubeObject>, namespace: string): KubeObject[] {
-  const prefix = `${namespace}/`;
-  return [...objects]
-    .filter(([key]) => namespace === '' || key.startsWith(prefix))
-    .sort(([left], [right]) => (left < right ? -1 : 1))
-    .map(([, object]) => object);
+function ordered(objects: ReadonlyMap<string, KubeObject>): KubeObject[] {
+  return [...objects].sort(([left], [right]) => (left < right ? -1 : 1)).map(([, object]) => object);
 }
