@@ -105,7 +105,10 @@ test('a slice that was spoiled by hand is put right, and slices of others are le
   await makeDeployment(client, { namespace, name: 'cart', replicas: 2 });
   const own = async (): Promise<Stored<EndpointSlice> | undefined> =>
     (await slicesOf(client, 'cart')).find(({ metadata }) => metadata.name !== 'cart-west');
-  await eventually('two', async () => (await own())?.endpoints?.length === 2);
+  await eventually('two ready', async () => {
+    const endpoints = (await own())?.endpoints ?? [];
+    return endpoints.length === 2 && endpoints.every(({ conditions }) => conditions?.ready === true);
+  });
   const good = await own();
   assert.ok(good !== undefined);
   await client.update(endpointSlices, { ...good, endpoints: [{ addresses: ['10.9.9.9'] }] });
