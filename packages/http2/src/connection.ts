@@ -1,15 +1,15 @@
 import type { Timer } from '@mesh/clock/clock';
 import type { Headers, ResetReason } from '@mesh/http/message';
-import { Channel, type ConnectionOptions } from './channel.ts';
+import type { ConnectionOptions } from './channel.ts';
 import { errorCode, reasonOfCode } from './error-codes.ts';
 import { FrameReader, type FrameSink, frameFlag, frameType, maxWindow, readUint32 } from './frames.ts';
 import { HeaderBlock } from './header-block.ts';
 import { parseTrailers } from './head-rules.ts';
 import { type DecodeStatus, HpackDecoder } from './hpack/decoder.ts';
-import type { Http2LimitName } from './limits.ts';
 import { ReceiveWindow } from './receive-window.ts';
 import { ResetMemory } from './reset-memory.ts';
-import { PeerSettings, settingId } from './settings.ts';
+import { Session } from './session.ts';
+import { settingId } from './settings.ts';
 import { type Http2Stream, hasHandler } from './stream.ts';
 import type { Transport } from './transport.ts';
 
@@ -17,19 +17,14 @@ import type { Transport } from './transport.ts';
  * One HTTP/2 connection in either role, apart from its socket: bytes go in by `receive`, frames collect in the
  * channel and leave at the end of the turn. The subclass knows what a header list means.
  */
-export abstract class Connection extends Channel implements FrameSink {
-  protected readonly peer: PeerSettings = new PeerSettings();
+export abstract class Connection extends Session implements FrameSink {
   protected readonly streams: Map<number, Http2Stream> = new Map();
   protected readonly resets: ResetMemory = new ResetMemory();
   protected readonly streamWindow: number;
-  /** Highest stream id the peer opened. */
-  protected lastPeerId = 0;
   readonly #reader: FrameReader = new FrameReader();
   readonly #decoder: HpackDecoder;
   readonly #block: HeaderBlock = new HeaderBlock();
   readonly #receive: ReceiveWindow;
-  #settingsSeen = false;
-  #prefaceTimer: Timer | undefined;
   #blockTimer: Timer | undefined;
 
   constructor(transport: Transport, options: ConnectionOptions) {
@@ -44,11 +39,6 @@ export abstract class Connection extends Channel implements FrameSink {
       headerListBytes: values.http2HeaderListBytes,
       headerCount: values.http2HeaderCount,
     });
-    this.#prefaceTimer = this.clock.after(
-      values.http2PrefaceMs,
-      () => this.#timedOut('http2PrefaceMs', errorCode.settingsTimeout),
-      true,
-    );
   }
 
   get activeStreams(): number {
@@ -77,9 +67,7 @@ export abstract class Connection extends Channel implements FrameSink {
     start: number,
     end: number,
   ): boolean {
-    if (!this.#settingsSeen && (type !== frameType.settings || (flags & frameFlag.ack) !== 0)) {
-      return this.fail(errorCode.protocolError);
-    }
+    if (!this.mayBegin(type, flags)) return this.fail(errorCode.protocolError);
     if (this.#block.streamId !== 0 && type !== frameType.continuation) {
       return this.fail(errorCode.protocolError);
     }
@@ -95,16 +83,16 @@ export abstract class Connection extends Channel implements FrameSink {
       case frameType.rstStream:
         return this.#onRstStream(streamId, source, start, end);
       case frameType.settings:
-        return this.#onSettings(flags, streamId, source, start, end);
+        return this.onSettings(flags, streamId, source, start, end);
       case frameType.ping:
-        return this.#onPing(flags, streamId, source, start, end);
+        return this.onPing(flags, streamId, source, start, end);
       case frameType.goaway:
         if (streamId !== 0) return this.fail(errorCode.protocolError);
         if (end - start < 8) return this.fail(errorCode.frameSizeError);
         this.onGoaway(readUint32(source, start) & maxWindow, readUint32(source, start + 4));
         return this.state === 'open';
       case frameType.priority:
-        return this.#onPriority(streamId, source, start, end);
+        return this.onPriority(streamId, source, start, end);
       case frameType.pushPromise:
         return this.fail(errorCode.protocolError);
       default:
@@ -124,15 +112,10 @@ export abstract class Connection extends Channel implements FrameSink {
   /** True for a stream id that nobody used yet. */
   protected abstract isIdle(streamId: number): boolean;
   protected abstract onGoaway(lastStreamId: number, code: number): void;
-  protected abstract onPong(payload: number): void;
-  /** The peer's SETTINGS were applied. False stops reading. */
-  protected abstract onPeerSettings(): boolean;
   /** A stream left the table. */
   protected abstract onStreamGone(): void;
   /** Why streams die when the connection does. */
   protected abstract lossReason(stream: Http2Stream): ResetReason;
-  /** The connection takes no more streams; it is not gone yet. */
-  protected abstract onUnusable(): void;
 
   // ---- frames in
 
@@ -178,7 +161,7 @@ export abstract class Connection extends Channel implements FrameSink {
       stream.owed += body;
       this.#receive.delivered(body);
       this.#announceWindow();
-      stream.handler.onData(body === source.length ? source : source.subarray(from, to));
+      stream.handler.onData(bodyOf(source, from, to));
     }
     if (endStream && !stream.dead) return this.finishRemote(stream, null);
     return this.state === 'open';
@@ -208,7 +191,7 @@ export abstract class Connection extends Channel implements FrameSink {
     this.#block.open(streamId, endStream, source.subarray(from, to));
     this.#blockTimer = this.clock.after(
       this.limits.values.http2HeaderBlockMs,
-      () => this.#timedOut('http2HeaderBlockMs', errorCode.enhanceYourCalm),
+      () => this.timedOut('http2HeaderBlockMs', errorCode.enhanceYourCalm),
       true,
     );
     return true;
@@ -221,9 +204,9 @@ export abstract class Connection extends Channel implements FrameSink {
     block.add(source.subarray(start, end));
     const { http2ContinuationFrames, http2HeaderBlockBytes } = this.limits.values;
     if (block.continuations > http2ContinuationFrames) {
-      return this.#tooMuch('http2ContinuationFrames');
+      return this.tooMuch('http2ContinuationFrames');
     }
-    if (block.bytes > http2HeaderBlockBytes) return this.#tooMuch('http2HeaderBlockBytes');
+    if (block.bytes > http2HeaderBlockBytes) return this.tooMuch('http2HeaderBlockBytes');
     if ((flags & frameFlag.endHeaders) === 0) return true;
     this.#blockTimer?.cancel();
     this.#blockTimer = undefined;
@@ -305,54 +288,6 @@ export abstract class Connection extends Channel implements FrameSink {
   /** The peer reset a stream. False stops reading. */
   protected abstract onPeerReset(): boolean;
 
-  #onSettings(flags: number, streamId: number, source: Buffer, start: number, end: number): boolean {
-    if (streamId !== 0) return this.fail(errorCode.protocolError);
-    if ((flags & frameFlag.ack) !== 0) {
-      return end === start || this.fail(errorCode.frameSizeError);
-    }
-    if ((end - start) % 6 !== 0) return this.fail(errorCode.frameSizeError);
-    if (!this.guard.settings()) return this.fail(errorCode.enhanceYourCalm);
-    const windowBefore = this.peer.initialWindowSize;
-    const code = this.peer.apply(source, start, end);
-    if (code !== errorCode.noError) return this.fail(code);
-    this.#settingsSeen = true;
-    this.#prefaceTimer?.cancel();
-    this.#prefaceTimer = undefined;
-    this.writer.encoder.setPeerTableSize(this.peer.headerTableSize);
-    const delta = this.peer.initialWindowSize - windowBefore;
-    if (delta !== 0) {
-      for (const stream of this.streams.values()) {
-        stream.sendWindow += delta;
-        if (stream.sendWindow > maxWindow) return this.fail(errorCode.flowControlError);
-        this.sending.add(stream);
-      }
-    }
-    if (!this.#mayAnswer()) return false;
-    this.writer.settingsAck();
-    return this.onPeerSettings();
-  }
-
-  #onPing(flags: number, streamId: number, source: Buffer, start: number, end: number): boolean {
-    if (streamId !== 0) return this.fail(errorCode.protocolError);
-    if (end - start !== 8) return this.fail(errorCode.frameSizeError);
-    if ((flags & frameFlag.ack) !== 0) {
-      this.onPong(readUint32(source, start + 4));
-      return this.state === 'open';
-    }
-    if (!this.guard.ping()) return this.fail(errorCode.enhanceYourCalm);
-    if (!this.#mayAnswer()) return false;
-    this.writer.pingAck(source, start, end);
-    return true;
-  }
-
-  /** Priorities mean nothing here (RFC 9113 §5.3); the frame must still be one. */
-  #onPriority(streamId: number, source: Buffer, start: number, end: number): boolean {
-    if (streamId === 0) return this.fail(errorCode.protocolError);
-    if (end - start !== 5) return this.fail(errorCode.frameSizeError);
-    if ((readUint32(source, start) & maxWindow) === streamId) return this.fail(errorCode.protocolError);
-    return this.guard.priority() || this.fail(errorCode.enhanceYourCalm);
-  }
-
   /** A HEADERS or DATA frame on a stream that is not in the table. */
   protected lateFrame(streamId: number): boolean {
     if (this.isIdle(streamId)) return this.fail(errorCode.protocolError);
@@ -406,7 +341,7 @@ export abstract class Connection extends Channel implements FrameSink {
 
   protected sendReset(streamId: number, code: number, moreMayCome: boolean): boolean {
     if (moreMayCome) this.resets.add(streamId);
-    if (!this.#mayAnswer()) return false;
+    if (!this.mayAnswer()) return false;
     this.writer.reset(streamId, code);
     return true;
   }
@@ -424,11 +359,6 @@ export abstract class Connection extends Channel implements FrameSink {
       [settingId.initialWindowSize, this.streamWindow],
       [settingId.maxHeaderListSize, this.limits.values.http2HeaderListBytes],
     ];
-  }
-
-  /** A peer makes us queue an answer while it does not read. False: it made us queue too many. */
-  #mayAnswer(): boolean {
-    return !this.blocked || this.guard.answerQueued() || this.fail(errorCode.enhanceYourCalm);
   }
 
   // ---- flow control in
@@ -507,38 +437,9 @@ export abstract class Connection extends Channel implements FrameSink {
 
   // ---- end of the connection
 
-  #tooMuch(name: Http2LimitName): false {
-    this.limits.hit(name);
-    return this.fail(errorCode.enhanceYourCalm);
-  }
-
-  #timedOut(name: Http2LimitName, code: number): void {
-    this.limits.hit(name);
-    this.fail(code);
-  }
-
-  /** A fault of the peer on the connection: GOAWAY, then close. Always false, for the caller to return. */
-  protected fail(code: number): false {
-    if (this.state !== 'open') return false;
-    this.writer.goaway(this.lastPeerId, code);
-    this.#cancelTimers();
-    this.close(false);
-    this.#killAll();
-    this.onUnusable();
-    this.flush();
-    return false;
-  }
-
-  /** Closes behind what is queued; there are no streams left. */
-  protected finish(): void {
-    if (this.state !== 'open') return;
-    this.#cancelTimers();
-    this.close(true);
-  }
-
   protected override onGone(): void {
-    this.#cancelTimers();
-    this.#killAll();
+    super.onGone();
+    this.killAll();
   }
 
   protected override openStreams(): Http2Stream[] {
@@ -549,14 +450,18 @@ export abstract class Connection extends Channel implements FrameSink {
     if (this.sendReset(stream.id, errorCode.cancel, !stream.remoteEnd)) this.kill(stream, 'timeout');
   }
 
-  #killAll(): void {
+  protected override killAll(): void {
+    this.#blockTimer?.cancel();
     for (const stream of this.openStreams()) {
       if (!stream.dead) this.kill(stream, this.lossReason(stream));
     }
   }
+}
 
-  #cancelTimers(): void {
-    this.#prefaceTimer?.cancel();
-    this.#blockTimer?.cancel();
-  }
+/** A slice of the read, or a copy where a few bytes would keep a large read alive as long as they wait. */
+function bodyOf(source: Buffer, from: number, to: number): Buffer {
+  const length = to - from;
+  if (length === source.length) return source;
+  const body = source.subarray(from, to);
+  return source.length > 8192 && length * 8 < source.length ? Buffer.from(body) : body;
 }

@@ -10,6 +10,10 @@ import { codeOfReason, errorCode } from './error-codes.ts';
 import type { Connection } from './connection.ts';
 import type { Output } from './output.ts';
 
+/** So many small chunks in a row are joined, so that a queue of crumbs costs no more than its bytes. */
+const joinedChunks = 64;
+const smallChunkBytes = 1024;
+
 /** Holds the place of a handler until the listener returned one; remembers a reset that came before. */
 export class AbsentHandler implements ClientHandler {
   onInform(): void {}
@@ -63,6 +67,7 @@ export class Http2Stream implements ServerStream {
   #offset = 0;
   #rest: Buffer[] | undefined;
   #next = 0;
+  #smallAtEnd = 0;
   queued = 0;
   /** `end` was called while bytes were queued. */
   endQueued = false;
@@ -99,8 +104,7 @@ export class Http2Stream implements ServerStream {
   write(chunk: Buffer): boolean {
     if (this.dead || this.localEnd || this.endQueued || chunk.length === 0) return !this.wantsDrain;
     if (this.#chunk === undefined) this.#chunk = chunk;
-    else if (this.#rest === undefined) this.#rest = [chunk];
-    else this.#rest.push(chunk);
+    else this.#pushRest(chunk);
     const before = this.queued;
     this.queued = before + chunk.length;
     this.#connection.dataQueued(this, before === 0);
@@ -152,13 +156,24 @@ export class Http2Stream implements ServerStream {
     this.queued -= bytes;
   }
 
+  #pushRest(chunk: Buffer): void {
+    this.#rest ??= [];
+    this.#rest.push(chunk);
+    this.#smallAtEnd = chunk.length <= smallChunkBytes ? this.#smallAtEnd + 1 : 0;
+    if (this.#smallAtEnd < joinedChunks) return;
+    this.#rest.push(Buffer.concat(this.#rest.splice(-joinedChunks)));
+    this.#smallAtEnd = 0;
+  }
+
   #nextChunk(): void {
     this.#offset = 0;
     this.#chunk = this.#rest?.[this.#next];
     if (this.#rest === undefined) return;
     this.#next += 1;
+    this.#smallAtEnd = Math.min(this.#smallAtEnd, this.#rest.length - this.#next);
     if (this.#next >= this.#rest.length) {
       this.#rest = undefined;
+      this.#smallAtEnd = 0;
       this.#next = 0;
     } else if (this.#next > 64) {
       this.#rest.splice(0, this.#next);
@@ -171,6 +186,7 @@ export class Http2Stream implements ServerStream {
     this.#chunk = undefined;
     this.#rest = undefined;
     this.#next = 0;
+    this.#smallAtEnd = 0;
     this.#offset = 0;
     this.queued = 0;
     this.wantsDrain = false;
