@@ -463,5 +463,8 @@ function bodyOf(source: Buffer, from: number, to: number): Buffer {
   const length = to - from;
   if (length === source.length) return source;
   const body = source.subarray(from, to);
-  return source.length > 8192 && length * 8 < source.length ? Buffer.from(body) : body;
+  if (source.length <= 8192 || length * 8 >= source.length) return body;
+  const copy = Buffer.allocUnsafeSlow(length);
+  body.copy(copy);
+  return copy;
 }

@@ -1,12 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ServerStream } from '@mesh/http/message';
+import fc from 'fast-check';
+import { FakeClock } from '@mesh/testkit/fake-clock';
+import { LimitLedger } from '@mesh/limits/limits';
+import type { ServerStream, StreamHandler } from '@mesh/http/message';
+import { http2Limits } from './limits.ts';
+import { Http2Server } from './server.ts';
 import {
   bareServer,
   DATA,
   END_STREAM,
   frame,
   get,
+  MemoryTransport,
   openRequest,
   preface,
   request,
@@ -277,4 +283,67 @@ test('draining does not wait for a peer that answers no PING', async () => {
   rig.clock.advance(1_000);
   await turn();
   assert.ok(rig.transport.ended);
+});
+
+test('whatever is written arrives in order, whatever windows the peer opens', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.oneof(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 9000 })), {
+        maxLength: 300,
+      }),
+      fc.array(fc.integer({ min: 1, max: 20_000 }), { minLength: 1, maxLength: 20 }),
+      async (sizes, increments) => {
+        const rig = bareServer({ http2WindowUpdates: 1_000_000 });
+        rig.server.receive(
+          Buffer.concat([preface, settings([4, 0]), frame(WINDOW_UPDATE, 0, 0, u32(0x7fff0000)), request(1)]),
+        );
+        const stream = opened(rig, 0);
+        stream.respond({ status: 200, headers: [] }, false);
+        const pieces = sizes.map((size, index) => Buffer.alloc(size, index));
+        const half = pieces.length >> 1;
+        for (const piece of pieces.slice(0, half)) stream.write(piece);
+        for (const increment of increments) {
+          rig.server.receive(frame(WINDOW_UPDATE, 0, 1, u32(increment)));
+          await turn();
+        }
+        for (const piece of pieces.slice(half)) stream.write(piece);
+        stream.end(null);
+        rig.server.receive(frame(WINDOW_UPDATE, 0, 1, u32(100_000_000)));
+        for (let turns = 0; turns < 3; turns++) await turn();
+        const body = Buffer.concat(rig.transport.of(DATA).map((found) => found.payload));
+        assert.ok(body.equals(Buffer.concat(pieces)));
+        assert.equal(rig.server.activeStreams, 0);
+      },
+    ),
+    { numRuns: 60 },
+  );
+});
+
+test('a byte of DATA does not keep the large read alive that it came in', () => {
+  const chunks: Buffer[] = [];
+  const handler: StreamHandler = {
+    onData: (piece) => void chunks.push(piece),
+    onEnd: () => {},
+    onReset: () => {},
+    onDrain: () => {},
+  };
+  const server = new Http2Server(
+    new MemoryTransport(),
+    { onRequest: () => handler, onClose: () => {} },
+    { clock: new FakeClock(), limits: new LimitLedger(http2Limits) },
+  );
+  server.receive(Buffer.concat([preface, settings(), openRequest(1)]));
+  server.receive(
+    Buffer.concat([
+      frame(DATA, 0, 1, 'x'),
+      frame(0xee, 0, 0, Buffer.alloc(16_000)),
+      frame(DATA, 0, 1, chunk),
+    ]),
+  );
+  assert.deepEqual(
+    chunks.map((piece) => piece.length),
+    [1, 16_000],
+  );
+  assert.ok((chunks[0]?.buffer.byteLength ?? 0) <= 8192);
+  server.destroy();
 });

@@ -161,7 +161,7 @@ export class Http2Stream implements ServerStream {
     this.#rest.push(chunk);
     this.#smallAtEnd = chunk.length <= smallChunkBytes ? this.#smallAtEnd + 1 : 0;
     if (this.#smallAtEnd < joinedChunks) return;
-    this.#rest.push(Buffer.concat(this.#rest.splice(-joinedChunks)));
+    this.#rest.push(joined(this.#rest.splice(-joinedChunks)));
     this.#smallAtEnd = 0;
   }
 
@@ -195,4 +195,14 @@ export class Http2Stream implements ServerStream {
 
 export function hasHandler(stream: Http2Stream): boolean {
   return stream.handler !== absentHandler;
+}
+
+/** As Buffer.concat, but never a slice of a shared pool. */
+function joined(chunks: readonly Buffer[]): Buffer {
+  let length = 0;
+  for (const chunk of chunks) length += chunk.length;
+  const whole = Buffer.allocUnsafeSlow(length);
+  let at = 0;
+  for (const chunk of chunks) at += chunk.copy(whole, at);
+  return whole;
 }
