@@ -98,6 +98,12 @@ export class ExportTargets {
     return context;
   }
 
+  close(): void {
+    for (const { target } of this.#held.values()) this.#options.discovery.release(target);
+    this.#held.clear();
+    this.#options.fixed.close();
+  }
+
   #hold(authority: string, service: Export): Held | undefined {
     const known = this.#held.get(authority);
     if (known !== undefined) return known;

@@ -14,7 +14,7 @@ import type { Logger } from '@mesh/telemetry/log';
 import { TlsAcceptor } from '@mesh/trust/accept';
 import type { CredentialStore } from '@mesh/trust/credentials';
 import type { PeerIdentity } from '@mesh/trust/names';
-import { AdmissionTable } from './admission.ts';
+import { type AdmissionRefusal, AdmissionTable } from './admission.ts';
 import type { ExportTargets } from './exports.ts';
 import type { GatewayMetrics } from './gateway-metrics.ts';
 import { serveOpaque } from './opaque-connection.ts';
@@ -37,11 +37,17 @@ export interface GatewayOptions {
   maxAgeMs: number;
 }
 
+interface OpenConnection {
+  readonly caller: PeerIdentity;
+  /** What an opaque connection was opened for; HTTP is admitted request by request. */
+  authority: string | undefined;
+}
+
 export class Gateway {
   readonly #options: GatewayOptions;
   readonly #acceptor: TlsAcceptor;
   readonly #server: Server;
-  readonly #open: Map<Socket, string> = new Map();
+  readonly #open: Map<Socket, OpenConnection> = new Map();
   #table: AdmissionTable | undefined;
 
   constructor(options: GatewayOptions) {
@@ -51,8 +57,6 @@ export class Gateway {
       clock: options.clock,
       alpn: [transportHeaderAlpn, 'h2'],
       suffix: options.suffix,
-      acceptsCluster: (cluster) =>
-        this.#table !== undefined && this.#table.refusesCluster(cluster) === undefined,
     });
     this.#server = createServer({ noDelay: true, allowHalfOpen: true, pauseOnConnect: true }, (socket) =>
       this.#accept(socket),
@@ -75,12 +79,17 @@ export class Gateway {
     const { suffix, clusterDomain, targets, log } = this.#options;
     this.#table = new AdmissionTable(table, { suffix, clusterDomain });
     targets.keepOnly(table);
-    for (const [socket, cluster] of this.#open) {
-      const reason = this.#table.refusesCluster(cluster);
+    for (const [socket, open] of this.#open) {
+      const reason = refusalNow(this.#table, open);
       if (reason === undefined) continue;
-      log.info('connection of a peer closed', { cluster, reason });
+      log.info('connection of a peer closed', { caller: open.caller.name, reason });
       socket.destroy();
     }
+  }
+
+  /** Ends handshakes in progress; connections are the drain's. */
+  close(): void {
+    this.#acceptor.close();
   }
 
   #accept(socket: Socket): void {
@@ -95,6 +104,13 @@ export class Gateway {
         });
         return;
       }
+      const reason = this.#table === undefined ? 'no-table' : this.#table.refusesCluster(result.peer.cluster);
+      if (reason !== undefined) {
+        metrics.connectionRefused(reason);
+        log.info('connection refused', { from: socket.remoteAddress, reason, caller: result.peer.name });
+        result.socket.destroy();
+        return;
+      }
       this.#admit(result.socket, { caller: result.peer, alpn: result.alpn, notAfter: result.notAfter });
     });
   }
@@ -104,7 +120,8 @@ export class Gateway {
     { caller, alpn, notAfter }: { caller: PeerIdentity; alpn: string | undefined; notAfter: number },
   ): void {
     const { cluster, clock, codecs, drain, targets, metrics, peers, maxAgeMs } = this.#options;
-    this.#open.set(socket, caller.cluster);
+    const open: OpenConnection = { caller, authority: undefined };
+    this.#open.set(socket, open);
     metrics.connection(caller.cluster, 1);
     socket.once('close', () => {
       this.#open.delete(socket);
@@ -134,7 +151,20 @@ export class Gateway {
       metrics,
       peers,
       serveHttp: serve,
-      onOpaque: () => drain.addSocket(socket),
+      onOpaque: (authority) => {
+        open.authority = authority;
+        drain.addSocket(socket);
+      },
     });
   }
+}
+
+/** Why a connection that was admitted may no longer be open. */
+function refusalNow(
+  table: AdmissionTable,
+  { caller, authority }: OpenConnection,
+): AdmissionRefusal | undefined {
+  if (authority === undefined) return table.refusesCluster(caller.cluster);
+  const admission = table.admit(caller, authority);
+  return admission.kind === 'refused' ? admission.reason : undefined;
 }

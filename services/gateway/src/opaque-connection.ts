@@ -27,7 +27,7 @@ interface OpaqueOptions {
   /** Serves HTTP behind the header; each request is admitted by itself. */
   serveHttp: (version: 'http1' | 'http2') => void;
   /** The connection carries opaque bytes: it is waited for when the gateway stops. */
-  onOpaque: () => void;
+  onOpaque: (authority: string) => void;
 }
 
 /** Takes over `socket`, which is paused and unread. */
@@ -55,7 +55,7 @@ function serve(socket: Socket, header: TransportHeader, options: OpaqueOptions):
   if (header.sessionProtocol !== undefined) return serveHttp(header.sessionProtocol);
   const pool = targets.pool(admission.authority, admission.service);
   if (pool === undefined) return refuse(socket, options, 'no-table');
-  options.onOpaque();
+  options.onOpaque(admission.authority);
   forwardTcp(socket, {
     clock,
     pool,

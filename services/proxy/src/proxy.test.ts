@@ -334,6 +334,39 @@ void test('a transport header leads to the port it names', async (t) => {
   assert.match(await server.metrics(), /inbound_tcp_errors_total\{error="a sidecar is no gateway"\} 1/);
 });
 
+void test('the policy on opaque bytes goes by the caller that the own gateway names, and by nobody else’s word', async (t) => {
+  const east = await startCluster(t);
+  const echo = await startEcho(t);
+  const environment = { MESH_INBOUND_DEFAULT_POLICY: 'cluster-authenticated' };
+  const server = await startProxy(t, east, { serviceAccount: 'cart', app: 1, environment });
+  for (const [identity, clientId, expected] of [
+    [gatewayIdentity('east'), workload('frontend', 'west'), ''],
+    [gatewayIdentity('east'), '', 'hello'],
+    [workload('frontend', 'east'), workload('frontend', 'west'), 'hello'],
+    [gatewayIdentity('west'), workload('frontend', 'east'), ''],
+  ] as const) {
+    const socket = await dialTls({
+      host: '127.0.0.1',
+      port: server.ports.inbound,
+      identity: server.identity,
+      alpn: [transportHeaderAlpn],
+      credentials: credentialsOf(east.trust, identity, identity.split('.').at(-3) ?? ''),
+      clock: systemClock,
+      timeoutMs: 2000,
+    });
+    socket.on('error', () => {});
+    const header = { port: echo.port, name: '', sessionProtocol: undefined, clientId, hops: 0 };
+    socket.write(encodeTransportHeader(header));
+    socket.write('hello');
+    const answer = await new Promise<string>((resolve) => {
+      socket.on('data', (chunk: Buffer) => resolve(chunk.toString()));
+      socket.on('close', () => resolve(''));
+    });
+    socket.destroy();
+    assert.equal(answer, expected, `${identity} for ${clientId}`);
+  }
+});
+
 void test('a destination nobody knows is reached where it is', async (t) => {
   const east = await startCluster(t);
   const app = await startApp(t, 'stranger');
