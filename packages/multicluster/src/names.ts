@@ -13,6 +13,8 @@ export const labels = {
   mirroredService: `${mirrorPrefix}mirrored-service`,
   /** On what mirroring owns: the peer cluster it came from. */
   clusterName: `${mirrorPrefix}cluster-name`,
+  /** On a slice of a federated Service: `true` on a copy of a local slice, which only unmeshed callers need. */
+  localCopy: `${mirrorPrefix}local-copy`,
 } as const;
 
 export const annotations = {
@@ -30,6 +32,10 @@ export const annotations = {
   weight: `${mirrorPrefix}weight`,
   /** On a mirror's slice: `alive`, `dead` or `unknown`. */
   peerState: `${mirrorPrefix}peer-state`,
+  /** On what mirroring owns: `<ns>/<svc>` of the exported Service. */
+  sourceService: `${mirrorPrefix}source-service`,
+  /** On a namespace: `true` takes federated services of peers even without a local member. */
+  acceptFederated: `${mirrorPrefix}accept-federated`,
 } as const;
 
 /** Prefixes that are never copied from a peer and never re-exported. */

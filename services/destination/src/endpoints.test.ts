@@ -152,6 +152,31 @@ test('a mirror is the gateway of its peer, with the authority to ask for', () =>
   assert.equal(found['192.0.2.8:4143']?.readyBehind, 2);
 });
 
+test('a gateway on another port takes opaque bytes there too; one that is not serving is left out', () => {
+  const cluster = new ModelCluster();
+  cluster.service({
+    name: 'cart-west',
+    labels: { 'mirror.mesh.io/mirrored-service': 'true', 'mirror.mesh.io/cluster-name': 'west' },
+  });
+  const ports = { 'port-80': 15443 };
+  cluster.remoteSlice({ service: 'cart-west', peer: 'west', addresses: ['192.0.2.7'], ports });
+  assert.equal(endpoints(cluster, 'cart-west')['192.0.2.7:15443']?.transportPort, 15443);
+  cluster.remoteSlice({ service: 'cart-west', peer: 'west', addresses: ['192.0.2.7'], notReady: true });
+  assert.deepEqual(endpoints(cluster, 'cart-west'), {});
+});
+
+test('copies of local slices in a federated service are for callers without a proxy', () => {
+  const cluster = federated();
+  const before = endpoints(cluster, 'cart-federated');
+  cluster.slice({
+    service: 'cart-federated',
+    name: 'cart-federated-local-1234',
+    addresses: ['10.1.0.1', '10.1.0.99'],
+    labels: { 'mirror.mesh.io/mirrored-service': 'true', 'mirror.mesh.io/local-copy': 'true' },
+  });
+  assert.deepEqual(endpoints(cluster, 'cart-federated'), before);
+});
+
 test('pods of a flat network are called by their own address and identity', () => {
   const cluster = new ModelCluster();
   const identity = identityName({ serviceAccount: 'cart', namespace: 'shop', cluster: 'west' });

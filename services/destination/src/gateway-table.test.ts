@@ -34,6 +34,18 @@ test('exports are what carries a valid label, with who may use them', () => {
   ]);
 });
 
+test('a Link that is not named after its cluster, or is to the own cluster, lets nobody in', () => {
+  const cluster = new ModelCluster();
+  cluster.link('east');
+  cluster.links.put({
+    apiVersion: 'multicluster.mesh.io/v1alpha1',
+    kind: 'Link',
+    metadata: { name: 'west', namespace: 'mesh-multicluster' },
+    spec: { cluster: 'north', gatewayAddresses: ['192.0.2.1'] },
+  });
+  assert.deepEqual(gatewayTable(cluster, modelSettings).peers, []);
+});
+
 test('peers are the links; one that may not, or that is being deleted, is out', () => {
   const cluster = new ModelCluster();
   cluster.link('west');

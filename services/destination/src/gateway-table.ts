@@ -24,6 +24,8 @@ export function gatewayTable(objects: ClusterObjects, settings: Settings): Gatew
       .sort((one, other) => order(`${one.namespace}/${one.name}`, `${other.namespace}/${other.name}`)),
     peers: objects.links
       .list()
+      // A misnamed Link is refused by the mirror controller, and lets nobody in either.
+      .filter(({ metadata, spec }) => metadata.name === spec.cluster && spec.cluster !== cluster)
       .map((link) => ({
         cluster: link.spec.cluster,
         trustDomain: trustDomain(link.spec.cluster, trustSuffix),

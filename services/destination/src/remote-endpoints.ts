@@ -1,6 +1,6 @@
 /** Endpoints in other clusters, from the slices that the mirror controller keeps. */
 import { annotationOf, labelOf } from '@mesh/kube/objects';
-import type { EndpointSlice, Service } from '@mesh/kube/types';
+import type { Endpoint, EndpointSlice, Service } from '@mesh/kube/types';
 import { annotations, labels } from '@mesh/multicluster/names';
 import { parseIdentity } from '@mesh/trust/names';
 import { type ClusterObjects, slicesOf } from './cluster-objects.ts';
@@ -49,7 +49,7 @@ export function remoteEndpoints(
     const port = remotePort(slice, service, target.port);
     if (port === undefined) continue;
     for (const endpoint of slice.endpoints ?? []) {
-      if (endpoint.conditions?.ready === false) continue;
+      if (!isCallable(endpoint)) continue;
       if (target.hostname !== undefined && endpoint.hostname !== target.hostname) continue;
       for (const address of endpoint.addresses) {
         const known = byPeer.get(peer);
@@ -60,6 +60,14 @@ export function remoteEndpoints(
     }
   }
   return [...byPeer].flatMap(([peer, candidates]) => peerEndpoints(peer, candidates, { service, context }));
+}
+
+/**
+ * Gateways are never ready for callers without a proxy, which would send plaintext there; `serving` is for us. Where
+ * only `ready` is given, it counts.
+ */
+function isCallable({ conditions }: Endpoint): boolean {
+  return conditions?.serving ?? conditions?.ready ?? true;
 }
 
 interface PeerContext {
@@ -92,7 +100,7 @@ function peerEndpoints(
       readyBehind: gateway ? share(ready, { of: sorted.length, position }) : 0,
       identity,
       hint: opaque ? 'opaque' : 'h2',
-      transportPort: inboundPort,
+      transportPort: gateway ? port : inboundPort,
       authority: gateway ? `${host}:${target.port}` : undefined,
       labels: {
         target_cluster: peer,

@@ -18,7 +18,14 @@ const record: ImportRecord = {
   readyEndpoints: 3,
   flat: [],
 };
-const base = { record, link, gateways: link.gatewayAddresses, state: 'alive', weight: 3 } as const;
+const base = {
+  record,
+  link,
+  gateways: link.gatewayAddresses,
+  state: 'alive',
+  weight: 3,
+  trustSuffix: 'mesh.local',
+} as const;
 
 test('a mirror has no selector, the ports of the export and the name of its source', () => {
   const service = mirrorService({ name: 'cart-west', record, cluster: 'west' });
@@ -55,6 +62,11 @@ test('the slice of a federated service names its peer', () => {
   const [slice] = mirrorSlices({ ...base, service: 'cart-federated' });
   assert.equal(slice?.metadata.name, 'cart-federated-west');
   assert.equal(slice?.metadata.labels?.['kubernetes.io/service-name'], 'cart-federated');
+});
+
+test('a gateway is for callers with a proxy alone: it is serving, and not ready for the others', () => {
+  const [slice] = mirrorSlices({ ...base, service: 'cart-federated' });
+  assert.deepEqual(slice?.endpoints?.[0]?.conditions, { ready: false, serving: true });
 });
 
 test('nothing ready behind the gateway: no address to call', () => {

@@ -3,14 +3,12 @@
  * Link and the peer's state in, objects out.
  */
 import { createHash } from 'node:crypto';
-import type { EndpointSlice, Service } from '@mesh/kube/types';
+import type { EndpointSlice, Service, Stored } from '@mesh/kube/types';
 import type { LinkSpec } from '@mesh/multicluster/link';
 import { annotations, labels, type PeerState } from '@mesh/multicluster/names';
-import { type ImportPort, type ImportRecord, peerGateway } from './import-record.ts';
+import { gatewayIdentity } from '@mesh/trust/names';
+import type { ImportPort, ImportRecord } from './import-record.ts';
 
-export const sourceServiceAnnotation = 'mirror.mesh.io/source-service';
-/** Identity of the pods behind a flat slice; a slice through a gateway carries the gateway's instead. */
-export const remoteIdentityAnnotation = 'mirror.mesh.io/remote-identity';
 export const managedBy = 'mirror.mesh.io';
 export const serviceNameLabel = 'kubernetes.io/service-name';
 export const managedByLabel = 'endpointslice.kubernetes.io/managed-by';
@@ -38,7 +36,7 @@ export function mirrorService({ name, record, cluster }: ServiceOptions): Named<
       },
       annotations: {
         ...record.annotations,
-        [sourceServiceAnnotation]: `${namespace}/${record.name}`,
+        [annotations.sourceService]: `${namespace}/${record.name}`,
         ...(cluster === undefined
           ? {}
           : { [annotations.remoteName]: `${record.name}.${namespace}.svc.cluster.local` }),
@@ -71,6 +69,8 @@ interface SliceOptions {
   state: PeerState;
   /** Ready endpoints to show; damped by the caller. */
   weight: number;
+  /** Suffix of trust domains. */
+  trustSuffix: string;
 }
 
 /** One slice per identity and port set; none has an address while nothing is ready behind it. */
@@ -81,6 +81,7 @@ export function mirrorSlices({
   gateways,
   state,
   weight,
+  trustSuffix,
 }: SliceOptions): Named<EndpointSlice>[] {
   const common = { service, record, cluster: link.cluster };
   if (record.path === 'gateway') {
@@ -89,10 +90,12 @@ export function mirrorSlices({
       slice({
         ...common,
         suffix: link.cluster,
+        // Not for callers without a proxy: a gateway takes only mesh TLS. Proxies go by `serving`.
+        ready: false,
         addresses: weight > 0 ? gateways : [],
         ports: record.ports.map(({ name }) => ({ name, port })),
         annotations: {
-          [annotations.gatewayIdentity]: peerGateway(link),
+          [annotations.gatewayIdentity]: gatewayIdentity(link.cluster, trustSuffix),
           [annotations.weight]: String(weight),
           [annotations.peerState]: state,
         },
@@ -106,10 +109,11 @@ export function mirrorSlices({
         .update(JSON.stringify([identity, targetPorts]))
         .digest('hex')
         .slice(0, 8)}`,
+      ready: true,
       addresses,
       ports: Object.entries(targetPorts).map(([name, port]) => ({ name, port })),
       annotations: {
-        [remoteIdentityAnnotation]: identity,
+        [annotations.remoteIdentity]: identity,
         [annotations.weight]: String(addresses.length),
         [annotations.peerState]: state,
       },
@@ -123,12 +127,14 @@ interface SliceParts {
   cluster: string;
   suffix: string;
   addresses: readonly string[];
+  /** The condition that callers without a proxy go by. */
+  ready: boolean;
   ports: { name: string; port: number }[];
   annotations: Record<string, string>;
 }
 
 function slice(parts: SliceParts): Named<EndpointSlice> {
-  const { service, record, cluster, suffix, addresses, ports } = parts;
+  const { service, record, cluster, suffix, addresses, ready, ports } = parts;
   // A pinned mirror's name already ends in the cluster.
   const name = service.endsWith(`-${suffix}`) ? service : `${service}-${suffix}`;
   return {
@@ -142,14 +148,36 @@ function slice(parts: SliceParts): Named<EndpointSlice> {
         [labels.clusterName]: cluster,
       },
       annotations: {
-        [sourceServiceAnnotation]: `${record.namespace}/${record.name}`,
+        [annotations.sourceService]: `${record.namespace}/${record.name}`,
         [annotations.remoteName]: `${record.name}.${record.namespace}.svc.cluster.local`,
         ...parts.annotations,
       },
     },
     addressType: 'IPv4',
-    endpoints: addresses.map((address) => ({ addresses: [address], conditions: { ready: true } })),
+    endpoints: addresses.map((address) => ({ addresses: [address], conditions: { ready, serving: true } })),
     ports: ports.map(({ name: portName, port }) => ({ name: portName, port, protocol: 'TCP' })),
+  };
+}
+
+/** A slice of the local member for callers of `<svc>-federated` without a proxy; proxies find local pods themselves. */
+export function localCopy(service: string, slice: Stored<EndpointSlice>): Named<EndpointSlice> {
+  const { metadata, addressType, endpoints, ports } = slice;
+  const { namespace = '', name } = metadata;
+  const hash = createHash('sha256').update(name).digest('hex').slice(0, 8);
+  return {
+    metadata: {
+      name: `${service}-local-${hash}`,
+      namespace,
+      labels: {
+        [serviceNameLabel]: service,
+        [managedByLabel]: managedBy,
+        [labels.mirroredService]: 'true',
+        [labels.localCopy]: 'true',
+      },
+    },
+    addressType,
+    endpoints: endpoints ?? [],
+    ports: ports ?? [],
   };
 }
 

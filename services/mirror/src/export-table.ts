@@ -23,6 +23,8 @@ interface ExportTableOptions {
   /** Indexed by `service`: `namespace/service`. */
   slices: Informer<EndpointSlice>;
   pods: Informer<Pod>;
+  /** A Service asks to be exported in a way that is not known; called once per Service and message. */
+  onInvalid: (service: Stored<Service>, message: string) => void;
 }
 
 interface Entry {
@@ -42,6 +44,8 @@ export class ExportTable {
   readonly #options: ExportTableOptions;
   readonly #entries: Map<string, Entry> = new Map();
   readonly #listeners: Set<(key: string) => void> = new Set();
+  /** What was said about labels that are not known, by key. */
+  readonly #invalid: Map<string, string> = new Map();
 
   constructor(options: ExportTableOptions) {
     this.#options = options;
@@ -81,6 +85,7 @@ export class ExportTable {
 
   #refresh(key: string): void {
     const service = this.#options.services.getByKey(key);
+    if (service === undefined) this.#invalid.delete(key);
     const entry = service === undefined || isDeleting(service) ? undefined : this.#entry(key, service);
     const before = this.#entries.get(key);
     if (entry === undefined && before === undefined) return;
@@ -92,6 +97,7 @@ export class ExportTable {
 
   #entry(key: string, service: Stored<Service>): Entry | undefined {
     const request = exportRequest(service.metadata.labels);
+    this.#report(key, service, request.kind === 'fault' ? request.message : undefined);
     if (request.kind !== 'export' || service.spec?.type === 'ExternalName') return undefined;
     const slices = this.#options.slices.byIndex('service', key);
     const direct = request.exported && request.mode === 'remote-discovery';
@@ -130,6 +136,14 @@ export class ExportTable {
                 .filter((name) => name !== ''),
             ),
     };
+  }
+
+  #report(key: string, service: Stored<Service>, message: string | undefined): void {
+    if (message === undefined) this.#invalid.delete(key);
+    else if (this.#invalid.get(key) !== message) {
+      this.#invalid.set(key, message);
+      this.#options.onInvalid(service, message);
+    }
   }
 
   /** Pods without a sidecar have no identity, and peers refuse those: plaintext never crosses clusters. */

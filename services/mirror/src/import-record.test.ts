@@ -27,7 +27,7 @@ const flat: Sent = {
 };
 
 const judged = (sent: Sent, spec: LinkSpec = link): ReturnType<typeof importRecord> =>
-  importRecord(create(ExportSchema, sent), spec);
+  importRecord(create(ExportSchema, sent), { link: spec, trustSuffix: 'mesh.local' });
 
 test('a good record is narrowed to what may be used', () => {
   const record = judged(good);

@@ -9,8 +9,9 @@ import {
   inCIDRs,
   isProtectedNamespace,
 } from '@mesh/multicluster/import-rules';
+import type { Service } from '@mesh/kube/types';
 import type { LinkSpec } from '@mesh/multicluster/link';
-import { gatewayIdentity, parseIdentity } from '@mesh/trust/names';
+import { parseIdentity } from '@mesh/trust/names';
 
 export interface ImportPort {
   /** Empty only when it is the single port. */
@@ -63,7 +64,10 @@ const maxPorts = 100;
 const maxEndpoints = 1_000_000;
 
 /** The record that `sent` stands for, or why it is refused. */
-export function importRecord(sent: Export, link: LinkSpec): ImportRecord | Refusal {
+export function importRecord(
+  sent: Export,
+  { link, trustSuffix }: { link: LinkSpec; trustSuffix: string },
+): ImportRecord | Refusal {
   const { namespace, name } = sent;
   if (!dnsLabel.test(namespace) || !dnsLabel.test(name)) {
     return refusal(
@@ -90,7 +94,7 @@ export function importRecord(sent: Export, link: LinkSpec): ImportRecord | Refus
       `mode ${sent.mode} is not known to this version; upgrade this cluster's mesh`,
     );
   }
-  const flat = direct ? flatGroups(sent, ports, link) : [];
+  const flat = direct ? flatGroups(sent, ports, { link, trustSuffix }) : [];
   if ('reason' in flat) return flat;
   return {
     namespace,
@@ -108,6 +112,13 @@ export function importRecord(sent: Export, link: LinkSpec): ImportRecord | Refus
 
 function refusal(reason: RefusalReason, message: string): Refusal {
   return { reason, message };
+}
+
+/** The TCP ports of a Service of this cluster. */
+export function servicePorts({ spec }: Service): ImportPort[] {
+  return (spec?.ports ?? [])
+    .filter(({ protocol }) => protocol === undefined || protocol === 'TCP')
+    .map(({ name = '', port, appProtocol }) => ({ name, port, appProtocol }));
 }
 
 function importPorts(sent: Export): ImportPort[] | Refusal {
@@ -134,13 +145,17 @@ function importPorts(sent: Export): ImportPort[] | Refusal {
 }
 
 /** Flat endpoints grouped by identity and port set; one foreign identity or address refuses the whole record. */
-function flatGroups(sent: Export, ports: readonly ImportPort[], link: LinkSpec): FlatGroup[] | Refusal {
+function flatGroups(
+  sent: Export,
+  ports: readonly ImportPort[],
+  { link, trustSuffix }: { link: LinkSpec; trustSuffix: string },
+): FlatGroup[] | Refusal {
   const groups = new Map<
     string,
     { identity: string; targetPorts: Record<string, number>; addresses: string[] }
   >();
   for (const { address, identity, ports: targets } of sent.flatEndpoints) {
-    if (parseIdentity(identity)?.cluster !== link.cluster) {
+    if (parseIdentity(identity, trustSuffix)?.cluster !== link.cluster) {
       const shown =
         identity === ''
           ? 'no identity (it would be called in plaintext)'
@@ -173,9 +188,4 @@ function flatGroups(sent: Export, ports: readonly ImportPort[], link: LinkSpec):
     groups.set(key, group);
   }
   return [...groups.values()];
-}
-
-/** The identity that a peer's gateway must prove; a function of its cluster name alone. */
-export function peerGateway(link: LinkSpec): string {
-  return gatewayIdentity(link.cluster);
 }

@@ -3,14 +3,13 @@
  * record never touches another. What is written is only the difference; what is deleted is only what mirroring made.
  */
 import type { Clock } from '@mesh/clock/clock';
-import { isNotFound } from '@mesh/kube/api-error';
 import { ensureObject } from '@mesh/kube/apply';
 import type { KubeClient } from '@mesh/kube/client';
 import type { ReconcileResult } from '@mesh/kube/controller';
 import type { Informer } from '@mesh/kube/informer';
 import { annotationOf, labelOf, parseKey } from '@mesh/kube/objects';
 import { endpointSlices, services as servicesType } from '@mesh/kube/resources';
-import type { EndpointSlice, Namespace, Service, Stored } from '@mesh/kube/types';
+import type { EndpointSlice, Namespace, Service } from '@mesh/kube/types';
 import type { ImportedService, LinkSpec } from '@mesh/multicluster/link';
 import {
   annotations,
@@ -20,8 +19,11 @@ import {
   mirrorName,
   type PeerState,
 } from '@mesh/multicluster/names';
-import { mirrorService, mirrorSlices, sourceServiceAnnotation, weightMatters } from './desired.ts';
+import { deleteExactly } from './delete.ts';
+import { mirrorService, mirrorSlices, weightMatters } from './desired.ts';
+import type { FederatedServices } from './federated-services.ts';
 import { importRecord, type ImportRecord } from './import-record.ts';
+import { noLonger } from './no-longer.ts';
 import type { PeerView } from './peer-view.ts';
 
 /** What the importer needs to know of a peer. */
@@ -29,6 +31,8 @@ export interface Peer {
   link: LinkSpec;
   view: PeerView;
   state: PeerState;
+  /** There was time to tell: before that, what an earlier run wrote about it stays. */
+  judged: boolean;
   /** Resolved gateway addresses, IPv4. */
   gateways: readonly string[];
 }
@@ -36,7 +40,11 @@ export interface Peer {
 interface ImporterOptions {
   client: KubeClient;
   clock: Clock;
-  peer: (cluster: string) => Peer | undefined;
+  /** Undefined without a Link; `starting` while there is one that is not followed yet. */
+  peer: (cluster: string) => Peer | 'starting' | undefined;
+  federated: FederatedServices;
+  /** Suffix of trust domains. */
+  trustSuffix: string;
   services: Informer<Service>;
   /** Indexed by `source` (`cluster|namespace/name`), see `importIndex`. */
   slices: Informer<EndpointSlice>;
@@ -45,8 +53,6 @@ interface ImporterOptions {
   onOutcome: (cluster: string, key: string, outcome: ImportedService | undefined) => void;
 }
 
-/** On a namespace: take federated services of peers even without a local member. */
-export const acceptFederatedAnnotation = 'mirror.mesh.io/accept-federated';
 /** Weights are written at most this often (design D8). */
 const weightIntervalMs = 1000;
 
@@ -55,10 +61,15 @@ export function importKey(cluster: string, key: string): string {
   return `${cluster}|${key}`;
 }
 
+export function parseImportKey(queueKey: string): { cluster: string; key: string } {
+  const bar = queueKey.indexOf('|');
+  return { cluster: queueKey.slice(0, bar), key: queueKey.slice(bar + 1) };
+}
+
 export const importIndex = {
   source: (object: Service | EndpointSlice): string[] => {
     const cluster = object.metadata?.labels?.[labels.clusterName];
-    const source = annotationOf(object, sourceServiceAnnotation);
+    const source = annotationOf(object, annotations.sourceService);
     return cluster === undefined || source === undefined ? [] : [importKey(cluster, source)];
   },
   cluster: (object: Service | EndpointSlice): string[] => {
@@ -82,19 +93,17 @@ export class Importer {
   }
 
   async reconcile(queueKey: string): Promise<ReconcileResult> {
-    const bar = queueKey.indexOf('|');
-    const cluster = queueKey.slice(0, bar);
-    const key = queueKey.slice(bar + 1);
+    const { cluster, key } = parseImportKey(queueKey);
     const { peer: peerOf, onOutcome } = this.#options;
     const peer = peerOf(cluster);
+    if (peer === 'starting') return;
     const sent = peer?.link.import === false ? undefined : peer?.view.get(key);
     if (peer === undefined || sent === undefined) {
       if (peer !== undefined && peer.link.import !== false && peer.view.mustKeep(key)) {
-        await this.#mark(queueKey, peer.state);
+        if (peer.judged) await this.#mark(queueKey, peer.state);
         return;
       }
-      await this.#removeAll(queueKey, new Set());
-      this.#weights.delete(queueKey);
+      await this.remove(queueKey);
       onOutcome(cluster, key, undefined);
       return;
     }
@@ -102,7 +111,7 @@ export class Importer {
     const { namespace = '', name } = parseKey(key);
     if (verdict.state !== 'Mirrored') {
       // Refused or waiting: whatever an earlier, acceptable record made goes.
-      await this.#removeAll(queueKey, new Set());
+      await this.remove(queueKey);
       onOutcome(cluster, key, {
         namespace,
         name,
@@ -125,9 +134,17 @@ export class Importer {
     return again;
   }
 
-  #judge({ link, view: _view, ...peer }: Peer, sent: Parameters<typeof importRecord>[0]): Verdict {
+  /** Takes away everything that this import made. */
+  async remove(queueKey: string): Promise<void> {
+    const { cluster, key } = parseImportKey(queueKey);
+    await this.#removeAll(queueKey, new Set());
+    this.#weights.delete(queueKey);
+    this.#options.federated.withdraw(cluster, key);
+  }
+
+  #judge({ link, gateways }: Peer, sent: Parameters<typeof importRecord>[0]): Verdict {
     const { namespaces, services } = this.#options;
-    const record = importRecord(sent, link);
+    const record = importRecord(sent, { link, trustSuffix: this.#options.trustSuffix });
     if ('reason' in record) return { state: 'Refused', ...record };
     const { namespace, name } = record;
     const home = namespaces.get(undefined, namespace);
@@ -145,12 +162,12 @@ export class Importer {
       const local = services.get(namespace, name);
       const request = exportRequest(local?.metadata.labels);
       const member = request.kind === 'export' && request.federated;
-      if (member || annotationOf(home, acceptFederatedAnnotation) === 'true') {
+      if (member || annotationOf(home, annotations.acceptFederated) === 'true') {
         const federated = federatedName(name);
         if (typeof federated !== 'string') return { state: 'Refused', ...federated };
         names.push(federated);
       } else if (!record.pinned) {
-        const message = `no local member: label Service ${namespace}/${name} ${labels.federated}=member, or annotate the namespace ${acceptFederatedAnnotation}=true`;
+        const message = `no local member: label Service ${namespace}/${name} ${labels.federated}=member, or annotate the namespace ${annotations.acceptFederated}=true`;
         return { state: 'Waiting', reason: 'NoLocalMember', message };
       }
     }
@@ -164,7 +181,7 @@ export class Importer {
         };
       }
     }
-    if (record.path === 'gateway' && peer.gateways.length === 0) {
+    if (record.path === 'gateway' && gateways.length === 0) {
       return {
         state: 'Waiting',
         reason: 'NoGatewayAddress',
@@ -179,16 +196,27 @@ export class Importer {
     peer: Peer,
     { names, record }: { names: string[]; record: ImportRecord },
   ): Promise<ReconcileResult> {
-    const { client, services, slices } = this.#options;
+    const { client, services, slices, federated, trustSuffix } = this.#options;
+    const { link, gateways, state } = peer;
     const { weight, laterMs } = this.#weight(queueKey, record.readyEndpoints);
     const keep = new Set<string>();
+    const pinned = mirrorName(record.name, link.cluster);
     for (const name of names) {
-      const pinned = name === mirrorName(record.name, peer.link.cluster);
-      const service = mirrorService({ name, record, ...(pinned ? { cluster: peer.link.cluster } : {}) });
-      keep.add(`Service/${name}`);
-      await ensureObject(client, servicesType, service, { current: services.get(record.namespace, name) });
-      const { link, gateways, state } = peer;
-      for (const slice of mirrorSlices({ service: name, record, link, gateways, state, weight })) {
+      if (name === pinned) {
+        keep.add(`Service/${name}`);
+        const current = services.get(record.namespace, name);
+        const service = mirrorService({ name, record, cluster: link.cluster });
+        await ensureObject(client, servicesType, noLonger(service, current), { current });
+      }
+      for (const slice of mirrorSlices({
+        service: name,
+        record,
+        link,
+        gateways,
+        state,
+        weight,
+        trustSuffix,
+      })) {
         keep.add(`EndpointSlice/${slice.metadata.name}`);
         await ensureObject(client, endpointSlices, slice, {
           current: slices.get(record.namespace, slice.metadata.name),
@@ -197,6 +225,8 @@ export class Importer {
       }
     }
     await this.#removeAll(queueKey, keep);
+    if (names.some((name) => name !== pinned)) federated.offer(link.cluster, record);
+    else federated.withdraw(link.cluster, parseImportKey(queueKey).key);
     return laterMs === undefined ? undefined : { requeueAfterMs: laterMs };
   }
 
@@ -225,34 +255,15 @@ export class Importer {
     }
   }
 
-  /** Deletes what this import made and `keep` (`Kind/name`) does not name; federated Services go with their last slice. */
+  /** Deletes what this import made and `keep` (`Kind/name`) does not name. */
   async #removeAll(queueKey: string, keep: ReadonlySet<string>): Promise<void> {
     const { client, services, slices } = this.#options;
     for (const slice of slices.byIndex('source', queueKey)) {
-      if (!keep.has(`EndpointSlice/${slice.metadata.name}`)) await remove(client, endpointSlices, slice);
+      if (!keep.has(`EndpointSlice/${slice.metadata.name}`))
+        await deleteExactly(client, endpointSlices, slice);
     }
     for (const service of services.byIndex('source', queueKey)) {
-      if (!keep.has(`Service/${service.metadata.name}`)) await remove(client, servicesType, service);
+      if (!keep.has(`Service/${service.metadata.name}`)) await deleteExactly(client, servicesType, service);
     }
-    const { namespace = '', name } = parseKey(queueKey.slice(queueKey.indexOf('|') + 1));
-    const federated = services.get(namespace, `${name}-federated`);
-    if (federated === undefined || keep.has(`Service/${federated.metadata.name}`)) return;
-    if (labelOf(federated, labels.mirroredService) !== 'true') return;
-    const left = slices.byIndex('service', `${namespace}/${federated.metadata.name}`);
-    if (left.every((slice) => importIndex.source(slice)[0] === queueKey))
-      await remove(client, servicesType, federated);
-  }
-}
-
-async function remove(
-  client: KubeClient,
-  type: typeof servicesType | typeof endpointSlices,
-  object: Stored<Service> | Stored<EndpointSlice>,
-): Promise<void> {
-  const { namespace, name, uid } = object.metadata;
-  try {
-    await client.delete(type, { namespace, name }, { preconditions: { uid } });
-  } catch (thrown) {
-    if (!isNotFound(thrown)) throw thrown;
   }
 }

@@ -3,12 +3,11 @@
  * when it changed, and nothing left behind when the Link goes (finalizer).
  */
 import type { Clock, Random, Timer } from '@mesh/clock/clock';
-import { isNotFound } from '@mesh/kube/api-error';
 import type { KubeClient } from '@mesh/kube/client';
 import { Reconciler } from '@mesh/kube/controller';
 import type { Informer } from '@mesh/kube/informer';
-import { isDeleting } from '@mesh/kube/objects';
-import { endpointSlices, services as servicesType } from '@mesh/kube/resources';
+import { isDeleting, labelOf } from '@mesh/kube/objects';
+import { jsonEqual } from '@mesh/kube/patch';
 import type { EndpointSlice, Namespace, Service, Stored } from '@mesh/kube/types';
 import {
   type ImportedService,
@@ -19,7 +18,9 @@ import {
 import { parseIPv4 } from '@mesh/multicluster/import-rules';
 import type { Logger } from '@mesh/telemetry/log';
 import type { MetricRegistry } from '@mesh/telemetry/metrics';
-import { Importer, importIndex, importKey, type Peer } from './importer.ts';
+import { serviceNameLabel } from './desired.ts';
+import { FederatedServices } from './federated-services.ts';
+import { Importer, importIndex, importKey, parseImportKey, type Peer } from './importer.ts';
 import { linkStatus, sameStatus } from './link-status.ts';
 import { LinkMetrics } from './metrics.ts';
 import { type GatewayConnection, PeerSession, type ProbeSettings } from './peer-session.ts';
@@ -34,6 +35,8 @@ export interface LinkControllerOptions {
   log: Logger;
   registry: MetricRegistry;
   cluster: string;
+  /** Suffix of trust domains. */
+  suffix: string;
   links: Informer<Link>;
   /** Indexed by `importIndex` and by service. */
   services: Informer<Service>;
@@ -62,6 +65,9 @@ export class LinkController {
   readonly #linked: Map<string, Linked> = new Map();
   readonly #imports: Reconciler;
   readonly #links: Reconciler;
+  readonly #importer: Importer;
+  readonly #federated: FederatedServices;
+  readonly #federatedQueue: Reconciler;
   readonly #metrics: LinkMetrics;
   readonly #watchers: Set<(cluster: string) => void> = new Set();
   #timer: Timer | undefined;
@@ -70,8 +76,23 @@ export class LinkController {
     this.#options = options;
     const { client, clock, random, log, services, slices, namespaces } = options;
     this.#metrics = new LinkMetrics(options.registry, options.cluster);
-    const importer = new Importer({
+    this.#federated = new FederatedServices({
       client,
+      services,
+      slices,
+      onChange: (key) => this.#federatedQueue.add(key),
+    });
+    this.#federatedQueue = new Reconciler({
+      name: 'federated',
+      reconcile: (key) => this.#federated.reconcile(key),
+      clock,
+      random,
+      onError: ({ key, error }) => log.warn('federated service failed', { key, error: String(error) }),
+    });
+    this.#importer = new Importer({
+      client,
+      federated: this.#federated,
+      trustSuffix: options.suffix,
       clock,
       services,
       slices,
@@ -81,7 +102,7 @@ export class LinkController {
     });
     this.#imports = new Reconciler({
       name: 'import',
-      reconcile: (key) => importer.reconcile(key),
+      reconcile: (key) => this.#importer.reconcile(key),
       clock,
       random,
       concurrency: 4,
@@ -101,6 +122,7 @@ export class LinkController {
     const { links, services, slices, namespaces, clock } = this.#options;
     this.#links.start();
     this.#imports.start();
+    this.#federatedQueue.start();
     links.onChange((key) => this.#links.add(key));
     // Somebody changed or removed what mirroring owns, or a name that a mirror needs came free.
     services.onChange((_, { object, previous }) => {
@@ -109,13 +131,17 @@ export class LinkController {
         const { namespace = '', name } = service.metadata;
         for (const source of importIndex.source(service)) this.#imports.add(source);
         this.#everyPeer(`${namespace}/${name}`);
-        const owner = /^(.+)-(federated|[a-z][-a-z0-9]{0,19})$/.exec(name)?.[1];
-        if (owner !== undefined) this.#everyPeer(`${namespace}/${owner}`);
+        this.#federatedQueue.add(`${namespace}/${baseOf(name)}`);
+        // A mirror, or what stands where one wants to be.
+        for (const owner of ownersOf(name)) this.#everyPeer(`${namespace}/${owner}`);
       }
     });
     slices.onChange((_, { object, previous }) => {
       for (const slice of [object, previous]) {
-        if (slice !== undefined) for (const source of importIndex.source(slice)) this.#imports.add(source);
+        if (slice === undefined) continue;
+        for (const source of importIndex.source(slice)) this.#imports.add(source);
+        const service = labelOf(slice, serviceNameLabel);
+        if (service !== undefined) this.#federatedQueue.add(`${slice.metadata.namespace}/${baseOf(service)}`);
       }
     });
     namespaces.onChange((_, { object, previous }) => {
@@ -137,7 +163,7 @@ export class LinkController {
   async stop(): Promise<void> {
     this.#timer?.cancel();
     for (const { session } of this.#linked.values()) session.stop();
-    await Promise.all([this.#links.stop(), this.#imports.stop()]);
+    await Promise.all([this.#links.stop(), this.#imports.stop(), this.#federatedQueue.stop()]);
   }
 
   /** The Link to `cluster`, for who decides what a peer may see. */
@@ -156,11 +182,23 @@ export class LinkController {
     }
   }
 
-  #peer(cluster: string): Peer | undefined {
+  #peer(cluster: string): Peer | 'starting' | undefined {
     const linked = this.#linked.get(cluster);
-    if (linked === undefined) return undefined;
+    if (linked === undefined) {
+      const link = this.#options.links.get(multiclusterNamespace, cluster);
+      return link !== undefined && !isDeleting(link) && this.#faultOf(link) === undefined
+        ? 'starting'
+        : undefined;
+    }
     const { link, session, gateways } = linked;
-    return { link: link.spec, view: session.view, state: session.state, gateways };
+    return { link: link.spec, view: session.view, state: session.state, judged: session.judged, gateways };
+  }
+
+  /** Why there can be no such Link. */
+  #faultOf({ metadata: { name }, spec }: Stored<Link>): string | undefined {
+    if (name === this.#options.cluster) return `cluster ${name} cannot be linked to itself`;
+    if (spec.cluster === name) return undefined;
+    return `metadata.name is ${name} but spec.cluster is ${spec.cluster}; they must be equal`;
   }
 
   #outcome(cluster: string, key: string, outcome: ImportedService | undefined): void {
@@ -188,33 +226,26 @@ export class LinkController {
       );
       return;
     }
-    if (link.spec.cluster !== name || name === this.#options.cluster) {
-      const message =
-        name === this.#options.cluster
-          ? `cluster ${name} cannot be linked to itself`
-          : `metadata.name is ${name} but spec.cluster is ${link.spec.cluster}; they must be equal`;
+    const fault = this.#faultOf(link);
+    if (fault !== undefined) {
       this.#unlink(name);
-      await this.#refuse(link, message);
+      for (const source of this.#sourcesOf(name)) this.#imports.add(source);
+      await this.#refuse(link, fault);
       return;
     }
     if (link.metadata.finalizers?.includes(finalizer) !== true) {
       await this.#setFinalizers(link, [...(link.metadata.finalizers ?? []), finalizer]);
     }
     const known = this.#linked.get(name);
-    if (known === undefined || JSON.stringify(known.link.spec) !== JSON.stringify(link.spec))
-      await this.#connect(name, link);
+    if (known === undefined || !jsonEqual(known.link.spec, link.spec)) await this.#connect(name, link);
     else known.link = link;
     await this.#writeStatus(name);
   }
 
   async #connect(name: string, link: Stored<Link>): Promise<void> {
-    const { clock, random, log, cluster, services, connect, maxExports, maxAgeMs } = this.#options;
+    const { clock, random, log, cluster, connect, maxExports, maxAgeMs } = this.#options;
     this.#linked.get(name)?.session.stop();
-    const known = services
-      .byIndex('cluster', name)
-      .flatMap((service) =>
-        importIndex.source(service).map((source) => source.slice(source.indexOf('|') + 1)),
-      );
+    const known = this.#sourcesOf(name).map((source) => parseImportKey(source).key);
     const session = new PeerSession({
       link: link.spec,
       cluster,
@@ -265,9 +296,7 @@ export class LinkController {
     if (linked === undefined) return;
     this.#links.add(`${multiclusterNamespace}/${name}`);
     // Every slice of the peer says how it is doing.
-    for (const slice of this.#options.slices.byIndex('cluster', name)) {
-      for (const source of importIndex.source(slice)) this.#imports.add(source);
-    }
+    for (const source of this.#sourcesOf(name)) this.#imports.add(source);
     for (const [key] of linked.session.view.entries()) this.#imports.add(importKey(name, key));
   }
 
@@ -284,16 +313,18 @@ export class LinkController {
     for (const [key] of linked.session.view.entries()) this.#imports.add(importKey(name, key));
   }
 
+  /** Imports that exist as objects. */
+  #sourcesOf(cluster: string): string[] {
+    const { services, slices } = this.#options;
+    const objects = [...services.byIndex('cluster', cluster), ...slices.byIndex('cluster', cluster)];
+    return [...new Set(objects.flatMap((object) => importIndex.source(object)))];
+  }
+
   async #cleanUp(name: string): Promise<void> {
-    const { client, services, slices } = this.#options;
-    const sources = new Set<string>();
-    for (const slice of slices.byIndex('cluster', name)) {
-      for (const source of importIndex.source(slice)) sources.add(source);
-      await deleteIfThere(client, endpointSlices, slice.metadata);
+    for (const source of this.#sourcesOf(name)) {
+      await this.#importer.remove(source);
+      await this.#federated.reconcile(parseImportKey(source).key);
     }
-    for (const service of services.byIndex('cluster', name))
-      await deleteIfThere(client, servicesType, service.metadata);
-    for (const source of sources) this.#imports.add(source);
   }
 
   async #setFinalizers(link: Stored<Link>, finalizers: string[]): Promise<void> {
@@ -343,16 +374,19 @@ export class LinkController {
   }
 }
 
-async function deleteIfThere(
-  client: KubeClient,
-  type: typeof servicesType | typeof endpointSlices,
-  { namespace, name }: { namespace?: string; name: string },
-): Promise<void> {
-  try {
-    await client.delete(type, { namespace, name });
-  } catch (thrown) {
-    if (!isNotFound(thrown)) throw thrown;
-  }
+const federatedSuffix = '-federated';
+
+/** The exported Service that `<svc>-federated` stands for; of any other name, the name itself. */
+function baseOf(service: string): string {
+  return service.endsWith(federatedSuffix) ? service.slice(0, -federatedSuffix.length) : service;
+}
+
+/** Names that a mirror called `name` could be of: cluster names may contain dashes too. */
+function ownersOf(name: string): string[] {
+  const owners: string[] = [];
+  for (let dash = name.lastIndexOf('-'); dash > 0; dash = name.lastIndexOf('-', dash - 1))
+    owners.push(name.slice(0, dash));
+  return owners;
 }
 
 const units: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };

@@ -1,4 +1,5 @@
 /** The status of a Link, from what its session and imports say; pure, so that `kubectl get links` can be believed. */
+import { jsonEqual } from '@mesh/kube/patch';
 import type { ConditionType, ImportedService, LinkCondition, LinkStatus } from '@mesh/multicluster/link';
 import type { SessionStatus } from './peer-session.ts';
 
@@ -107,6 +108,6 @@ function syncedCondition(
 
 /** Equal but for what moves all the time; those alone are written only now and then. */
 export function sameStatus(one: LinkStatus | undefined, other: LinkStatus): boolean {
-  const text = ({ rttMs: _rtt, lastSeen: _seen, ...rest }: LinkStatus): string => JSON.stringify(rest);
-  return one !== undefined && text(one) === text(other);
+  const lasting = ({ rttMs: _rtt, lastSeen: _seen, ...rest }: LinkStatus): object => rest;
+  return one !== undefined && jsonEqual(lasting(one), lasting(other));
 }

@@ -9,6 +9,7 @@ import { describeError } from '@mesh/errors/mesh-error';
 import { connectHttp2 } from '@mesh/http2/client';
 import { KubeClient } from '@mesh/kube/client';
 import { inCluster } from '@mesh/kube/config';
+import { EventRecorder } from '@mesh/kube/event-recorder';
 import { Informer } from '@mesh/kube/informer';
 import { endpointSlices, namespaces, pods, type ResourceType, services } from '@mesh/kube/resources';
 import type { EndpointSlice, KubeObject, Service } from '@mesh/kube/types';
@@ -68,12 +69,24 @@ async function main(): Promise<void> {
   const informers = [serviceInformer, sliceInformer, namespaceInformer, podInformer, linkInformer];
   for (const informer of informers) informer.start();
 
+  const events = new EventRecorder({
+    client,
+    clock,
+    random,
+    component: 'mesh-mirror',
+    onError: (error) => log.warn('event was not written', { error: String(error) }),
+  });
   const exports = new ExportTable({
     cluster,
     suffix,
     services: serviceInformer,
     slices: sliceInformer,
     pods: podInformer,
+    onInvalid: (service, message) => {
+      const { namespace, name } = service.metadata;
+      log.warn('service is not exported', { service: `${namespace}/${name}`, detail: message });
+      events.record(services, service, { type: 'Warning', reason: 'InvalidExportLabel', message });
+    },
   });
   const controller = new LinkController({
     client,
@@ -82,6 +95,7 @@ async function main(): Promise<void> {
     log,
     registry,
     cluster,
+    suffix,
     links: linkInformer,
     services: serviceInformer,
     slices: sliceInformer,

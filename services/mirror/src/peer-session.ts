@@ -72,7 +72,7 @@ export class PeerSession {
   #fault: SessionStatus['fault'];
   #attempts = 0;
   #stopped = false;
-  #lastState: PeerState = 'unknown';
+  #lastState: PeerState | undefined;
   #startedAt: number;
 
   constructor(options: PeerSessionOptions) {
@@ -100,6 +100,12 @@ export class PeerSession {
 
   get state(): PeerState {
     return this.#verdict.state(this.#options.clock.now());
+  }
+
+  /** Whether there was time to tell how the peer is doing: at first `unknown` only means that nobody looked. */
+  get judged(): boolean {
+    const now = this.#options.clock.now();
+    return this.#verdict.state(now) !== 'unknown' || now - this.#startedAt > staleMs;
   }
 
   status(): SessionStatus {
@@ -230,10 +236,10 @@ export class PeerSession {
     if (this.view.size > 0 && now - (this.#verdict.lastSeen ?? this.#startedAt) > maxAgeMs)
       this.#publish(this.view.clear());
     const state = this.#verdict.state(now);
-    if (state === this.#lastState) return;
+    if (state === this.#lastState || !this.judged) return;
     this.#options.log.info('peer state changed', {
       peer: this.#options.link.cluster,
-      from: this.#lastState,
+      from: this.#lastState ?? 'starting',
       to: state,
     });
     this.#lastState = state;

@@ -206,7 +206,10 @@ export class ModelCluster implements ClusterObjects {
     labels = {},
     annotations = {},
   }: SliceOptions): void {
-    const conditions = { ready: notReady !== true };
+    const usable = notReady !== true;
+    // As the mirror controller writes it: gateways are for callers with a proxy alone.
+    const gateway = annotations['mirror.mesh.io/remote-gateway-identity'] !== undefined;
+    const conditions = gateway ? { ready: false, serving: usable } : { ready: usable };
     this.endpointSlices.put({
       metadata: { name, namespace: 'shop', labels: { [serviceNameLabel]: service, ...labels }, annotations },
       addressType: 'IPv4',
