@@ -189,9 +189,8 @@ export class EchoListener implements RequestListener {
       stream.respond({ status: 200, headers: [] }, false);
       return handler;
     }
-    const body = head.path.startsWith('/big/')
-      ? Buffer.alloc(Number(head.path.slice(5)), 'x')
-      : Buffer.from(head.path, 'latin1');
+    const size = /^\/big\/([0-9]{1,8})$/.exec(head.path)?.[1];
+    const body = size === undefined ? Buffer.from(head.path, 'latin1') : Buffer.alloc(Number(size), 'x');
     stream.respond({ status: 200, headers: ['content-type', 'text/plain'] }, false);
     stream.write(body);
     stream.end(head.path === '/trailers' ? ['checksum', 'abc'] : null);
