@@ -37,6 +37,6 @@ for (const name of [
   mkdirSync(target, { recursive: true });
   cpSync(join(root, 'node_modules', name), target, {
     recursive: true,
-    filter: (source) => !/\/(?:doc|vendor|examples|test)$|\.(?:cc|hh|inc|def|S|asm)$/.test(source),
+    filter: (source) => !/\/koffi\/(doc|vendor)$/.test(source),
   });
 }
