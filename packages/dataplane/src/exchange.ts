@@ -29,6 +29,9 @@ import { origProtoHeader, origProtoOf } from './l5d-headers.ts';
 import type { Lane } from './lane.ts';
 import type { DataplaneLimit } from './limits.ts';
 
+/** Pause before a request goes again to the endpoint that refused it, times the refusals so far. */
+const sameEndpointPauseMs = 50;
+
 /** What all requests of one connection to one destination have in common. */
 export interface ForwardContext {
   readonly clock: Clock;
@@ -245,11 +248,18 @@ export class Exchange implements StreamHandler, PoolWaiter {
     if (!replayable || ++this.#refused >= limits.values.refused_tries || !budget.withdraw()) {
       retriesDenied.value++;
       if (countBy === 'client') cells.ended(0, noGrpcStatus, 'refused');
-      this.#answer('endpoint-failed', `${member.key} refused the request`);
+      this.#giveUp('endpoint-failed', `${member.key} refused the request`);
       return;
     }
     retries.value++;
-    this.#dispatch(member);
+    const next = this.context.pool.pick(member);
+    if (next !== member) this.#send(next);
+    else {
+      // There is no other: what refused may be just starting or just ending, so it gets a moment.
+      this.context.clock.after(sameEndpointPauseMs * this.#refused, () => {
+        if (!this.#done) this.#dispatch(undefined);
+      });
+    }
   }
 
   /** The attempt ended in a way that cannot be retried. */
@@ -278,6 +288,11 @@ export class Exchange implements StreamHandler, PoolWaiter {
     if (this.#done) return;
     this.#countUnsent('proxy', reason);
     this.#attempt = undefined;
+    this.#giveUp(reason, detail);
+  }
+
+  /** Ends a request that nobody processed. */
+  #giveUp(reason: SyntheticReason, detail: string): void {
     if (this.context.refuseUnsent) {
       this.#finish();
       this.#stream.reset('refused');
@@ -298,14 +313,19 @@ export class Exchange implements StreamHandler, PoolWaiter {
   }
 
   #dispatch(avoid: Member<Endpoint> | undefined): void {
-    const member = this.context.pool.pick(avoid);
+    this.#send(this.context.pool.pick(avoid));
+  }
+
+  #send(member: Member<Endpoint> | undefined): void {
     if (member === undefined) {
-      if (this.context.refuseUnsent && avoid !== undefined) {
-        this.fail('endpoint-failed', avoid.target.peer.lastFault);
+      const { pool, refuseUnsent } = this.context;
+      if (refuseUnsent && pool.state !== 'unknown') {
+        // The client's proxy may know another endpoint, so it is told at once.
+        this.fail('endpoint-failed', `no endpoint of ${pool.name} can be reached`);
         return;
       }
       this.#waiting = true;
-      this.context.pool.wait(this);
+      pool.wait(this);
       return;
     }
     this.#attempt = new Attempt(this, member);
