@@ -401,3 +401,68 @@ void test('a client that leaves cancels its request at the endpoint', async (t) 
   await eventually('the endpoint saw the cancellation', () => gone);
   assert.equal(member?.inFlight, 0);
 });
+
+void test('an endpoint that only fails is left, but not for ever', async (t) => {
+  const asked = { good: 0, bad: 0 };
+  const good = await app(t, (_, response) => {
+    asked.good++;
+    // Slow enough that the balancer prefers the one that fails.
+    setTimeout(() => response.end('good'), 60);
+  });
+  const bad = await app(t, (_, response) => {
+    asked.bad++;
+    response.statusCode = 500;
+    response.end('bad');
+  });
+  const { port: proxy, pool } = await rig(t);
+  pool.apply([spec(good), spec(bad)], { replace: true });
+  for (let request = 0; request < 16; request++) await send(proxy);
+  assert.equal(asked.bad, 7);
+  assert.equal(asked.good, 9);
+  assert.equal(pool.ready, 1);
+});
+
+void test('the only endpoint is kept however it fails', async (t) => {
+  const port = await app(t, (_, response) => {
+    response.statusCode = 500;
+    response.end();
+  });
+  const { port: proxy, pool } = await rig(t);
+  pool.apply([spec(port)], { replace: true });
+  for (let request = 0; request < 20; request++) assert.equal((await send(proxy)).status, 500);
+  assert.equal(pool.ready, 1);
+});
+
+void test('a body that was refused half-sent is sent again whole', async (t) => {
+  let tries = 0;
+  const port = await http2App(t, (stream) => {
+    if (tries++ === 0) {
+      stream.once('data', () => stream.close(7));
+      return;
+    }
+    stream.respond({ ':status': 200 });
+    stream.pipe(stream);
+  });
+  const { port: proxy, pool } = await rig(t);
+  pool.apply([carried(port)], { replace: true });
+  const body = 'abcdefgh'.repeat(8000);
+  assert.equal((await send(proxy, { method: 'POST', body })).body, body);
+  assert.equal(tries, 2);
+});
+
+void test('a body beyond the replay limit is forwarded but not sent again', async (t) => {
+  let tries = 0;
+  const port = await http2App(t, (stream) => {
+    tries++;
+    let received = 0;
+    stream.on('data', (chunk: Buffer) => {
+      received += chunk.length;
+      if (received > 100_000) stream.close(7);
+    });
+  });
+  const { port: proxy, pool } = await rig(t);
+  pool.apply([carried(port)], { replace: true });
+  const answer = await send(proxy, { method: 'POST', body: Buffer.alloc(1_000_000) });
+  assert.equal(answer.status, 502);
+  assert.equal(tries, 1);
+});

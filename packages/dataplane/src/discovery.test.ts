@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { seededRandom } from '@mesh/clock/seeded';
+import { tcpAddress } from '@mesh/control-api/convert';
+import { UpdateSchema, type WeightedAddrSchema } from '@mesh/control-api/gen/linkerd/destination_pb';
+import { LimitLedger } from '@mesh/limits/limits';
+import { silentLogger } from '@mesh/telemetry/log';
+import { MetricRegistry } from '@mesh/telemetry/metrics';
+import { FakeClock } from '@mesh/testkit/fake-clock';
+import { Target } from './discovery.ts';
+import { outboundLabels } from './endpoint.ts';
+import { EndpointPool } from './endpoint-pool.ts';
+import { HttpMetrics } from './http-metrics.ts';
+import { dataplaneLimits } from './limits.ts';
+import { defaultCodecLimits } from './peer.ts';
+import { PeerPool } from './peer-pool.ts';
+
+function setup() {
+  const clock = new FakeClock();
+  const limits = new LimitLedger(dataplaneLimits);
+  const metrics = new HttpMetrics(new MetricRegistry());
+  const peers = new PeerPool({
+    clock,
+    random: seededRandom(1),
+    connector: { connect: () => Promise.reject(new Error('nothing is dialled here')) },
+    limits,
+    ...defaultCodecLimits(),
+  });
+  const pool = new EndpointPool({
+    name: 'cart:80',
+    peers,
+    limits,
+    failfastMs: 3000,
+    cells: (spec) => metrics.cells(outboundLabels(spec)),
+  });
+  const target = new Target('cart:80', pool, { clock, log: silentLogger });
+  const keys = (): string[] => [...pool.members()].map((member) => member.key).sort();
+  return { clock, pool, peers, target, keys };
+}
+
+type Entry = MessageInitShape<typeof WeightedAddrSchema>;
+
+function entry(last: number, facts: Entry = {}): Entry {
+  const addr = tcpAddress(`10.0.0.${last}`, 80);
+  return { ...(addr === undefined ? {} : { addr }), weight: 10_000, ...facts };
+}
+
+const add = (...addrs: Entry[]) => create(UpdateSchema, { update: { case: 'add', value: { addrs } } });
+const remove = (...last: number[]) =>
+  create(UpdateSchema, {
+    update: {
+      case: 'remove',
+      value: {
+        addrs: last.map((each) => tcpAddress(`10.0.0.${each}`, 80)).filter((addr) => addr !== undefined),
+      },
+    },
+  });
+const none = (exists: boolean) =>
+  create(UpdateSchema, { update: { case: 'noEndpoints', value: { exists } } });
+
+void test('the first add of a stream replaces the set, later ones extend it', () => {
+  const { target, keys } = setup();
+  target.onMessage(add(entry(1), entry(2)), true);
+  target.onMessage(add(entry(3)), false);
+  assert.deepEqual(keys(), ['10.0.0.1:80', '10.0.0.2:80', '10.0.0.3:80']);
+  target.onMessage(remove(1), false);
+  assert.deepEqual(keys(), ['10.0.0.2:80', '10.0.0.3:80']);
+  target.onMessage(add(entry(4)), true);
+  assert.deepEqual(keys(), ['10.0.0.4:80']);
+});
+
+void test('after a reconnect what was known stays until the first set comes', () => {
+  const { target, keys } = setup();
+  target.onMessage(add(entry(1)), true);
+  target.onMessage(remove(1), true);
+  assert.deepEqual(keys(), ['10.0.0.1:80']);
+  target.onMessage(add(entry(2)), false);
+  assert.deepEqual(keys(), ['10.0.0.2:80']);
+});
+
+void test('no endpoints and no service are told apart', () => {
+  const { target, pool, keys } = setup();
+  assert.equal(pool.state, 'unknown');
+  target.onMessage(add(entry(1)), true);
+  target.onMessage(none(true), false);
+  assert.deepEqual([pool.state, keys()], ['empty', []]);
+  target.onMessage(none(false), false);
+  assert.equal(pool.state, 'absent');
+});
+
+void test('tier and weight of an endpoint: a gateway counts what is ready behind it', () => {
+  const { target, pool } = setup();
+  target.onMessage(
+    add(
+      entry(1),
+      entry(2, { tier: 1, readyBehind: 6, authorityOverride: { authorityOverride: 'cart.shop:80' } }),
+      entry(3, { weight: 5000 }),
+    ),
+    true,
+  );
+  const facts = [...pool.members()].map(({ tier, weight, target }) => [
+    tier,
+    weight,
+    target.spec.authorityOverride,
+  ]);
+  assert.deepEqual(facts, [
+    [0, 1, ''],
+    [1, 6, 'cart.shop:80'],
+    [0, 0.5, ''],
+  ]);
+});
+
+void test('an endpoint that is the same keeps its connections, a changed identity gets new ones', () => {
+  const { target, pool, peers } = setup();
+  const named = (name: string): Entry =>
+    entry(1, { tlsIdentity: { strategy: { case: 'dnsLikeIdentity', value: { name } } } });
+  target.onMessage(add(named('a')), true);
+  const first = [...pool.members()][0]?.target;
+  target.onMessage(add(named('a')), true);
+  assert.equal([...pool.members()][0]?.target, first);
+  target.onMessage(add(named('b')), false);
+  const second = [...pool.members()][0]?.target;
+  assert.notEqual(second, first);
+  assert.equal(second?.peer.target.identity, 'b');
+  assert.equal(peers.size, 1);
+});
+
+void test('peers are given back with their endpoints', () => {
+  const { target, peers } = setup();
+  target.onMessage(add(entry(1), entry(2)), true);
+  assert.equal(peers.size, 2);
+  target.onMessage(none(true), false);
+  assert.equal(peers.size, 0);
+});
+
+void test('the age says how old the last word is', () => {
+  const { clock, target } = setup();
+  assert.equal(target.ageMs, undefined);
+  target.onMessage(none(true), true);
+  clock.advance(2500);
+  assert.equal(target.ageMs, 2500);
+});
