@@ -74,6 +74,21 @@ void test('a slow replica gets a small share', () => {
   for (const key of ['a', 'b', 'c']) assert.ok((shares.get(key) ?? 0) > 20_000 * 0.28);
 });
 
+void test('equals share traffic evenly within seconds, although their measurements differ', () => {
+  const { clock, balancer } = setup(6);
+  balancer.reset(['a', 'b', 'c'].map((key) => spec(key)));
+  const random = seededRandom(8);
+  for (let second = 0; second < 5; second++) {
+    const shares = simulate(clock, balancer, {
+      requests: 100,
+      perMs: 1,
+      latency: () => 6 + 20 * random.next() ** 4,
+    });
+    for (const key of ['a', 'b', 'c'])
+      assert.ok((shares.get(key) ?? 0) >= 10, `${key} got ${shares.get(key)}`);
+  }
+});
+
 void test('the share of a member is proportional to its weight, idle and under load', () => {
   for (const perMs of [1, 8]) {
     const { clock, balancer } = setup(3);

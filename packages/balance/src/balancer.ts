@@ -1,7 +1,7 @@
 /**
  * Tiers of endpoints with two random choices and a peak-EWMA cost.
  *
- * `pick` costs two draws and two cost readings, whatever the number of endpoints, and allocates nothing. Members keep
+ * `pick` costs at most three random numbers and two cost readings, whatever the number of endpoints, and allocates nothing. Members keep
  * their load state over updates of the endpoint set.
  */
 import type { Clock, Random } from '@mesh/clock/clock';
