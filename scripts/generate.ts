@@ -1,5 +1,9 @@
-/** Generates the TypeScript of packages/control-api/proto with buf and protoc-gen-es from node_modules; no network. */
+/**
+ * Generates the TypeScript of packages/control-api/proto with buf and protoc-gen-es from node_modules, and the references
+ * in docs/; no network.
+ */
 import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -15,3 +19,7 @@ for (const step of [['lint'], ['generate']]) {
   });
   if (status !== 0) process.exit(status ?? 1);
 }
+
+// Imported only now: the tables come from code that uses what was just generated.
+const { references } = await import('./references.ts');
+for (const [file, text] of references()) writeFileSync(join(root, file), text);

@@ -1,0 +1,74 @@
+/** The documents hold: the paths they name exist, their links lead somewhere, and the references are what is generated. */
+import assert from 'node:assert/strict';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { test } from 'node:test';
+import { configTables, limitTables, references } from './references.ts';
+
+const root = resolve(import.meta.dirname, '..');
+const read = (path: string): string => readFileSync(join(root, path), 'utf8');
+
+const topFolders = [
+  'bench',
+  'charts',
+  'cli',
+  'clusters',
+  'docs',
+  'e2e-multicluster',
+  'packages',
+  'scripts',
+  'services',
+];
+const codeSpan = /`([^`\s]+)`/g;
+const link = /\]\(([^)#\s]+)(?:#[^)]*)?\)/g;
+
+/** Paths of the repository in code spans; patterns such as `services/*` are looked up as such. */
+function namedPaths(text: string): string[] {
+  return Array.from(text.matchAll(codeSpan), (match) => match[1] ?? '').filter(
+    (span) => topFolders.includes(span.split('/')[0] ?? '') && (span.includes('/') || span.includes('.')),
+  );
+}
+
+for (const document of ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'SECURITY.md']) {
+  test(`${document}: every path and link leads to a file`, () => {
+    const text = read(document);
+    const links = Array.from(text.matchAll(link), (match) => match[1] ?? '').filter(
+      (target) => !/^[a-z]+:/.test(target),
+    );
+    const missing = [...namedPaths(text), ...links.map((target) => join(dirname(document), target))].filter(
+      (path) => !existsSync(join(root, path)) && globSync(path, { cwd: root }).length === 0,
+    );
+    assert.deepEqual(missing, []);
+  });
+}
+
+test('ARCHITECTURE.md names every service and folder of packages', () => {
+  const text = read('ARCHITECTURE.md');
+  const absent = globSync('{services,packages}/*', { cwd: root }).filter((directory) => {
+    const [parent = '', name = ''] = directory.split('/');
+    return !text.includes(directory) && !new RegExp(`${parent}/\\{[^}]*\\b${name}\\b`).test(text);
+  });
+  assert.deepEqual(absent, []);
+});
+
+for (const [file, text] of references()) {
+  test(`${file} is what the sources say: npm run generate`, () => {
+    assert.equal(read(file), text);
+  });
+}
+
+test('every table of limits is in docs/limits.md', () => {
+  const tables = globSync('{packages,services,clusters}/*/src/**/*.ts', { cwd: root })
+    .filter(
+      (path) => !path.endsWith('.test.ts') && read(path).includes('satisfies Record<string, LimitSpec>'),
+    )
+    .sort();
+  assert.deepEqual(limitTables.map(({ file }) => file).sort(), tables);
+});
+
+test('every table of settings is in docs/config.md', () => {
+  const tables = globSync('{services,clusters}/*/src/*config.ts', { cwd: root })
+    .filter((path) => /^export const \w+Config = \{/m.test(read(path)))
+    .sort();
+  assert.deepEqual(configTables.map(({ file }) => file).sort(), tables);
+});
