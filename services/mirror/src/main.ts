@@ -1,31 +1,11 @@
-import { randomBytes } from 'node:crypto';
-import { resolve4 } from 'node:dns/promises';
 import { systemClock as clock, systemRandom as random } from '@mesh/clock/system';
 import { readConfig } from '@mesh/config/environment';
-import { ControlServer, controlLimits, controlMetrics } from '@mesh/dataplane/control-server';
-import { limitMetrics } from '@mesh/dataplane/process-metrics';
 import { createWorkload } from '@mesh/dataplane/workload';
 import { describeError } from '@mesh/errors/mesh-error';
-import { connectHttp2 } from '@mesh/http2/client';
 import { KubeClient } from '@mesh/kube/client';
 import { inCluster } from '@mesh/kube/config';
-import { EventRecorder } from '@mesh/kube/event-recorder';
-import { Informer } from '@mesh/kube/informer';
-import { endpointSlices, namespaces, pods, type ResourceType, services } from '@mesh/kube/resources';
-import type { EndpointSlice, KubeObject, Service } from '@mesh/kube/types';
-import { multiclusterNamespace } from '@mesh/multicluster/link';
-import { startAdmin } from '@mesh/telemetry/admin-server';
-import { dialTls } from '@mesh/trust/dial';
-import { gatewayIdentity } from '@mesh/trust/names';
 import { mirrorConfig } from './config.ts';
-import { ExportTable, sliceServiceIndex } from './export-table.ts';
-import { federationService } from './federation-server.ts';
-import { importIndex } from './importer.ts';
-import { LinkController } from './link-controller.ts';
-import { links as linksType } from './resources.ts';
-
-const version = '0.1.0';
-const stopGraceMs = 2000;
+import { type RunningMirror, startMirror } from './program.ts';
 
 async function main(): Promise<void> {
   const config = readConfig(mirrorConfig, process.env);
@@ -34,144 +14,23 @@ async function main(): Promise<void> {
     clock,
     random,
     program: 'mirror',
-    version,
+    version: '0.1.0',
     write: (line) => process.stdout.write(line),
   });
-  const { cluster, suffix, log, registry, credentials, identityClient } = workload;
-  identityClient.start();
-
+  workload.identityClient.start();
   const client = new KubeClient({ ...inCluster(), clock });
-  const follow = <T extends KubeObject>(
-    type: ResourceType<T>,
-    extra: Pick<ConstructorParameters<typeof Informer<T>>[0], 'namespace' | 'indexers'> = {},
-  ): Informer<T> =>
-    new Informer<T>({
-      client,
-      type,
-      clock,
-      random,
-      onError: (error) => log.warn('watch failed', { type: type.plural, error: String(error) }),
-      ...extra,
-    });
-  const serviceInformer = follow<Service>(services, {
-    indexers: { source: importIndex.source, cluster: importIndex.cluster },
-  });
-  const sliceInformer = follow<EndpointSlice>(endpointSlices, {
-    indexers: {
-      source: importIndex.source,
-      cluster: importIndex.cluster,
-      service: sliceServiceIndex.service,
-    },
-  });
-  const namespaceInformer = follow(namespaces);
-  const podInformer = follow(pods);
-  const linkInformer = follow(linksType, { namespace: multiclusterNamespace });
-  const informers = [serviceInformer, sliceInformer, namespaceInformer, podInformer, linkInformer];
-  for (const informer of informers) informer.start();
-
-  const events = new EventRecorder({
-    client,
-    clock,
-    random,
-    component: 'mesh-mirror',
-    onError: (error) => log.warn('event was not written', { error: String(error) }),
-  });
-  const exports = new ExportTable({
-    cluster,
-    suffix,
-    services: serviceInformer,
-    slices: sliceInformer,
-    pods: podInformer,
-    onInvalid: (service, message) => {
-      const { namespace, name } = service.metadata;
-      log.warn('service is not exported', { service: `${namespace}/${name}`, detail: message });
-      events.record(services, service, { type: 'Warning', reason: 'InvalidExportLabel', message });
-    },
-  });
-  const controller = new LinkController({
-    client,
-    clock,
-    random,
-    log,
-    registry,
-    cluster,
-    suffix,
-    links: linkInformer,
-    services: serviceInformer,
-    slices: sliceInformer,
-    namespaces: namespaceInformer,
-    maxExports: config.MESH_MIRROR_MAX_EXPORTS,
-    maxAgeMs: config.MESH_MIRROR_MAX_AGE,
-    resolve: (host) => resolve4(host),
-    connect: async (link, host, port) => {
-      const socket = await dialTls({
-        host,
-        port,
-        identity: gatewayIdentity(link.cluster, suffix),
-        alpn: ['h2'],
-        credentials,
-        clock,
-        timeoutMs: config.MESH_CONNECT_TIMEOUT,
-        suffix,
-      });
-      return connectHttp2(socket, { clock, limits: workload.http2Limits });
-    },
-  });
-  const federation = federationService({
-    cluster,
-    suffix,
-    exports,
-    clock,
-    epoch: randomBytes(8).readBigUInt64LE(),
-    link: (peer) => controller.spec(peer),
-    onLinkChange: (listener) => controller.onLinkChange(listener),
-    subscribers: registry.gauge('mesh_federation_subscribers', 'Peers that follow our exports now.').with(),
-  });
-  const limits = controlLimits();
-  limitMetrics(registry, [limits.grpc, limits.http2, workload.http2Limits]);
-  const server = new ControlServer({
-    port: config.MESH_FEDERATION_PORT,
-    services: [federation],
-    cluster,
-    trustSuffix: suffix,
-    credentials,
-    clock,
-    log,
-    metrics: controlMetrics(registry),
-    limits,
-    maxAgeMs: 3_600_000,
-  });
-  const exported = registry.gauge('mesh_exported_services', 'Services that peers may see.').with();
-  registry.onCollect(() => exported.set(exports.size));
-
-  let serving = false;
-  const admin = await startAdmin({
-    port: config.MESH_ADMIN_PORT,
-    registry,
-    ready: () => {
-      const missing = informers.filter(({ hasSynced }) => !hasSynced).map(({ type }) => type.plural);
-      if (missing.length > 0) return { ready: false, reason: `not listed yet: ${missing.join(', ')}` };
-      if (credentials.current === undefined) return { ready: false, reason: identityClient.fault };
-      return { ready: serving, reason: 'starting' };
-    },
-  });
-  const stop = async (): Promise<void> => {
-    serving = false;
-    await Promise.all([controller.stop(), server.stop(stopGraceMs)]);
-    identityClient.stop();
-    await Promise.all([...informers.map((informer) => informer.stop()), admin.close()]);
-    client.close();
+  let running: RunningMirror | undefined;
+  let stopping = false;
+  const stop = (): void => {
+    if (stopping) return;
+    stopping = true;
+    // Before it has started there is nothing to end in order.
+    const ended = running === undefined ? Promise.resolve() : running.stop();
+    void ended.then(() => process.exit(0));
   };
-  process.once('SIGTERM', () => void stop().then(() => process.exit(0)));
-  process.once('SIGINT', () => void stop().then(() => process.exit(0)));
-
-  // A snapshot of half a cluster would look like exports that were withdrawn.
-  await Promise.all(informers.map(({ synced }) => synced));
-  exports.start();
-  controller.start();
-  await server.start();
-  serving = true;
-  log.info('mirror controller serves', { cluster, federationPort: server.port });
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+  running = await startMirror({ config, workload, client, clock, random });
 }
 
 main().catch((failure: unknown) => {
