@@ -5,6 +5,7 @@ export const errorCodes = {
   'config-missing': 'A required environment variable is not set.',
   'kubeconfig-invalid': 'A kubeconfig file or the in-cluster service account mount cannot be used.',
   'kube-api': 'The Kubernetes API refused a request.',
+  'demo-command': 'A step of the demo failed.',
   'cli-usage': 'A command line could not be understood.',
   'cli-no-kubeconfig': 'No kubeconfig was found.',
   'cli-apply': 'An object could not be applied to the cluster.',
