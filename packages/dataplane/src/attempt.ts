@@ -49,7 +49,7 @@ export class Attempt implements ClientHandler, Submission {
   onConnection(connection: ClientConnection): void {
     const exchange = this.#exchange;
     const { bodiless } = exchange;
-    if (exchange.context.countBy === 'endpoint') this.#cells.requests.value++;
+    if (exchange.context.countBy === 'endpoint') this.#cells.requested();
     this.stream = connection.request(exchange.headFor(this.#endpoint, this.#lane), bodiless, this);
     exchange.onAttached(this.stream, bodiless);
   }

@@ -43,6 +43,8 @@ export interface KeptStreamHandler<Output extends DescMessage> {
   onMessage(message: MessageShape<Output>, first: boolean): void;
   /** The server refused the question itself; it is not asked again. */
   onRejected(status: GrpcStatus): void;
+  /** The stream ended and is asked for again; what it said may grow old until the next message. */
+  onInterrupted?(): void;
 }
 
 export class ControlChannel {
@@ -204,6 +206,7 @@ class KeptStream<Output extends DescMessage> implements RunningStream {
       return;
     }
     const { clock, random, log } = this.#options;
+    this.#facts.handler.onInterrupted?.();
     const waitMs = backoffMs(this.#failures++, random, retry);
     log.debug('control stream ended', {
       method: this.#facts.name,

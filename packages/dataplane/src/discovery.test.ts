@@ -134,10 +134,17 @@ void test('peers are given back with their endpoints', () => {
   assert.equal(peers.size, 0);
 });
 
-void test('the age says how old the last word is', () => {
+void test('the age counts from the end of the stream to its next word', () => {
   const { clock, target } = setup();
   assert.equal(target.ageMs, undefined);
   target.onMessage(none(true), true);
   clock.advance(2500);
+  assert.equal(target.ageMs, 0);
+  target.onInterrupted();
+  clock.advance(2000);
+  target.onInterrupted();
+  clock.advance(500);
   assert.equal(target.ageMs, 2500);
+  target.onMessage(none(true), true);
+  assert.equal(target.ageMs, 0);
 });

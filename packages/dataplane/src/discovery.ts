@@ -42,7 +42,9 @@ export class Target implements KeptStreamHandler<typeof UpdateSchema> {
   #stream: RunningStream | undefined;
   /** No `add` came on the current stream yet. */
   #fresh = true;
-  #updatedAt: number | undefined;
+  #answered = false;
+  /** When the stream ended that has not spoken since. */
+  #silentSince: number | undefined;
   holders = 0;
   idleTimer: Timer | undefined;
 
@@ -62,14 +64,16 @@ export class Target implements KeptStreamHandler<typeof UpdateSchema> {
     this.#stream = channel.keep(Destination.method.get, { path: this.authority, contextToken }, this);
   }
 
-  /** Since discovery last spoke of this destination, ms; undefined before the first time. */
+  /** How long what is known may have been outdated, ms: 0 while watched. Undefined before the first word. */
   get ageMs(): number | undefined {
-    return this.#updatedAt === undefined ? undefined : this.#clock.now() - this.#updatedAt;
+    if (!this.#answered) return undefined;
+    return this.#silentSince === undefined ? 0 : this.#clock.now() - this.#silentSince;
   }
 
   onMessage({ update }: Update, first: boolean): void {
     if (first) this.#fresh = true;
-    this.#updatedAt = this.#clock.now();
+    this.#answered = true;
+    this.#silentSince = undefined;
     switch (update.case) {
       case 'add': {
         const specs: EndpointSpec[] = [];
@@ -107,6 +111,10 @@ export class Target implements KeptStreamHandler<typeof UpdateSchema> {
     this.pool.empty(false);
   }
 
+  onInterrupted(): void {
+    this.#silentSince ??= this.#clock.now();
+  }
+
   close(): void {
     this.idleTimer?.cancel();
     this.#stream?.cancel();
@@ -123,7 +131,7 @@ export class Discovery {
     const { registry } = options;
     const age = registry.gauge(
       'mesh_discovery_age_seconds',
-      'Since the control plane last said anything about a destination in use.',
+      'How long the endpoints of a destination in use have not been watched; 0 while they are.',
     );
     const endpoints = registry.gauge(
       'mesh_balancer_endpoints',

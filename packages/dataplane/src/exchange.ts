@@ -100,7 +100,7 @@ export class Exchange implements StreamHandler, PoolWaiter {
   /** Call once. */
   start(): void {
     this.context.budget.deposit();
-    if (this.context.countBy === 'client') this.context.cells.requests.value++;
+    if (this.context.countBy === 'client') this.context.cells.requested();
     this.#dispatch(undefined);
   }
 
@@ -340,7 +340,7 @@ export class Exchange implements StreamHandler, PoolWaiter {
 
   #countUnsent(fault: 'cancel' | 'proxy', reason?: SyntheticReason): void {
     const { cells, countBy } = this.context;
-    if (countBy === 'endpoint') cells.requests.value++;
+    if (countBy === 'endpoint') cells.requested();
     cells.ended(reason === undefined ? 0 : syntheticCauses[reason].status, noGrpcStatus, fault);
   }
 }

@@ -70,11 +70,12 @@ export class HttpMetrics {
 /** The cells of one label set (direction, tls, identities, dst_*). */
 export class HttpCells {
   readonly #labels: Labels;
+  readonly #requests: Family<Counter>;
   readonly #responses: Family<Counter>;
   readonly #latency: Family<Histogram>;
   readonly #byOutcome: Map<number, Counter> = new Map();
   readonly #byStatus: Map<number, Histogram> = new Map();
-  readonly requests: Counter;
+  #request: Counter | undefined;
 
   constructor(
     labels: Labels,
@@ -85,7 +86,13 @@ export class HttpCells {
     this.#labels = labels;
     this.#responses = responses;
     this.#latency = latency;
-    this.requests = requests.with(labels);
+    this.#requests = requests;
+  }
+
+  /** A request's head was seen. */
+  requested(): void {
+    this.#request ??= this.#requests.with(this.#labels);
+    this.#request.value++;
   }
 
   /** A response ended. `status` is 0 when no head was seen. */

@@ -174,7 +174,12 @@ export class Outbound {
       limits,
       informational: true,
       refuseUnsent: false,
-      cells: http.cells({ direction: 'outbound', target_addr: pool.name }),
+      cells: http.cells({
+        direction: 'outbound',
+        tls: 'no_identity',
+        no_tls_reason: 'no_endpoint',
+        dst: pool.name,
+      }),
       countBy: 'endpoint',
       retries: http.retries({ direction: 'outbound', outcome: 'sent' }),
       retriesDenied: http.retries({ direction: 'outbound', outcome: 'no_budget' }),
