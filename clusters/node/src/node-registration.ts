@@ -2,7 +2,7 @@ import { arch, cpus, release, totalmem } from 'node:os';
 import type { Clock, Timer } from '@mesh/clock/clock';
 import { isAlreadyExists } from '@mesh/kube/api-error';
 import type { KubeClient } from '@mesh/kube/client';
-import { leases, namespaces, nodes } from '@mesh/kube/resources';
+import { leases, nodes } from '@mesh/kube/resources';
 import type { Node } from '@mesh/kube/types';
 import { apiTime } from './pod-status.ts';
 
@@ -125,11 +125,6 @@ export class NodeRegistration {
     if (known !== undefined) {
       await client.patch(leases, ref, { patch: { type: 'merge', body: { spec } } });
       return;
-    }
-    try {
-      await client.create(namespaces, { metadata: { name: leaseNamespace } });
-    } catch (thrown) {
-      if (!isAlreadyExists(thrown)) throw thrown;
     }
     await client.create(leases, { metadata: ref, spec });
   }
