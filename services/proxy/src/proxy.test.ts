@@ -17,7 +17,7 @@ import {
   startProxy,
   type TestProxy,
   workload,
-} from './test-mesh.ts';
+} from './testing/mesh.ts';
 
 interface Answer {
   readonly status: number;

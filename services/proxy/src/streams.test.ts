@@ -5,7 +5,7 @@ import { connect as connectHttp2, createServer as createHttp2Server } from 'node
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { eventually } from '@mesh/testkit/eventually';
-import { startCluster, startProxy, type TestProxy } from './test-mesh.ts';
+import { startCluster, startProxy, type TestProxy } from './testing/mesh.ts';
 
 async function listening(t: TestContext, server: Server): Promise<number> {
   const sockets = new Set<Socket>();

@@ -38,8 +38,8 @@ import { eventually } from '@mesh/testkit/eventually';
 import { TlsAcceptor } from '@mesh/trust/accept';
 import { CredentialStore } from '@mesh/trust/credentials';
 import { controlPlaneIdentity, identityName } from '@mesh/trust/names';
-import { proxyConfig } from './config.ts';
-import { Proxy, type ProxyPorts } from './proxy.ts';
+import { proxyConfig } from '../config.ts';
+import { Proxy, type ProxyPorts } from '../proxy.ts';
 
 const clock = systemClock;
 
