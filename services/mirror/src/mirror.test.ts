@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Export_Mode as Mode } from '@mesh/control-api/gen/mesh/federation/v1/federation_pb';
 import { endpointSlices, events, namespaces, services } from '@mesh/kube/resources';
 import { KubeApiError } from '@mesh/kube/api-error';
 import { multiclusterNamespace } from '@mesh/multicluster/link';
 import { eventually } from '@mesh/testkit/eventually';
-import { gatewayIdentity } from '@mesh/trust/names';
+import { gatewayIdentity, identityName } from '@mesh/trust/names';
 import { links } from './resources.ts';
 import {
   condition,
@@ -16,6 +17,7 @@ import {
   patchService,
   slicesOf,
   startCluster,
+  startHostilePeer,
   startPair,
   TestTrust,
   type TestCluster,
@@ -415,7 +417,7 @@ test('a peer whose Link does not allow is told so', async (t) => {
     /^False NotAllowed: cluster east is not allowed by a Link of cluster west; run: mesh multicluster link west east/,
   );
   await link(west, east, { allow: false });
-  await waitCondition(west, 'east', 'Connected', /^False NotAllowed/);
+  await waitCondition(west, 'east', 'Connected', /^True/);
   await waitCondition(east, 'west', 'Connected', /^False NotAllowed/);
   assert.deepEqual(await owned(east), []);
   const ref = { namespace: multiclusterNamespace, name: 'east' };
@@ -461,4 +463,64 @@ test('a Link that leads to another cluster than it names is refused by identity'
   ]);
   await makeLink(east, 'north', { gatewayPort: west.relay.port });
   await waitCondition(east, 'north', 'TrustCompatible', /^False wrong-identity: .*the server is .*west/);
+});
+
+test('a peer is untrusted input: what it may not say is refused by name, the rest is taken', async (t) => {
+  const trust = new TestTrust();
+  const east = await startCluster(t, 'east', { trust });
+  const peer = await startHostilePeer(t, trust);
+  await makeLink(east, 'west', { gatewayPort: peer.relay.port, podCIDRs: ['10.2.0.0/16'] });
+  const ports = [{ name: 'http', port: 80, protocol: 'TCP' }];
+  const base = { namespace: 'shop', mode: Mode.GATEWAY, ports, readyEndpoints: 1 };
+  const flat = (name: string, address: string, identity: string) => ({
+    ...base,
+    name,
+    mode: Mode.REMOTE_DISCOVERY,
+    flatEndpoints: [{ address, identity, ports: [{ name: 'http', port: 8080 }] }],
+  });
+  const cartOf = (cluster: string): string =>
+    identityName({ serviceAccount: 'cart', namespace: 'shop', cluster });
+  peer.exports = [
+    { ...base, name: 'good', labels: { app: 'good', 'mirror.mesh.io/exported': 'true', 'a/b': 'c' } },
+    { ...base, name: 'proxy', namespace: 'kube-system' },
+    { ...base, name: 'identity', namespace: 'mesh' },
+    { ...base, name: '../../secrets' },
+    { ...base, name: 'noports', ports: [] },
+    flat('stolen', '10.2.0.1', cartOf('east')),
+    flat('plaintext', '10.2.0.1', ''),
+    flat('outside', '192.168.1.1', cartOf('west')),
+    flat('inside', '10.2.0.1', cartOf('west')),
+    { ...base, name: 'last' },
+  ];
+  peer.announce();
+  await waitImport(east, 'west', 'last', /^Mirrored/);
+  for (const [name, pattern] of [
+    ['good', /^Mirrored/],
+    ['inside', /^Mirrored/],
+    ['proxy', /^Refused ProtectedNamespace/],
+    ['identity', /^Refused ProtectedNamespace/],
+    ['noports', /^Refused InvalidPorts/],
+    ['stolen', /^Refused ForeignIdentity: .*expected one of cluster west/],
+    ['plaintext', /^Refused ForeignIdentity: .*plaintext/],
+    ['outside', /^Refused AddressOutsidePodCIDRs: .*192\.168\.1\.1.*10\.2\.0\.0\/16/],
+  ] as const) {
+    await waitImport(east, 'west', name, pattern);
+  }
+  const good = await findService(east, 'good-west');
+  assert.deepEqual(good?.metadata.labels, {
+    app: 'good',
+    'mirror.mesh.io/mirrored-service': 'true',
+    'mirror.mesh.io/cluster-name': 'west',
+  });
+  const [pods] = await slicesOf(east, 'inside-west');
+  assert.deepEqual(pods?.endpoints?.[0]?.conditions, { ready: true, serving: true });
+  assert.equal(pods?.metadata.annotations?.['mirror.mesh.io/remote-identity'], cartOf('west'));
+  const before = await owned(east);
+  assert.equal(before.filter((name) => name.startsWith('Service/')).length, 3);
+
+  // An empty snapshot is more likely a fault than the truth.
+  peer.exports = [];
+  peer.announce();
+  await waitCondition(east, 'west', 'Synced', /^False SnapshotShrunk: .*more than half.*60 s/);
+  assert.deepEqual(await owned(east), before);
 });

@@ -134,6 +134,8 @@ export class PeerSession {
           return;
         }
         this.#connection = connection;
+        // Its certificate was proven just now, so the gateway is there, whatever it says next.
+        this.#verdict.answered(clock.now());
         await this.#subscribe(connection);
       } catch (thrown) {
         this.#verdict.failed();
@@ -233,7 +235,7 @@ export class PeerSession {
     const { clock, maxAgeMs, onState } = this.#options;
     const now = clock.now();
     this.#publish(this.view.settle(now));
-    if (this.view.size > 0 && now - (this.#verdict.lastSeen ?? this.#startedAt) > maxAgeMs)
+    if (this.view.size > 0 && now - (this.#verdict.lastEvent ?? this.#startedAt) > maxAgeMs)
       this.#publish(this.view.clear());
     const state = this.#verdict.state(now);
     if (state === this.#lastState || !this.judged) return;

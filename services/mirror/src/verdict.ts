@@ -28,6 +28,11 @@ export class Verdict {
     return this.#lastAnswer === undefined ? this.#lastEvent : Math.max(this.#lastEvent, this.#lastAnswer);
   }
 
+  /** Monotonic milliseconds of the last event of the stream: how old what is known of its exports is. */
+  get lastEvent(): number | undefined {
+    return this.#lastEvent;
+  }
+
   event(now: number): void {
     this.#lastEvent = now;
     this.#failures = 0;

@@ -3,7 +3,7 @@
  * gateway: it proves the gateway's identity, takes nobody but other clusters, and stamps who called.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
-import { connect as connectHttp2, createServer as createHttp2Server } from 'node:http2';
+import { connect as connectHttp2, constants, createServer as createHttp2Server } from 'node:http2';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +13,14 @@ import { startApiserver } from '@mesh/apiserver/server';
 import { type Authority, createAnchor, createIssuer } from '@mesh/ca/authority';
 import { issueCredentials } from '@mesh/ca/credentials';
 import { systemClock as clock, systemRandom as random } from '@mesh/clock/system';
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import {
+  type EventSchema,
+  type ExportSchema,
+  Federation,
+} from '@mesh/control-api/gen/mesh/federation/v1/federation_pb';
+import { grpcService } from '@mesh/control-api/grpc-server';
+import { ControlServer, controlLimits } from '@mesh/dataplane/control-server';
 import { readConfig } from '@mesh/config/environment';
 import { createWorkload } from '@mesh/dataplane/workload';
 import { KubeClient } from '@mesh/kube/client';
@@ -25,7 +33,7 @@ import { eventually } from '@mesh/testkit/eventually';
 import { TlsAcceptor } from '@mesh/trust/accept';
 import { CredentialStore } from '@mesh/trust/credentials';
 import { dialTls } from '@mesh/trust/dial';
-import { gatewayIdentity, mirrorIdentity } from '@mesh/trust/names';
+import { gatewayIdentity, mirrorIdentity, type PeerIdentity } from '@mesh/trust/names';
 import { mirrorConfig } from '../config.ts';
 import { type RunningMirror, startMirror } from '../program.ts';
 import { links } from '../resources.ts';
@@ -284,9 +292,11 @@ async function startRelay(test: TestContext, trust: TestTrust, cluster: string):
         session.on('error', () => stream.close());
         const upstream = session.request({ ...headers, 'l5d-client-id': caller });
         upstream.on('error', () => stream.close());
-        upstream.on('response', (head) => {
+        upstream.on('response', (head, flags) => {
           if (stream.destroyed) return;
-          stream.respond(head, { waitForTrailers: true });
+          const alone = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
+          stream.respond(head, alone ? { endStream: true } : { waitForTrailers: true });
+          if (alone) return;
           upstream.pipe(stream);
         });
         let trailers: Record<string, unknown> = {};
@@ -335,4 +345,50 @@ async function startRelay(test: TestContext, trust: TestTrust, cluster: string):
     http.close();
   });
   return relay;
+}
+
+export interface HostilePeer {
+  readonly relay: Relay;
+  exports: MessageInitShape<typeof ExportSchema>[];
+  /** Ends the streams; each that follows brings the exports as its snapshot. */
+  announce(): void;
+}
+
+/** Cluster west as an attacker would run it: a proper certificate, and a federation API that says anything. */
+export async function startHostilePeer(test: TestContext, trust: TestTrust): Promise<HostilePeer> {
+  const relay = await startRelay(test, trust, 'west');
+  let epoch = 0n;
+  const server = new ControlServer({
+    port: 0,
+    host: '127.0.0.1',
+    cluster: 'west',
+    trustSuffix: 'mesh.local',
+    credentials: trust.credentials(mirrorIdentity('west')),
+    clock,
+    log: silentLogger,
+    metrics: { call() {}, connections() {}, refused() {} },
+    limits: controlLimits(),
+    maxAgeMs: 60_000,
+    services: [
+      grpcService<typeof Federation, PeerIdentity>(Federation, {
+        subscribe(_request, sink, call) {
+          epoch++;
+          let seq = 0n;
+          const send = (event: NonNullable<MessageInitShape<typeof EventSchema>['event']>): void => {
+            sink.send({ epoch, seq: ++seq, event });
+          };
+          send({ case: 'hello', value: { protocol: 1, cluster: 'west', trustDomain: 'west.mesh.local' } });
+          for (const value of peer.exports) send({ case: 'export', value });
+          send({ case: 'snapshotEnd', value: { count: peer.exports.length } });
+          const beat = clock.every(500, () => send({ case: 'beat', value: {} }));
+          call.signal.addEventListener('abort', () => beat.cancel());
+        },
+      }),
+    ],
+  });
+  await server.start();
+  relay.target = server.port;
+  test.after(() => server.stop());
+  const peer: HostilePeer = { relay, exports: [], announce: () => relay.cut() };
+  return peer;
 }
