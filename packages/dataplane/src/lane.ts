@@ -20,12 +20,18 @@ export interface ConnectFault {
   readonly detail: string;
 }
 
+export interface WrappedSocket {
+  readonly connection: ClientConnection;
+  /** Resolves once the peer has shown that it serves the connection, rejects with a ConnectError; undefined: at once. */
+  readonly confirmed: Promise<void> | undefined;
+}
+
 export interface LaneOptions {
   clock: Clock;
   /** Opens a socket; rejects with a ConnectError. */
   dial: () => Promise<Socket>;
   /** Puts the codec on it. */
-  wrap: (socket: Socket) => ClientConnection;
+  wrap: (socket: Socket) => WrappedSocket;
   /** One request at a time per connection (HTTP/1). */
   exclusive: boolean;
   maxConnections: number;
@@ -159,9 +165,11 @@ export class Lane {
 
   async #connect(): Promise<void> {
     this.#connecting++;
-    let socket: Socket;
+    let connection: ClientConnection;
     try {
-      socket = await this.#options.dial();
+      const wrapped = this.#options.wrap(await this.#options.dial());
+      connection = wrapped.connection;
+      if (wrapped.confirmed !== undefined) await wrapped.confirmed;
     } catch (thrown) {
       this.#connecting--;
       this.#failed(thrown);
@@ -169,10 +177,9 @@ export class Lane {
     }
     this.#connecting--;
     if (this.#closed) {
-      socket.destroy();
+      connection.destroy();
       return;
     }
-    const connection = this.#options.wrap(socket);
     const now = this.#options.clock.now();
     const entry: Entry = { connection, openedAt: now, listed: false, idleSince: now, draining: false };
     this.#entries.add(entry);

@@ -12,9 +12,9 @@ import { http1Limits, type Http1LimitName } from '@mesh/http1/limits';
 import { connectHttp2 } from '@mesh/http2/client';
 import { http2Limits, type Http2LimitName } from '@mesh/http2/limits';
 import { LimitLedger } from '@mesh/limits/limits';
-import type { Connector, DialTarget } from './connector.ts';
-import { keepAlive } from './keep-alive.ts';
-import { type ConnectFault, Lane } from './lane.ts';
+import { ConnectError, type Connector, type DialTarget } from './connector.ts';
+import { keepAlive, type PingableConnection } from './keep-alive.ts';
+import { type ConnectFault, Lane, type WrappedSocket } from './lane.ts';
 import type { DataplaneLimit } from './limits.ts';
 
 /** Told when a peer stops or starts being reachable. */
@@ -70,7 +70,10 @@ export class Peer {
       exclusive: true,
       maxConnections: limits.values.http1_connections_per_endpoint,
       limit: 'http1_connections_per_endpoint',
-      wrap: (socket) => connectHttp1(socket, { clock: environment.clock, limits: environment.http1Limits }),
+      wrap: (socket) => ({
+        connection: connectHttp1(socket, { clock: environment.clock, limits: environment.http1Limits }),
+        confirmed: undefined,
+      }),
     });
     this.h2 = this.#lane({
       alpn: target.gateway ? ['h2'] : [],
@@ -81,7 +84,10 @@ export class Peer {
         const { clock, http2Limits: limits } = environment;
         const connection = connectHttp2(socket, { clock, limits });
         keepAlive(connection, { clock, ...keepAliveTimes });
-        return connection;
+        return {
+          connection,
+          confirmed: target.identity === undefined ? undefined : this.#confirm(connection),
+        };
       },
     });
   }
@@ -144,7 +150,7 @@ export class Peer {
     exclusive: boolean;
     maxConnections: number;
     limit: DataplaneLimit;
-    wrap: (socket: Socket) => ReturnType<typeof connectHttp1>;
+    wrap: (socket: Socket) => WrappedSocket;
   }): Lane {
     const { connector, clock, limits } = this.#environment;
     const lane: Lane = new Lane({
@@ -165,6 +171,34 @@ export class Peer {
       onLimit: (name) => limits.hit(name === 'waiters' ? 'connect_waiters' : options.limit),
     });
     return lane;
+  }
+
+  /**
+   * With TLS 1.3 a handshake succeeds on our side before the peer has judged our certificate, so a connection counts
+   * only once the peer answered on it; otherwise requests would be lost on one that it is about to refuse.
+   */
+  #confirm(connection: PingableConnection): Promise<void> {
+    const { clock, limits } = this.#environment;
+    const { host, port } = this.target;
+    return new Promise((resolve, reject) => {
+      const timer = clock.after(limits.values.connect_ms, () => {
+        connection.destroy();
+        reject(new ConnectError(`${host}:${port}: no answer on a new connection`, { timedOut: true }));
+      });
+      connection.onChange = () => {
+        if (connection.usable) return;
+        timer.cancel();
+        reject(
+          new ConnectError(`${host}:${port}: closed after the handshake; it may refuse our certificate`, {
+            timedOut: false,
+          }),
+        );
+      };
+      connection.ping(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
   }
 
   #failed(fault: ConnectFault): void {

@@ -5,6 +5,8 @@ import { test } from 'node:test';
 import { systemClock } from '@mesh/clock/system';
 import { encodeTransportHeader, transportHeaderAlpn } from '@mesh/transport/transport-header';
 import { eventually } from '@mesh/testkit/eventually';
+import { listen } from '@mesh/testkit/servers';
+import { TlsAcceptor } from '@mesh/trust/accept';
 import { dialTls } from '@mesh/trust/dial';
 import { gatewayIdentity } from '@mesh/trust/names';
 import {
@@ -403,6 +405,29 @@ void test('when the local sidecar dies the remote tier takes over without a fail
     const answer = await http1(caller.ports.outbound, { method: 'POST', body: 'x' });
     assert.equal(answer.status, 200, String(answer.headers['l5d-proxy-error']));
     assert.equal(answer.headers['x-app'], 'remote');
+  }
+});
+
+void test('a peer that refuses our certificate after the handshake loses no request', async (t) => {
+  const east = await startCluster(t);
+  const app = await startApp(t, 'remote');
+  const remote = await startProxy(t, east, { serviceAccount: 'cart', app: app.http1 });
+  const caller = await startProxy(t, east);
+  const identity = workload('cart', 'east');
+  const acceptor = new TlsAcceptor({
+    credentials: credentialsOf(east.trust, identity, 'east'),
+    clock: systemClock,
+    alpn: [],
+    acceptsCluster: () => false,
+  });
+  const refusing = await listen(t, (socket) => acceptor.accept(socket, () => {}));
+  east.destination.service('10.0.0.1:80', 'cart.shop.svc.cluster.local', [
+    { port: refusing.port, identity },
+    { port: remote.ports.inbound, identity: remote.identity, tier: 1 },
+  ]);
+  for (let request = 0; request < 20; request++) {
+    const answer = await http1(caller.ports.outbound, { method: 'POST', body: 'x' });
+    assert.equal(answer.status, 200, String(answer.headers['l5d-proxy-error']));
   }
 });
 
