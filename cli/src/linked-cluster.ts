@@ -20,11 +20,18 @@ export interface LinkedCluster {
   podCIDRs: string[];
 }
 
+interface GatewayOptions {
+  clock: Clock;
+  waitForAddressMs: number;
+  /** Used instead of the addresses of the gateway's Service. */
+  givenAddresses?: readonly string[];
+}
+
 /** @throws MeshError not-installed saying what is missing and how to install it */
 export async function readCluster(
   context: string,
   client: KubeClient,
-  { clock, waitForAddressMs }: { clock: Clock; waitForAddressMs: number },
+  options: GatewayOptions,
 ): Promise<LinkedCluster> {
   const config = await client.find(configMaps, { namespace: 'mesh', name: 'mesh-config' });
   if (config === undefined) {
@@ -34,7 +41,7 @@ export async function readCluster(
   }
   const values = parseStoredValues(config.data?.['values'] ?? '');
   const roots = await client.find(configMaps, { namespace: 'mesh', name: 'mesh-trust-roots' });
-  const gateway = await gatewayAddress(context, client, { clock, waitForAddressMs });
+  const gateway = await gatewayAddress(context, client, options);
   const podCIDRs = (await client.listAll(nodes)).items.flatMap(({ spec }) =>
     spec?.podCIDR === undefined ? [] : [spec.podCIDR],
   );
@@ -53,7 +60,7 @@ export async function readCluster(
 async function gatewayAddress(
   context: string,
   client: KubeClient,
-  { clock, waitForAddressMs }: { clock: Clock; waitForAddressMs: number },
+  { clock, waitForAddressMs, givenAddresses = [] }: GatewayOptions,
 ): Promise<{ gatewayAddresses: string[]; gatewayPort: number }> {
   const deadline = clock.now() + waitForAddressMs;
   for (;;) {
@@ -63,9 +70,10 @@ async function gatewayAddress(
         remedy: `mesh multicluster install --apply --context ${context}`,
       });
     }
-    const gatewayAddresses = (service.status?.loadBalancer?.ingress ?? []).flatMap(
+    const found = (service.status?.loadBalancer?.ingress ?? []).flatMap(
       ({ ip, hostname }) => ip ?? hostname ?? [],
     );
+    const gatewayAddresses = givenAddresses.length > 0 ? [...givenAddresses] : found;
     const gatewayPort = service.spec?.ports?.find(({ name }) => name === 'mc-gateway')?.port ?? 4143;
     if (gatewayAddresses.length > 0) return { gatewayAddresses, gatewayPort };
     if (clock.now() > deadline) {
@@ -74,7 +82,7 @@ async function gatewayAddress(
         `the gateway of context ${context} has no address that other clusters can reach`,
         {
           remedy:
-            'Service mesh-multicluster/mesh-gateway needs a LoadBalancer address, or name one with --gateway-address',
+            'Service mesh-multicluster/mesh-gateway needs a LoadBalancer address; without one: mesh multicluster link-gen --gateway-address ADDRESS',
         },
       );
     }

@@ -128,15 +128,22 @@ export function multiclusterChecks({ client }: Options): Category[] {
   ];
 }
 
-const wanted: readonly [ConditionType, string][] = [
-  ['TrustCompatible', 'both sides of each link verified each other'],
-  ['Connected', 'each peer answers through its gateway'],
-  ['GatewayAlive', 'no gateway of a peer is dead'],
-  ['Synced', 'the exports of each peer are current'],
+const unreachable =
+  'Gateways must reach each other at the addresses in the Links; run the check in the peer too.';
+
+const wanted: readonly [type: ConditionType, description: string, remedy: string][] = [
+  [
+    'TrustCompatible',
+    'both sides of each link verified each other',
+    'Clusters that are linked share one anchor: mesh install --cluster NAME --trust DIR in both, then link again.',
+  ],
+  ['Connected', 'each peer answers through its gateway', unreachable],
+  ['GatewayAlive', 'no gateway of a peer is dead', unreachable],
+  ['Synced', 'the exports of each peer are current', unreachable],
 ];
 
 function conditionChecks(listed: () => Promise<Link[]>): Check[] {
-  return wanted.map(([type, description]) => ({
+  return wanted.map(([type, description, remedy]) => ({
     description,
     async run() {
       const bad = (await listed()).flatMap(({ metadata, status }) => {
@@ -147,10 +154,7 @@ function conditionChecks(listed: () => Promise<Link[]>): Check[] {
         ];
       });
       if (bad.length > 0) {
-        throw new MeshError('link-unproven', bad.join('\n'), {
-          remedy:
-            'Gateways must reach each other at the addresses in the Links; run the check in the peer too.',
-        });
+        throw new MeshError('link-unproven', bad.join('\n'), { remedy });
       }
     },
   }));

@@ -111,10 +111,12 @@ export const multiclusterCommands: readonly Command[] = [
     async run({ flags, output, clock, environment }) {
       const client = connectCluster({ flags, environment, clock });
       try {
-        const target = await readCluster(flags.context ?? 'current', client, { clock, waitForAddressMs: 0 });
-        const given = flags['gateway-address'];
-        const spec = { ...linkTo(target), ...(given.length === 0 ? {} : { gatewayAddresses: given }) };
-        const object = linkObject(spec) as unknown as Parameters<typeof printManifests>[0][number];
+        const target = await readCluster(flags.context ?? 'current', client, {
+          clock,
+          waitForAddressMs: 0,
+          givenAddresses: flags['gateway-address'],
+        });
+        const object = linkObject(linkTo(target)) as unknown as Parameters<typeof printManifests>[0][number];
         output.print(printManifests([object], flags.output === 'json' ? 'json' : 'yaml'));
       } finally {
         client.close();
@@ -223,6 +225,12 @@ async function withClients<Result>(
   act: (clients: { context: string; client: KubeClient }[]) => Promise<Result>,
 ): Promise<Result> {
   const unique = [...new Set(args)];
+  if (unique.length < 2) {
+    throw new MeshError(
+      'cli-usage',
+      `at least two contexts are needed; ${unique.join()} is the only one named`,
+    );
+  }
   const access = { flags: { ...flags, context: undefined }, environment, clock };
   const clients = unique.map((context) => ({ context, client: connectCluster(access, context) }));
   try {
@@ -255,7 +263,11 @@ function withNames(
       await Promise.all(
         clients.map(async ({ context, client }) => {
           const stored = await client.find(configMaps, { namespace: 'mesh', name: 'mesh-config' });
-          if (stored === undefined) throw new MeshError('not-installed', `context ${context} has no mesh`);
+          if (stored === undefined) {
+            throw new MeshError('not-installed', `context ${context} has no mesh`, {
+              remedy: `Name only clusters that have it; see: mesh check --context ${context}`,
+            });
+          }
           return { client, cluster: parseStoredValues(stored.data?.['values'] ?? '').cluster };
         }),
       ),
@@ -268,7 +280,7 @@ async function proveLinks(
   { output, clock, timeoutMs }: { output: Output; clock: Clock; timeoutMs: number },
 ): Promise<void> {
   const deadline = clock.now() + timeoutMs;
-  for (const { client, cluster } of clusters) {
+  for (const { client, cluster, context } of clusters) {
     for (const { cluster: peer } of clusters) {
       if (peer === cluster) continue;
       for (;;) {
@@ -293,7 +305,7 @@ async function proveLinks(
             'link-unproven',
             `${cluster} → ${peer} is written but not proven after ${timeoutMs / 1000} s: ${why}`,
             {
-              remedy: `mesh multicluster check --context ${cluster}`,
+              remedy: `mesh multicluster check --context ${context}`,
             },
           );
         }
