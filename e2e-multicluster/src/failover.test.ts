@@ -1,0 +1,95 @@
+/** Three clusters and a federated service: local copies die, then the gateway of the peer that answers. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { multiclusterNamespace } from '@mesh/multicluster/link';
+import { labels } from '@mesh/multicluster/names';
+import { eventually } from '@mesh/testkit/eventually';
+import { Fleet, type LoadSample, patience, shop } from './fleet.ts';
+
+const gateway = { app: 'mesh-gateway', container: 'gateway', namespace: multiclusterNamespace };
+
+/** Requests that failed since `at`, and how long after it the first good answer of another cluster came. */
+function outcome(
+  samples: readonly LoadSample[],
+  { at, from }: { at: number; from: string },
+): { failed: LoadSample[]; movedAfterMs: number } {
+  const since = samples.filter((sample) => sample.at + sample.ms >= at);
+  const moved = since.filter(({ status, cluster }) => status === 200 && cluster !== from);
+  return {
+    failed: since.filter(({ status }) => status !== 200),
+    movedAfterMs: Math.min(...moved.map((sample) => sample.at + sample.ms - at)),
+  };
+}
+
+describe('failover', () => {
+  let fleet: Fleet;
+  before(async () => {
+    fleet = await Fleet.linked('three');
+  });
+  after(() => fleet?.end());
+
+  /** The clusters that answered the last 40 requests; undefined while any of them failed. */
+  async function answering(): Promise<Set<string> | undefined> {
+    const recent = await fleet.recent('east');
+    if (recent.length < 40 || recent.some(({ status }) => status !== 200)) return undefined;
+    return new Set(recent.map(({ cluster }) => cluster));
+  }
+
+  test('traffic leaves dead local copies, then a dead peer, and comes back', async (t) => {
+    for (const cluster of fleet.names) await fleet.label(cluster, 'cart', { [labels.federated]: 'member' });
+    await eventually('cart is federated', () => fleet.mirror('east', 'cart-federated'), patience);
+    await fleet.load('east', { url: 'http://cart/items', rate: 40 });
+    await eventually('east answers itself', async () => (await answering())?.has('east'), patience);
+    assert.deepEqual(await answering(), new Set(['east']), 'local first');
+
+    const cartDied = Date.now();
+    await fleet.crash('east', { app: 'cart', container: 'cart' });
+    const peers = await eventually(
+      'other clusters answer',
+      async () => {
+        const now = await answering();
+        return now === undefined || now.has('east') ? undefined : now;
+      },
+      patience,
+    );
+    const local = outcome(await fleet.endLoad('east'), { at: cartDied, from: 'east' });
+    t.diagnostic(`local copies died: ${local.failed.length} failed, moved after ${local.movedAfterMs} ms`);
+    assert.ok(local.failed.length <= 5, JSON.stringify(local.failed));
+    assert.ok(local.movedAfterMs < 5000, `moved after ${local.movedAfterMs} ms`);
+
+    const [peer = ''] = peers;
+    const third = peer === 'west' ? 'north' : 'west';
+    await fleet.load('east', { url: 'http://cart/items', rate: 40 });
+    await eventually('the load runs', answering, patience);
+    const gatewayDied = Date.now();
+    await fleet.crash(peer, gateway);
+    await eventually(
+      `only ${third} answers`,
+      async () => {
+        const now = await answering();
+        return now !== undefined && !now.has(peer) && now.has(third);
+      },
+      patience,
+    );
+    const remote = outcome(await fleet.endLoad('east'), { at: gatewayDied, from: peer });
+    t.diagnostic(
+      `gateway of ${peer} died: ${remote.failed.length} failed, moved after ${remote.movedAfterMs} ms`,
+    );
+    assert.ok(remote.failed.length <= 5, JSON.stringify(remote.failed));
+    assert.ok(remote.movedAfterMs < 5000, `moved after ${remote.movedAfterMs} ms`);
+
+    await fleet.scale(peer, 'mesh-gateway', 1, multiclusterNamespace);
+    await fleet.scale('east', 'cart', 1, shop);
+    await fleet.load('east', { url: 'http://cart/items', rate: 40 });
+    await eventually(
+      'east answers itself again',
+      async () => {
+        const now = await answering();
+        return now !== undefined && now.size === 1 && now.has('east');
+      },
+      patience,
+    );
+    const back = (await fleet.endLoad('east')).filter(({ status }) => status !== 200);
+    assert.ok(back.length <= 5, JSON.stringify(back));
+  });
+});
