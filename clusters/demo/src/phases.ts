@@ -24,8 +24,8 @@ export interface Stage {
 
 type Phase = (stage: Stage) => Promise<PhaseResult>;
 
-/** Longest wait for a change to show in the traffic. */
-const settleMs = 15_000;
+/** Local endpoints that come back are held off for 5 s, then take their share over 10 s. */
+const settleMs = 30_000;
 const measureMs = 4000;
 /** Failed requests that a fault may cost at 100 requests a second. */
 const faultBudget = 10;
