@@ -8,6 +8,7 @@ import { apiserverConfig } from '../clusters/apiserver/src/config.ts';
 import { apiserverLimits } from '../clusters/apiserver/src/limits.ts';
 import { controllersConfig } from '../clusters/controllers/src/config.ts';
 import { nodeConfig } from '../clusters/node/src/config.ts';
+import { nodeLimits } from '../clusters/node/src/limits.ts';
 import type { ConfigTable } from '../packages/config/src/environment.ts';
 import { grpcLimits } from '../packages/control-api/src/limits.ts';
 import { dataplaneLimits } from '../packages/dataplane/src/limits.ts';
@@ -59,6 +60,7 @@ export const limitTables: readonly {
   { what: 'Kubernetes client', file: 'packages/kube/src/limits.ts', table: kubeLimits },
   { what: 'Identity', file: 'services/identity/src/limits.ts', table: identityLimits },
   { what: 'Injector', file: 'services/injector/src/server.ts', table: injectorLimits },
+  { what: 'Node of local clusters', file: 'clusters/node/src/limits.ts', table: nodeLimits },
   { what: 'Embedded Kubernetes API', file: 'clusters/apiserver/src/limits.ts', table: apiserverLimits },
 ];
 

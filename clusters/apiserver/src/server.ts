@@ -1,7 +1,7 @@
 /** The embedded API server of one cluster: assembles the parts, listens, and writes the kubeconfigs. */
 import { constants } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import { createServer as createNetServer, type Server as NetServer, type Socket } from 'node:net';
 import { join } from 'node:path';
@@ -217,7 +217,10 @@ async function writeKubeconfigs(options: {
     const credential = await keys.issueClient(user, groups);
     const name = file === 'admin' ? `${cluster}-admin` : user;
     const text = kubeconfig({ cluster, server: url, caPem: keys.caPem, user: name, credential });
-    writeFileSync(join(directory, `${file}.kubeconfig`), text, { mode: 0o600 });
+    // Whoever waits for the file must never read half of it.
+    const target = join(directory, `${file}.kubeconfig`);
+    writeFileSync(`${target}.fresh`, text, { mode: 0o600 });
+    renameSync(`${target}.fresh`, target);
   }
 }
 

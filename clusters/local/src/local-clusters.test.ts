@@ -411,6 +411,38 @@ void describe('two local clusters', { timeout: 120_000 }, () => {
     assert.deepEqual(restarts.toSorted(), [0, 1], 'only the one killed before');
   });
 
+  void test('a node agent that dies takes its pods along, and its successor runs them again', async () => {
+    const lived = new Set((await readyPods(west, 'web', 2)).map(({ metadata }) => metadata.uid));
+    const agent = [...descendants(clusters.supervisor).keys()].find((pid) => {
+      const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+      if (!command[0]?.endsWith('/node') || command[1]?.endsWith('/node.js') !== true) return false;
+      return readFileSync(`/proc/${pid}/environ`, 'utf8').includes('MESH_NODE_NAME=west-node\0');
+    });
+    assert.ok(agent !== undefined);
+    const below = descendants(agent);
+    assert.ok(below.size > 4, 'its pods are below it');
+    process.kill(agent, 'SIGKILL');
+    await eventually('all of it is gone', () =>
+      [...below].every(([pid, start]) => processStartTime(pid) !== start),
+    );
+    const socket = clusters.clusters[1]?.controlSocket ?? '';
+    const answer = await eventually(
+      'a pod of the new agent answers',
+      async () => {
+        const [pod] = await readyPods(west, 'web', 2);
+        assert.ok(
+          pod !== undefined && lived.has(pod.metadata.uid),
+          'the same pods, not others in their place',
+        );
+        const connection = await dialCluster(socket, { address: pod.status?.podIP ?? '', port: 8080 });
+        connection.end('GET / HTTP/1.0\r\n\r\n');
+        return Buffer.concat(await connection.toArray()).toString();
+      },
+      patience,
+    );
+    assert.match(answer, /web-/);
+  });
+
   void test('while clusters run, the host is untouched', () => {
     assert.deepEqual(hostState(), untouched);
   });

@@ -124,6 +124,10 @@ export class Supervisor {
     }
     for (const directory of [paths.api, paths.podLogs, paths.run])
       mkdirSync(directory, { recursive: true, mode: 0o755 });
+    // Those of an earlier run may name another port; the API server writes them anew.
+    for (const file of [paths.adminKubeconfig, paths.nodeKubeconfig, paths.controllersKubeconfig]) {
+      rmSync(file, { force: true });
+    }
     const port = await freePort(knownPort);
     writeFileSync(paths.plan, JSON.stringify({ ...plan, port }));
     const program = (name: string): string[] => [process.execPath, join(bundleDirectory, `${name}.js`)];
@@ -235,7 +239,13 @@ export class Supervisor {
     const { clock, say } = this.#options;
     const deadline = clock.now() + apiPatienceMs;
     for (;;) {
-      if (existsSync(paths.adminKubeconfig) && existsSync(paths.apiSocket)) {
+      const files = [
+        paths.apiSocket,
+        paths.adminKubeconfig,
+        paths.nodeKubeconfig,
+        paths.controllersKubeconfig,
+      ];
+      if (files.every((file) => existsSync(file))) {
         const client = new KubeClient({
           ...fromKubeconfig(paths.adminKubeconfig),
           socketPath: paths.apiSocket,

@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
 import type { Readable } from 'node:stream';
 import type { Clock } from '@mesh/clock/clock';
+import { nodeLimits } from './limits.ts';
 
 interface ContainerLogOptions {
   /** NAMESPACE/POD/CONTAINER.log; rotated to the same name with `.1`. */
@@ -12,7 +13,7 @@ interface ContainerLogOptions {
 }
 
 /** Longest line kept in one piece; longer ones are marked partial, as container runtimes do. */
-const maxLine = 16 * 1024;
+const maxLine = nodeLimits.node_log_line_bytes.default;
 
 /**
  * Log of one container: `2026-01-01T00:00:00.000000000Z stdout F text`, one entry per line, the format that

@@ -12,14 +12,15 @@ import { constants } from 'node:os';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import type { Clock } from '@mesh/clock/clock';
 import { parseIp } from './cidr.ts';
+import { nodeLimits } from './limits.ts';
 import { joinSockets } from './relay.ts';
 
 export type ControlCommand =
   | { kind: 'connect'; address: string; port: number }
   | { kind: 'kill'; namespace: string; pod: string; container: string; signal: NodeJS.Signals };
 
-const maxLineBytes = 1024;
-const dialTimeoutMs = 10_000;
+const maxLineBytes = nodeLimits.node_control_line_bytes.default;
+const dialTimeoutMs = nodeLimits.node_control_dial_ms.default;
 
 /** One command line without its newline, or why it is none. */
 export function parseCommand(line: string): ControlCommand | { fault: string } {

@@ -11,12 +11,13 @@ import {
   type Packet,
 } from 'dns-packet';
 import type { DnsRecord, DnsZone } from './dns-zone.ts';
+import { nodeLimits } from './limits.ts';
 
 const ttlSeconds = 5;
 /** RCODE values of RFC 1035 section 4.1.1. */
 const rcode = { ok: 0, formatError: 1, noName: 3, notImplemented: 4 } as const;
 const plainUdpBytes = 512;
-const tcpIdleMs = 10_000;
+const tcpIdleMs = nodeLimits.node_dns_tcp_ms.default;
 
 /** Answers of `zone` to one message (RFC 1035); undefined when the message is not even a question to refuse. */
 export function answerDns(zone: DnsZone, message: Buffer, transport: 'udp' | 'tcp'): Buffer | undefined {

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { MeshError } from '@mesh/errors/mesh-error';
+import { nodeLimits } from './limits.ts';
 
 interface ToolOptions {
   /** Text for the tool's standard input. */
@@ -36,7 +37,10 @@ export async function runTool(command: readonly string[], { input = '' }: ToolOp
     });
   }
   if (code !== 0) {
-    const words = Buffer.concat(err).toString('utf8').trim().slice(0, 2000);
+    const words = Buffer.concat(err)
+      .toString('utf8')
+      .trim()
+      .slice(0, nodeLimits.node_tool_output_bytes.default);
     throw new MeshError(
       'tool-failed',
       `${command.join(' ').slice(0, 200)} failed (${String(code)}): ${words}`,
