@@ -524,3 +524,19 @@ test('a peer is untrusted input: what it may not say is refused by name, the res
   await waitCondition(east, 'west', 'Synced', /^False SnapshotShrunk: .*more than half.*60 s/);
   assert.deepEqual(await owned(east), before);
 });
+
+test('a gateway that refuses the cluster is told from one that cannot be reached', async (t) => {
+  const { east, west } = await startPair(t);
+  await waitCondition(east, 'west', 'Connected', /^True/);
+  west.relay.allows = false;
+  west.relay.cut();
+  await waitCondition(
+    east,
+    'west',
+    'Connected',
+    /^False ClosedByGateway: .*where no Link east allows this cluster; run: mesh multicluster link west east/,
+  );
+  await waitCondition(east, 'west', 'GatewayAlive', /^Unknown/);
+  west.relay.allows = true;
+  await waitCondition(east, 'west', 'Connected', /^True/);
+});

@@ -163,15 +163,23 @@ export class PeerSession {
     });
     this.view.begin();
     return new Promise((resolve) => {
+      let heard = false;
+      const lost = (detail: string): void => {
+        // A TLS 1.3 client learns that it is refused only by the end of the connection.
+        if (heard) this.#setFault('StreamEnded', detail);
+        else this.#setFault('ClosedByGateway', this.#closedText(detail));
+        resolve();
+      };
       // A connection may die without any call noticing; then the stream would wait for ever.
       connection.onChange = () => {
-        if (!connection.usable) resolve();
+        if (!connection.usable) lost('the connection ended');
       };
       this.#stream = channel.serverStream(
         Federation.method.subscribe,
         { protocol: protocolVersion, cluster, features: [] },
         {
           onMessage: (event) => {
+            heard = true;
             const now = clock.now();
             this.#verdict.event(now);
             const changes = this.view.receive(event, now);
@@ -189,12 +197,22 @@ export class PeerSession {
             }
           },
           onEnd: (status) => {
-            this.#setFault(streamReason(status), status.message);
+            const reason = streamReason(status);
+            if (reason === 'StreamEnded' && !connection.usable) {
+              lost(status.message);
+              return;
+            }
+            this.#setFault(reason, status.message);
             resolve();
           },
         },
       );
     });
+  }
+
+  #closedText(detail: string): string {
+    const { cluster, link } = this.#options;
+    return `the gateway of ${link.cluster} ended the connection before it answered (${detail}); it does so where no Link ${cluster} allows this cluster; run: mesh multicluster link ${link.cluster} ${cluster}`;
   }
 
   #disconnect(): void {

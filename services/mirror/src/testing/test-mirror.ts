@@ -70,6 +70,8 @@ export interface Relay {
   target: number;
   /** Cuts all connections; while `open` is false new ones are cut too. */
   open: boolean;
+  /** Whether other clusters may come in. */
+  allows: boolean;
   cut(): void;
 }
 
@@ -270,7 +272,12 @@ export async function owned({ client }: TestCluster): Promise<string[]> {
 
 async function startRelay(test: TestContext, trust: TestTrust, cluster: string): Promise<Relay> {
   const own = trust.credentials(gatewayIdentity(cluster));
-  const acceptor = new TlsAcceptor({ credentials: own, clock, alpn: ['h2'] });
+  const acceptor = new TlsAcceptor({
+    credentials: own,
+    clock,
+    alpn: ['h2'],
+    acceptsCluster: () => relay.allows,
+  });
   const http = createHttp2Server();
   http.on('sessionError', () => {});
   const callers = new WeakMap<object, string>();
@@ -333,6 +340,7 @@ async function startRelay(test: TestContext, trust: TestTrust, cluster: string):
     port: (server.address() as AddressInfo).port,
     target: 0,
     open: true,
+    allows: true,
     cut() {
       for (const socket of open) socket.destroy();
       open.clear();
