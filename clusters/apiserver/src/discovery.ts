@@ -1,5 +1,6 @@
 /** Discovery documents, and the part of OpenAPI v3 that kubectl reads before it writes. */
 import { createHash } from 'node:crypto';
+import { builtinSchema } from './builtin-schema.ts';
 import type { Json, JsonObject } from './json.ts';
 import { groupVersion, type ResourceInfo, type ResourceRegistry } from './resources.ts';
 
@@ -129,7 +130,7 @@ const queryParameter = (name: string): JsonObject => ({
 
 /**
  * The document of one group version. It says which kinds take `fieldValidation` (so kubectl leaves the check of
- * fields to the server) and carries the schemas of custom kinds; of built-in kinds it states only the outline.
+ * fields to the server) and carries the schemas: of built-in kinds names and types only.
  */
 export function openApiDocument(registry: ResourceRegistry, path: string): JsonObject | undefined {
   const infos = registry.all().filter((info) => openApiPath(groupVersion(info)) === path);
@@ -154,7 +155,7 @@ export function openApiDocument(registry: ResourceRegistry, path: string): JsonO
     });
     paths[base] = { post: operation('post') };
     if (!info.review) paths[`${base}/{name}`] = { put: operation('put'), patch: operation('patch') };
-    const schema: JsonObject = info.custom?.schema ?? { type: 'object' };
+    const schema: JsonObject = info.custom?.schema ?? builtinSchema(info.kind) ?? { type: 'object' };
     const properties = schema['properties'];
     schemas[schemaName(info)] = {
       ...schema,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { configMap, createAccount, pod, startFixture } from './api-fixture.ts';
-import { at, listAt, textAt } from './json.ts';
+import { at, listAt, textAt, type Json, type JsonObject } from './json.ts';
 
 const maps = '/api/v1/namespaces/default/configmaps';
 
@@ -174,6 +174,39 @@ test('duplicate members are refused, warned about or ignored as asked', async (t
   assert.equal(warned.headers['warning'], '299 - "duplicate field \\"data.x\\""');
   const ignored = await api.call(`${maps}?fieldValidation=Ignore&dryRun=All`, { body });
   assert.equal(ignored.headers['warning'], undefined);
+});
+
+test('built-in kinds know their members and types', async (t) => {
+  const api = await startFixture(t);
+  const path = '/apis/apps/v1/namespaces/default/deployments';
+  const body = (spec: JsonObject, container: JsonObject): Json => ({
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name: 'd' },
+    spec: {
+      selector: { matchLabels: { app: 'x' } },
+      template: {
+        metadata: { labels: { app: 'x' } },
+        spec: { containers: [{ name: 'c', image: 'i', ...container }] },
+      },
+      ...spec,
+    },
+  });
+  const sized = body({}, { resources: { limits: { cpu: 1, memory: '1Gi' } } });
+  assert.equal((await api.call(`${path}?dryRun=All`, { body: sized })).code, 201, 'numbers as quantities');
+  const typo = body({ replica: 3 }, { livenessprobe: {} });
+  const strict = await api.call(`${path}?fieldValidation=Strict`, { body: typo });
+  assert.equal(strict.code, 400);
+  assert.match(
+    textAt(strict.body, 'message') ?? '',
+    /unknown field "spec.template.spec.containers\[0\].livenessprobe", unknown field "spec.replica"/,
+  );
+  const warned = await api.call(path, { body: typo });
+  assert.equal(warned.code, 201);
+  assert.equal(at(warned.body, 'spec', 'replica'), undefined, 'dropped, as by a real server');
+  const wrong = await api.call(path, { body: body({ replicas: '3' }, {}) });
+  assert.equal(wrong.code, 400);
+  assert.match(textAt(wrong.body, 'message') ?? '', /cannot unmarshal .spec.replicas/);
 });
 
 test('a body over the limit is 413', async (t) => {

@@ -2,6 +2,7 @@
 import type { Clock } from '@mesh/clock/clock';
 import type { LimitLedger } from '@mesh/limits/limits';
 import { applyConfiguration } from './apply.ts';
+import { decodeBuiltin } from './builtin-schema.ts';
 import { mediaType, readBody, type Body } from './body.ts';
 import { unknownFields } from './custom-object.ts';
 import { sendText, type ResourceExchange } from './exchange.ts';
@@ -51,7 +52,7 @@ export class WriteApi {
 
   async create(exchange: ResourceExchange): Promise<void> {
     const body = await this.#body(exchange);
-    const object = this.#decode(exchange, body, exchange.resource);
+    const object = this.#decode(exchange, body);
     const created = await this.#writer.create(targetOf(exchange), object, contextOf(exchange));
     this.#answer(exchange, 201, created);
   }
@@ -60,8 +61,7 @@ export class WriteApi {
     const { resource, target } = exchange;
     const body = await this.#body(exchange);
     const scale = target.subresource === 'scale' ? resource.scale : undefined;
-    const sent =
-      scale === undefined ? this.#decode(exchange, body, resource) : decodeScale(body.value, target.name);
+    const sent = scale === undefined ? this.#decode(exchange, body) : decodeScale(body.value, target.name);
     const updated = await this.#writer.update(
       targetOf(exchange),
       (current) => ({ object: scale === undefined ? sent : withScale(current, sent, scale) }),
@@ -98,7 +98,7 @@ export class WriteApi {
         // A patch is against the version it was computed on only if it says so itself.
         const named = patched.metadata.resourceVersion !== current.metadata.resourceVersion;
         if (!named && !mentionsVersion(body.value)) patched.metadata.resourceVersion = '';
-        this.#reportUnknown(exchange, patched);
+        this.#checkFields(exchange, patched);
         return { object: patched };
       },
       contextOf(exchange),
@@ -165,7 +165,7 @@ export class WriteApi {
     if (config.metadata['managedFields'] !== undefined && config.metadata['managedFields'] !== null) {
       throw badRequest('metadata.managedFields must be nil');
     }
-    this.#reportUnknown(exchange, config);
+    this.#checkFields(exchange, config);
     const options = {
       info: resource,
       manager,
@@ -233,18 +233,28 @@ export class WriteApi {
     report(exchange, found);
   }
 
-  #reportUnknown(exchange: ResourceExchange, object: KubeObject): void {
-    const { custom } = exchange.resource;
-    if (custom === undefined) return;
+  /** @throws ApiError 400 for values of a wrong type, and for unknown members under Strict */
+  #checkFields(exchange: ResourceExchange, object: KubeObject): void {
+    const { custom, kind, version } = exchange.resource;
+    let unknown: readonly string[];
+    if (custom === undefined) {
+      const decoded = decodeBuiltin(object);
+      if (decoded.fault !== undefined) {
+        throw badRequest(
+          `${kind} in version "${version}" cannot be handled as a ${kind}: json: cannot unmarshal ${decoded.fault}`,
+        );
+      }
+      unknown = decoded.unknown;
+    } else unknown = unknownFields(custom, object);
     report(
       exchange,
-      unknownFields(custom, object).map((field) => `unknown field ${JSON.stringify(field)}`),
+      unknown.map((field) => `unknown field ${JSON.stringify(field)}`),
     );
   }
 
-  #decode(exchange: ResourceExchange, { value }: Body, resource: ResourceInfo): KubeObject {
+  #decode(exchange: ResourceExchange, { value }: Body): KubeObject {
     const object = this.#identified(exchange, value);
-    if (resource.custom !== undefined) this.#reportUnknown(exchange, object);
+    this.#checkFields(exchange, object);
     return object;
   }
 
