@@ -23,7 +23,7 @@ interface Source {
 }
 
 const workspaces: Workspace[] = globSync(
-  ['packages/*', 'services/*', 'clusters/*', 'charts', 'cli', 'e2e-multicluster', 'bench'],
+  ['packages/*', 'services/*', 'clusters/*', 'charts', 'cli', 'e2e-multicluster'],
   {
     cwd: root,
   },
@@ -196,6 +196,8 @@ const bans: readonly Ban[] = [
       path === 'packages/trust/src/accept.ts' ||
       // HTTPS probes do not verify, as a kubelet's do not.
       path === 'clusters/node/src/probe-checks.ts' ||
+      // A foreign client certificate gets a 401 of the Kubernetes API instead of a broken handshake.
+      path === 'clusters/apiserver/src/server.ts' ||
       path.startsWith('bench/'),
   },
   {
@@ -205,7 +207,7 @@ const bans: readonly Ban[] = [
     except: ({ path, isTest, workspace }) =>
       isTest ||
       path.startsWith('packages/clock/') ||
-      ['clusters/apps', 'e2e-multicluster', 'bench'].includes(workspace.directory),
+      ['clusters/apps', 'e2e-multicluster'].includes(workspace.directory),
   },
 ];
 
