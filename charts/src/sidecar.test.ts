@@ -56,7 +56,7 @@ test('the proxy holds no capability and no root', () => {
 
 test("settings on the pod win over the namespace's, and those over the install's", () => {
   const opaque = (template: PodTemplate): unknown =>
-    (template.spec?.initContainers?.[1]?.['env'] as { name: string; value?: string }[]).find(
+    ((template.spec?.initContainers?.[1]?.['env'] ?? []) as { name: string; value?: string }[]).find(
       ({ name }) => name === 'MESH_OPAQUE_PORTS',
     )?.value;
   const key = 'mesh.io/opaque-ports';

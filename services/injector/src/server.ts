@@ -39,7 +39,8 @@ export class InjectorServer {
   }
 
   get port(): number {
-    return (this.#server?.address() as AddressInfo).port;
+    const address = this.#server?.address() as AddressInfo | null | undefined;
+    return address?.port ?? this.#options.port;
   }
 
   async use({ certificate, key }: ServingMaterial): Promise<void> {
