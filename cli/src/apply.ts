@@ -8,7 +8,7 @@ import { serverSideApply } from '@mesh/kube/apply';
 import type { KubeClient } from '@mesh/kube/client';
 import { deployments, findBuiltIn, type ResourceType } from '@mesh/kube/resources';
 import type { Deployment } from '@mesh/kube/types';
-import { links } from './links.ts';
+import { links } from '@mesh/multicluster/link-resource';
 
 const fieldManager = 'mesh-cli';
 /** A CustomResourceDefinition takes a moment before its objects are served. */

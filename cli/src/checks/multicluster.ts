@@ -9,7 +9,7 @@ import {
   multiclusterNamespace,
 } from '@mesh/multicluster/link';
 import { fingerprint, splitPem } from '@mesh/trust/pem';
-import { links } from '../links.ts';
+import { links } from '@mesh/multicluster/link-resource';
 import { multiclusterDeployments } from '../parts.ts';
 import { deploymentReady } from './deployment.ts';
 import type { Category, Check } from './run.ts';

@@ -6,7 +6,7 @@ import { type Link, multiclusterNamespace } from '@mesh/multicluster/link';
 import { eventually } from '@mesh/testkit/eventually';
 import { assertGolden } from '@mesh/testkit/golden';
 import { fingerprint } from '@mesh/trust/pem';
-import { links } from '../links.ts';
+import { links } from '@mesh/multicluster/link-resource';
 import { anchorPem, startClusters } from '../testing/test-clusters.ts';
 import { multiclusterCommands as commands } from './multicluster.ts';
 

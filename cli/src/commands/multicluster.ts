@@ -19,7 +19,7 @@ import { multiclusterChecks } from '../checks/multicluster.ts';
 import { connectCluster } from '../cluster-access.ts';
 import { clusterFlags, command, type Command } from '../command.ts';
 import { checkLinkable, type LinkedCluster, linkTo, readCluster } from '../linked-cluster.ts';
-import { links } from '../links.ts';
+import { links } from '@mesh/multicluster/link-resource';
 import { printManifests } from '../manifests.ts';
 import { type Output, table } from '../output.ts';
 import { multiclusterDeployments } from '../parts.ts';

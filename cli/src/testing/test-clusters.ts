@@ -16,7 +16,7 @@ import { silentLogger } from '@mesh/telemetry/log';
 import { eventually } from '@mesh/testkit/eventually';
 import { parse, stringify } from 'yaml';
 import { type Command, findCommand, parseWords } from '../command.ts';
-import { links } from '../links.ts';
+import { links } from '@mesh/multicluster/link-resource';
 
 export interface ClusterSetup {
   /** Name of the context. */

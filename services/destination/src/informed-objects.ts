@@ -1,23 +1,15 @@
 /** The cluster's objects, kept current by informers that report to a notifier what changed. */
 import type { Clock, Random } from '@mesh/clock/clock';
 import { KubeApiError } from '@mesh/kube/api-error';
+import { links } from '@mesh/multicluster/link-resource';
 import type { KubeClient } from '@mesh/kube/client';
 import { Informer } from '@mesh/kube/informer';
-import { customResource, endpointSlices, namespaces, nodes, pods, services } from '@mesh/kube/resources';
+import { endpointSlices, namespaces, nodes, pods, services } from '@mesh/kube/resources';
 import type { KubeObject } from '@mesh/kube/types';
-import { type Link, linkGroup, linkVersion } from '@mesh/multicluster/link';
 import type { Logger } from '@mesh/telemetry/log';
 import { namespaceTopics, nodeTopics, podTopics, serviceTopics, sliceTopics, topics } from './changes.ts';
 import { type ClusterObjects, podIndexers, serviceIndexers, sliceIndexers } from './cluster-objects.ts';
 import type { Notifier } from './notifier.ts';
-
-const links = customResource<Link>({
-  group: linkGroup,
-  version: linkVersion,
-  kind: 'Link',
-  plural: 'links',
-  namespaced: true,
-});
 
 interface InformedObjectsOptions {
   client: KubeClient;

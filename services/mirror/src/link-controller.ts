@@ -24,7 +24,7 @@ import { Importer, importIndex, importKey, parseImportKey, type Peer } from './i
 import { linkStatus, sameStatus } from './link-status.ts';
 import { LinkMetrics } from './metrics.ts';
 import { type GatewayConnection, PeerSession, type ProbeSettings } from './peer-session.ts';
-import { links as linksType } from './resources.ts';
+import { links as linksType } from '@mesh/multicluster/link-resource';
 
 export const finalizer = 'multicluster.mesh.io/mirror';
 

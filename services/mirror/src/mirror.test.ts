@@ -6,7 +6,7 @@ import { KubeApiError } from '@mesh/kube/api-error';
 import { multiclusterNamespace } from '@mesh/multicluster/link';
 import { eventually } from '@mesh/testkit/eventually';
 import { gatewayIdentity, identityName } from '@mesh/trust/names';
-import { links } from './resources.ts';
+import { links } from '@mesh/multicluster/link-resource';
 import {
   condition,
   findService,

@@ -21,7 +21,7 @@ import { ExportTable, sliceServiceIndex } from './export-table.ts';
 import { federationService } from './federation-server.ts';
 import { importIndex } from './importer.ts';
 import { LinkController } from './link-controller.ts';
-import { links as linksType } from './resources.ts';
+import { links as linksType } from '@mesh/multicluster/link-resource';
 
 const stopGraceMs = 2000;
 

@@ -36,7 +36,7 @@ import { dialTls } from '@mesh/trust/dial';
 import { gatewayIdentity, mirrorIdentity, type PeerIdentity } from '@mesh/trust/names';
 import { mirrorConfig } from '../config.ts';
 import { type RunningMirror, startMirror } from '../program.ts';
-import { links } from '../resources.ts';
+import { links } from '@mesh/multicluster/link-resource';
 
 /** One anchor with an issuer per cluster. */
 export class TestTrust {

@@ -1,6 +1,7 @@
 import { customResource } from '@mesh/kube/resources';
-import { type Link, linkGroup, linkVersion } from '@mesh/multicluster/link';
+import { type Link, linkGroup, linkVersion } from './link.ts';
 
+/** Links, for clients and informers. */
 export const links = customResource<Link>({
   group: linkGroup,
   version: linkVersion,
