@@ -71,3 +71,12 @@ test('every table of settings is in docs/config.md', () => {
     .sort();
   assert.deepEqual(configTables.map(({ file }) => file).sort(), tables);
 });
+
+test('names of limits are snake_case and unique, as their metric label is', () => {
+  const names = limitTables.flatMap(({ table }) => Object.keys(table));
+  assert.deepEqual(
+    names.filter((name) => !/^[a-z][a-z0-9]*(_[a-z0-9]+)+$/.test(name)),
+    [],
+  );
+  assert.deepEqual([...new Set(names)], names);
+});

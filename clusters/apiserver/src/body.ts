@@ -19,13 +19,13 @@ export function mediaType(request: IncomingMessage): string {
 }
 
 async function readBytes(request: IncomingMessage, limits: LimitLedger<ApiserverLimit>): Promise<Buffer> {
-  const most = limits.values['request-body'];
+  const most = limits.values.apiserver_request_body;
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     size += chunk.length;
     if (size > most) {
-      limits.hit('request-body');
+      limits.hit('apiserver_request_body');
       throw tooLarge(most);
     }
     chunks.push(chunk);

@@ -70,7 +70,7 @@ test('a restart keeps objects, versions, addresses, tokens and watches', async (
 
 test('a snapshot replaces the journal, and older versions are gone after a restart', (t) => {
   const directory = directoryOf(t);
-  const limits = new LimitLedger(apiserverLimits, { 'journal-entries': 5 });
+  const limits = new LimitLedger(apiserverLimits, { apiserver_journal_entries: 5 });
   const store = new Store({ limits, journal: new Journal(directory) });
   for (let index = 0; index < 5; index++) store.create('/configmaps', object(`m${index}`, 'x'));
   assert.equal(readFileSync(join(directory, 'journal.jsonl'), 'utf8'), '');

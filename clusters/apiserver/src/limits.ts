@@ -2,42 +2,42 @@ import type { LimitSpec } from '@mesh/limits/limits';
 
 /** Everything a client can make grow. */
 export const apiserverLimits = {
-  'request-body': {
+  apiserver_request_body: {
     default: 3 * 1024 * 1024,
     unit: 'bytes',
     why: 'the same bound as a real API server, so that what is accepted here is accepted there',
   },
-  'watch-queue': {
+  apiserver_watch_queue: {
     default: 4096,
     unit: 'count',
     why: 'events waiting for one slow watcher; beyond it the watch ends and the client lists again',
   },
-  'watch-window': {
+  apiserver_watch_window: {
     default: 20_000,
     unit: 'count',
     why: 'past events kept for watches that resume and for pages of a list; older versions answer 410',
   },
-  'journal-entries': {
+  apiserver_journal_entries: {
     default: 50_000,
     unit: 'count',
     why: 'journal lines before a snapshot replaces them, which bounds the disk and the time of a restart',
   },
-  'update-retries': {
+  apiserver_update_retries: {
     default: 8,
     unit: 'count',
     why: 'attempts of a patch without resourceVersion that meets concurrent writers',
   },
-  'webhook-response': {
+  apiserver_webhook_response: {
     default: 3 * 1024 * 1024,
     unit: 'bytes',
     why: 'an admission webhook is somebody else’s program',
   },
-  'log-chunk': {
+  apiserver_log_chunk: {
     default: 64 * 1024,
     unit: 'bytes',
     why: 'one read of a container log, so that a large log is streamed',
   },
-  'patch-operations': {
+  apiserver_patch_operations: {
     default: 10_000,
     unit: 'count',
     why: 'the same bound on one JSON patch as a real API server',

@@ -31,7 +31,7 @@ test('pages of one list show the state at its first page', async (t) => {
 });
 
 test('a continue token older than the window is 410', async (t) => {
-  const api = await startFixture(t, { limits: { 'watch-window': 4 } });
+  const api = await startFixture(t, { limits: { apiserver_watch_window: 4 } });
   await fill(api, 3);
   const first = await api.call(`${maps}?limit=1`);
   for (let index = 0; index < 8; index++) {

@@ -111,7 +111,7 @@ export class PodLogs {
     let left = number('limitBytes') ?? Number.POSITIVE_INFINITY;
     const reader = new LogReader({
       path,
-      chunkBytes: this.#limits.values['log-chunk'],
+      chunkBytes: this.#limits.values.apiserver_log_chunk,
       async onLines(lines) {
         const text = lines.map((line) => present(line, span, timestamps) ?? '').join('');
         const bytes = Buffer.from(text);

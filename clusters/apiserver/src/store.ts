@@ -156,7 +156,10 @@ export class Store {
     this.#journal?.append({ version, type, resource, key, object });
     const event: StoreEvent = { version, type, resource, key, object, previous };
     this.#record(event);
-    if (this.#journal !== undefined && this.#journal.entries >= this.#limits.values['journal-entries']) {
+    if (
+      this.#journal !== undefined &&
+      this.#journal.entries >= this.#limits.values.apiserver_journal_entries
+    ) {
       this.#journal.compact(this.#version, this.#everything());
     }
     for (const listener of this.#listeners) listener(event);
@@ -175,7 +178,7 @@ export class Store {
     else objects.set(event.key, event.object);
     this.#version = event.version;
     this.#window.push(event);
-    const most = this.#limits.values['watch-window'];
+    const most = this.#limits.values.apiserver_watch_window;
     // Cut in large steps, so that a write does not move the whole window.
     if (this.#window.length < most * 1.25) return;
     const dropped = this.#window.length - most;

@@ -47,7 +47,7 @@ test('objects enter and leave the view of a selector', async (t) => {
 });
 
 test('a version older than the window gets an error event with 410', async (t) => {
-  const api = await startFixture(t, { limits: { 'watch-window': 4 } });
+  const api = await startFixture(t, { limits: { apiserver_watch_window: 4 } });
   await api.call(maps, { body: configMap('a') });
   for (let index = 0; index < 8; index++) {
     await api.patch(`${maps}/a`, 'merge', { data: { index: String(index) } });
@@ -87,18 +87,18 @@ test('a watch ends after its timeout', async (t) => {
 });
 
 test('a watcher that does not read is cut off, and nobody else', async (t) => {
-  const api = await startFixture(t, { limits: { 'watch-queue': 10 } });
+  const api = await startFixture(t, { limits: { apiserver_watch_queue: 10 } });
   const slow = await api.watch(`${maps}?watch=true`, { reading: false });
   const quick = await api.watch(`${maps}?watch=true`);
   const filler = 'x'.repeat(1_000_000);
   await api.call(maps, { body: configMap('a') });
   assert.equal((await quick.next()).type, 'ADDED');
-  for (let index = 0; api.server.limits.hits('watch-queue') === 0; index++) {
+  for (let index = 0; api.server.limits.hits('apiserver_watch_queue') === 0; index++) {
     assert.ok(index < 60, 'the slow watcher is still being fed');
     await api.patch(`${maps}/a`, 'merge', { data: { filler: `${index}${filler}` } });
     assert.equal((await quick.next()).type, 'MODIFIED');
   }
-  assert.equal(api.server.limits.hits('watch-queue'), 1);
+  assert.equal(api.server.limits.hits('apiserver_watch_queue'), 1);
   slow.close();
   quick.close();
 });

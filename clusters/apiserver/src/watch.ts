@@ -68,8 +68,8 @@ export function serveWatch(response: ServerResponse, options: WatchOptions): voi
     if (ended || event.resource !== storageName(info)) return;
     const line = lineOf(event, namespace, matches, encode);
     if (line === undefined) return;
-    if (queue.length >= limits.values['watch-queue']) {
-      limits.hit('watch-queue');
+    if (queue.length >= limits.values.apiserver_watch_queue) {
+      limits.hit('apiserver_watch_queue');
       response.destroy();
       return;
     }

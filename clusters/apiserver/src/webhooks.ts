@@ -228,8 +228,8 @@ export class Webhooks {
           let size = 0;
           response.on('data', (chunk: Buffer) => {
             size += chunk.length;
-            if (size > this.#limits.values['webhook-response']) {
-              this.#limits.hit('webhook-response');
+            if (size > this.#limits.values.apiserver_webhook_response) {
+              this.#limits.hit('apiserver_webhook_response');
               response.destroy(new Error('the response is too large'));
             } else chunks.push(chunk);
           });

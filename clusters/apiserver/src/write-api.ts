@@ -199,12 +199,12 @@ export class WriteApi {
   #patched(type: string, base: KubeObject, patch: Json, resource: ResourceInfo): KubeObject {
     let value: Json;
     if (type === patchTypes.json) {
-      if (Array.isArray(patch) && patch.length > this.#limits.values['patch-operations']) {
-        this.#limits.hit('patch-operations');
+      if (Array.isArray(patch) && patch.length > this.#limits.values.apiserver_patch_operations) {
+        this.#limits.hit('apiserver_patch_operations');
         throw new ApiError({
           code: 413,
           reason: 'RequestEntityTooLarge',
-          message: `The allowed maximum operations in a JSON patch is ${this.#limits.values['patch-operations']}, got ${patch.length}`,
+          message: `The allowed maximum operations in a JSON patch is ${this.#limits.values.apiserver_patch_operations}, got ${patch.length}`,
         });
       }
       const result = applyJsonPatch(base, patch);

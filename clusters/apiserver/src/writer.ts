@@ -162,7 +162,7 @@ export class Writer {
       object.apiVersion = storedApiVersion(info);
       const result = this.#store.create(storageName(info), object);
       if (result.kind === 'ok') return result.object;
-      if (!generated || attempt >= this.#limits.values['update-retries']) {
+      if (!generated || attempt >= this.#limits.values.apiserver_update_retries) {
         throw alreadyExists(errorTarget({ info, name }));
       }
     }
@@ -202,8 +202,8 @@ export class Writer {
       const result = this.#commit(info, current, next);
       if (result.kind === 'ok') return result.object;
       if (result.kind === 'missing') throw notFound(errorTarget({ info, name }));
-      if (attempt >= this.#limits.values['update-retries']) {
-        this.#limits.hit('update-retries');
+      if (attempt >= this.#limits.values.apiserver_update_retries) {
+        this.#limits.hit('apiserver_update_retries');
         throw objectModified(errorTarget({ info, name }));
       }
       // What the client saw is still the question: a named version that is gone answers 409 on the next round.

@@ -133,7 +133,7 @@ test('more streams than one connection allows open another one, up to the limit'
     context,
     [grpcService(Destination, { get: () => {}, getProfile: () => {} }), echo],
     {
-      http2Streams: 2,
+      http2_streams: 2,
     },
   );
   const channel = ownChannel(context, server.port, { grpc_channel_connections: 2 });
@@ -157,7 +157,7 @@ test('more streams than one connection allows open another one, up to the limit'
 });
 
 test('calls made at once share connections without losing any', async (context) => {
-  const server = await ownServer(context, [echo], { http2Streams: 1000 });
+  const server = await ownServer(context, [echo], { http2_streams: 1000 });
   const channel = ownChannel(context, server.port);
   const answers = await Promise.all(
     Array.from({ length: 250 }, (_, index) => channel.unary(certify, { identity: String(index) })),

@@ -52,7 +52,7 @@ export interface ControlLimits {
 export function controlLimits(): ControlLimits {
   return {
     grpc: new LimitLedger(grpcLimits),
-    http2: new LimitLedger(http2Limits, { http2Streams: streamsPerConnection }),
+    http2: new LimitLedger(http2Limits, { http2_streams: streamsPerConnection }),
   };
 }
 

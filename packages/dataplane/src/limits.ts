@@ -48,7 +48,7 @@ export const dataplaneLimits = {
     why: 'How long inbound requests wait for the application to accept connections.',
   },
   connect_ms: { default: 1000, unit: 'ms', why: 'TCP connect and TLS handshake with an endpoint.' },
-  http1_idle_ms: { default: 3000, unit: 'ms', why: 'Idle HTTP/1 connections are closed after this.' },
+  http1_pool_idle_ms: { default: 3000, unit: 'ms', why: 'Idle HTTP/1 connections are closed after this.' },
   connection_age_ms: {
     default: 3_600_000,
     unit: 'ms',

@@ -58,7 +58,7 @@ export class PeerPool {
 
   #sweep(): void {
     const { values } = this.environment.limits;
-    const limits = { idleMs: values.http1_idle_ms, ageMs: values.connection_age_ms };
+    const limits = { idleMs: values.http1_pool_idle_ms, ageMs: values.connection_age_ms };
     for (const { peer } of this.#peers.values()) peer.sweep(limits);
   }
 }

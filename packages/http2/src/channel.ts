@@ -103,7 +103,7 @@ export abstract class Channel implements FrameWriterOwner, SendQueueOwner, Trans
     if (this.state === 'closed') return;
     this.state = 'closed';
     this.onGone();
-    this.#linger(this.limits.values.http2LingerMs);
+    this.#linger(this.limits.values.http2_linger_ms);
     this.#transport.end(() => {});
   }
 
@@ -124,7 +124,7 @@ export abstract class Channel implements FrameWriterOwner, SendQueueOwner, Trans
     if (this.state === 'closing' && output.bytes === 0 && !this.#ended) {
       this.#ended = true;
       this.#transport.end(() => {
-        if (this.state === 'closing') this.#linger(this.limits.values.http2LingerMs);
+        if (this.state === 'closing') this.#linger(this.limits.values.http2_linger_ms);
       });
     }
     if (this.state !== 'open') return;
@@ -137,9 +137,9 @@ export abstract class Channel implements FrameWriterOwner, SendQueueOwner, Trans
    * close too. `patient`: what is queued matters, so that a slow reader gets the time of a stalled stream for it.
    */
   protected close(patient: boolean): void {
-    const { http2StallMs, http2LingerMs } = this.limits.values;
+    const { http2_stall_ms, http2_linger_ms } = this.limits.values;
     this.state = 'closing';
-    this.#linger(patient ? http2StallMs : http2LingerMs);
+    this.#linger(patient ? http2_stall_ms : http2_linger_ms);
     this.schedule();
   }
 
@@ -151,15 +151,19 @@ export abstract class Channel implements FrameWriterOwner, SendQueueOwner, Trans
   }
 
   #pauseIfFull(bytes: number): void {
-    if (!this.pausesReading || this.#paused || bytes < this.limits.values.http2QueuedBytes) return;
-    this.limits.hit('http2QueuedBytes');
+    if (!this.pausesReading || this.#paused || bytes < this.limits.values.http2_queued_bytes) return;
+    this.limits.hit('http2_queued_bytes');
     this.#paused = true;
     this.#transport.pause();
   }
 
   #watchStall(): void {
     if (this.#stallTimer !== undefined || (!this.blocked && this.sending.waiting === 0)) return;
-    this.#stallTimer = this.clock.after(this.limits.values.http2StallMs / 2, () => this.#checkStall(), true);
+    this.#stallTimer = this.clock.after(
+      this.limits.values.http2_stall_ms / 2,
+      () => this.#checkStall(),
+      true,
+    );
   }
 
   /** Two ticks of half the limit without a byte leaving: the peer holds our memory and gives nothing. */
@@ -168,7 +172,7 @@ export abstract class Channel implements FrameWriterOwner, SendQueueOwner, Trans
     if (this.blocked) {
       this.#blockedTicks += 1;
       if (this.#blockedTicks >= 2) {
-        this.limits.hit('http2StallMs');
+        this.limits.hit('http2_stall_ms');
         this.destroy();
       }
     } else {
@@ -176,7 +180,7 @@ export abstract class Channel implements FrameWriterOwner, SendQueueOwner, Trans
         stream.idleTicks = stream.queued === 0 || stream.progressed ? 0 : stream.idleTicks + 1;
         stream.progressed = false;
         if (stream.idleTicks < 2 || stream.dead) continue;
-        this.limits.hit('http2StallMs');
+        this.limits.hit('http2_stall_ms');
         this.onStalled(stream);
       }
     }

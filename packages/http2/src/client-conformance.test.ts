@@ -645,7 +645,7 @@ test('client: drain lets running requests finish, then says goodbye and closes',
 });
 
 test('client: fields over the limit end the exchange, not the connection', async () => {
-  const { client, transport, limits } = startClient({ http2HeaderCount: 4 });
+  const { client, transport, limits } = startClient({ http2_header_count: 4 });
   const answer = send(client, requestHead('/get'));
   await turn();
   const fields = [':status', '200', 'a', '1', 'b', '2', 'c', '3', 'd', '4'];
@@ -653,7 +653,7 @@ test('client: fields over the limit end the exchange, not the connection', async
   await turn();
   assert.equal(answer.resetReason, 'protocol');
   assert.equal(transport.goawayCode, undefined);
-  assert.equal(limits.hits('http2HeaderCount'), 1);
+  assert.equal(limits.hits('http2_header_count'), 1);
 });
 
 test('client: onChange tells when streams become free again, and when the connection is gone', async () => {

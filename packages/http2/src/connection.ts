@@ -33,11 +33,11 @@ export abstract class Connection extends Session implements FrameSink {
     this.streamWindow = options.streamWindow ?? 65_535;
     this.#receive = new ReceiveWindow({
       windowBytes: options.connectionWindow ?? 1_048_576,
-      owedBytes: values.http2OwedBytes,
+      owedBytes: values.http2_owed_bytes,
     });
     this.#decoder = new HpackDecoder({
-      headerListBytes: values.http2HeaderListBytes,
-      headerCount: values.http2HeaderCount,
+      headerListBytes: values.http2_header_list_bytes,
+      headerCount: values.http2_header_count,
     });
   }
 
@@ -190,8 +190,8 @@ export abstract class Connection extends Session implements FrameSink {
     if ((flags & frameFlag.endHeaders) !== 0) return this.#onBlock(streamId, endStream, source, from, to);
     this.#block.open(streamId, endStream, source.subarray(from, to));
     this.#blockTimer = this.clock.after(
-      this.limits.values.http2HeaderBlockMs,
-      () => this.timedOut('http2HeaderBlockMs', errorCode.enhanceYourCalm),
+      this.limits.values.http2_header_block_ms,
+      () => this.timedOut('http2_header_block_ms', errorCode.enhanceYourCalm),
       true,
     );
     return true;
@@ -202,11 +202,11 @@ export abstract class Connection extends Session implements FrameSink {
     if (streamId === 0 || block.streamId !== streamId) return this.fail(errorCode.protocolError);
     if (!this.guard.payload(end > start)) return this.fail(errorCode.enhanceYourCalm);
     block.add(source.subarray(start, end));
-    const { http2ContinuationFrames, http2HeaderBlockBytes } = this.limits.values;
-    if (block.continuations > http2ContinuationFrames) {
-      return this.tooMuch('http2ContinuationFrames');
+    const { http2_continuation_frames, http2_header_block_bytes } = this.limits.values;
+    if (block.continuations > http2_continuation_frames) {
+      return this.tooMuch('http2_continuation_frames');
     }
-    if (block.bytes > http2HeaderBlockBytes) return this.tooMuch('http2HeaderBlockBytes');
+    if (block.bytes > http2_header_block_bytes) return this.tooMuch('http2_header_block_bytes');
     if ((flags & frameFlag.endHeaders) === 0) return true;
     this.#blockTimer?.cancel();
     this.#blockTimer = undefined;
@@ -219,8 +219,10 @@ export abstract class Connection extends Session implements FrameSink {
     const status = this.#decoder.decode(source, start, end, fields);
     if (status === 'broken') return this.fail(errorCode.compressionError);
     if (status === 'too-large') {
-      const { http2HeaderCount } = this.limits.values;
-      this.limits.hit(fields.length / 2 >= http2HeaderCount ? 'http2HeaderCount' : 'http2HeaderListBytes');
+      const { http2_header_count } = this.limits.values;
+      this.limits.hit(
+        fields.length / 2 >= http2_header_count ? 'http2_header_count' : 'http2_header_list_bytes',
+      );
     }
     return this.onHead(streamId, endStream, fields, status);
   }
@@ -357,7 +359,7 @@ export abstract class Connection extends Session implements FrameSink {
   protected commonSettings(): [id: number, value: number][] {
     return [
       [settingId.initialWindowSize, this.streamWindow],
-      [settingId.maxHeaderListSize, this.limits.values.http2HeaderListBytes],
+      [settingId.maxHeaderListSize, this.limits.values.http2_header_list_bytes],
     ];
   }
 

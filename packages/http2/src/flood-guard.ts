@@ -24,33 +24,33 @@ export class FloodGuard {
     const { values } = limits;
     this.#limits = limits;
     this.#clock = clock;
-    this.#pings = new TokenBucket(values.http2Pings, now);
-    this.#settings = new TokenBucket(values.http2Settings, now);
-    this.#unknown = new TokenBucket(values.http2UnknownFrames, now);
-    this.#peerResets = new TokenBucket(values.http2PeerResets, now);
-    this.#provokedResets = new TokenBucket(values.http2ProvokedResets, now);
-    this.#priorityLeft = values.http2PriorityFrames;
-    this.#windowUpdatesLeft = values.http2WindowUpdates * 10;
+    this.#pings = new TokenBucket(values.http2_pings, now);
+    this.#settings = new TokenBucket(values.http2_settings, now);
+    this.#unknown = new TokenBucket(values.http2_unknown_frames, now);
+    this.#peerResets = new TokenBucket(values.http2_peer_resets, now);
+    this.#provokedResets = new TokenBucket(values.http2_provoked_resets, now);
+    this.#priorityLeft = values.http2_priority_frames;
+    this.#windowUpdatesLeft = values.http2_window_updates * 10;
   }
 
   ping(): boolean {
-    return this.#take(this.#pings, 'http2Pings');
+    return this.#take(this.#pings, 'http2_pings');
   }
 
   settings(): boolean {
-    return this.#take(this.#settings, 'http2Settings');
+    return this.#take(this.#settings, 'http2_settings');
   }
 
   unknownFrame(): boolean {
-    return this.#take(this.#unknown, 'http2UnknownFrames');
+    return this.#take(this.#unknown, 'http2_unknown_frames');
   }
 
   peerReset(): boolean {
-    return this.#take(this.#peerResets, 'http2PeerResets');
+    return this.#take(this.#peerResets, 'http2_peer_resets');
   }
 
   provokedReset(): boolean {
-    return this.#take(this.#provokedResets, 'http2ProvokedResets');
+    return this.#take(this.#provokedResets, 'http2_provoked_resets');
   }
 
   /** A HEADERS, CONTINUATION or DATA frame that does (not) carry anything. */
@@ -61,25 +61,25 @@ export class FloodGuard {
       return true;
     }
     this.#empty += 1;
-    return this.#empty <= this.#limits.values.http2EmptyFrames || this.#over('http2EmptyFrames');
+    return this.#empty <= this.#limits.values.http2_empty_frames || this.#over('http2_empty_frames');
   }
 
   priority(): boolean {
     this.#priorityLeft -= 1;
-    return this.#priorityLeft >= 0 || this.#over('http2PriorityFrames');
+    return this.#priorityLeft >= 0 || this.#over('http2_priority_frames');
   }
 
   windowUpdate(): boolean {
     this.#windowUpdatesLeft -= 1;
-    return this.#windowUpdatesLeft >= 0 || this.#over('http2WindowUpdates');
+    return this.#windowUpdatesLeft >= 0 || this.#over('http2_window_updates');
   }
 
   /** An answer was queued while the peer does not read. */
   answerQueued(): boolean {
     this.#answersQueued += 1;
     return (
-      this.#answersQueued <= this.#limits.values.http2QueuedControlFrames ||
-      this.#over('http2QueuedControlFrames')
+      this.#answersQueued <= this.#limits.values.http2_queued_control_frames ||
+      this.#over('http2_queued_control_frames')
     );
   }
 
@@ -88,8 +88,8 @@ export class FloodGuard {
   }
 
   streamOpened(): void {
-    this.#priorityLeft += this.#limits.values.http2PriorityFrames;
-    this.#windowUpdatesLeft += this.#limits.values.http2WindowUpdates;
+    this.#priorityLeft += this.#limits.values.http2_priority_frames;
+    this.#windowUpdatesLeft += this.#limits.values.http2_window_updates;
   }
 
   streamCompleted(): void {
@@ -97,7 +97,7 @@ export class FloodGuard {
   }
 
   dataSent(): void {
-    this.#windowUpdatesLeft += this.#limits.values.http2WindowUpdates;
+    this.#windowUpdatesLeft += this.#limits.values.http2_window_updates;
     // Peers measure bandwidth with a PING per round trip while data flows, whoever sends it.
     this.#pings.give();
   }

@@ -50,28 +50,28 @@ const bodiless = [...get.slice(0, 5), '/empty', ...get.slice(6)];
 const floods: readonly Flood[] = [
   {
     what: 'rapid reset (CVE-2023-44487)',
-    limit: 'http2PeerResets',
+    limit: 'http2_peer_resets',
     rounds: 10_000,
     round: (index) => Buffer.concat([request(odd(index)), frame(RST_STREAM, 0, odd(index), u32(8))]),
     mostRequests: 101,
   },
   {
     what: 'resets provoked by malformed requests (CVE-2019-9514)',
-    limit: 'http2ProvokedResets',
+    limit: 'http2_provoked_resets',
     rounds: 10_000,
     round: (index) => request(odd(index), ['x', 'y']),
     mostRequests: 0,
   },
   {
     what: 'resets provoked by window increments of 0 on open streams',
-    limit: 'http2ProvokedResets',
+    limit: 'http2_provoked_resets',
     rounds: 10_000,
     round: (index) => Buffer.concat([openRequest(odd(index)), frame(WINDOW_UPDATE, 0, odd(index), u32(0))]),
     mostRequests: 101,
   },
   {
     what: 'CONTINUATION flood (VU#421644)',
-    limit: 'http2ContinuationFrames',
+    limit: 'http2_continuation_frames',
     rounds: 10_000,
     before: frame(HEADERS, END_STREAM, 1, block(...get)),
     round: () => frame(CONTINUATION, 0, 1, block('a', 'b')),
@@ -79,7 +79,7 @@ const floods: readonly Flood[] = [
   },
   {
     what: 'large CONTINUATION frames',
-    limit: 'http2HeaderBlockBytes',
+    limit: 'http2_header_block_bytes',
     rounds: 8,
     before: frame(HEADERS, END_STREAM, 1, block(...get)),
     round: () => frame(CONTINUATION, 0, 1, Buffer.alloc(16_000)),
@@ -87,16 +87,16 @@ const floods: readonly Flood[] = [
   },
   {
     what: 'empty CONTINUATION frames (CVE-2019-9518)',
-    limit: 'http2EmptyFrames',
+    limit: 'http2_empty_frames',
     rounds: 10_000,
     before: frame(HEADERS, END_STREAM, 1, block(...get)),
     round: () => frame(CONTINUATION, 0, 1),
     mostRequests: 0,
-    raise: { http2ContinuationFrames: 1_000_000 },
+    raise: { http2_continuation_frames: 1_000_000 },
   },
   {
     what: 'empty DATA frames (CVE-2019-9518)',
-    limit: 'http2EmptyFrames',
+    limit: 'http2_empty_frames',
     rounds: 10_000,
     before: openRequest(1),
     round: () => frame(DATA, 0, 1),
@@ -104,51 +104,51 @@ const floods: readonly Flood[] = [
   },
   {
     what: 'PING flood (CVE-2019-9512)',
-    limit: 'http2Pings',
+    limit: 'http2_pings',
     rounds: 100_000,
     round: () => frame(PING, 0, 0, Buffer.alloc(8)),
     mostRequests: 0,
   },
   {
     what: 'PING flood from a peer that does not read',
-    limit: 'http2QueuedControlFrames',
+    limit: 'http2_queued_control_frames',
     rounds: 100_000,
     round: () => frame(PING, 0, 0, Buffer.alloc(8)),
     mostRequests: 0,
     unread: true,
-    raise: { http2Pings: 1_000_000 },
+    raise: { http2_pings: 1_000_000 },
   },
   {
     what: 'SETTINGS flood (CVE-2019-9515)',
-    limit: 'http2Settings',
+    limit: 'http2_settings',
     rounds: 100_000,
     round: () => settings([1, 0]),
     mostRequests: 0,
   },
   {
     what: 'PRIORITY flood (CVE-2019-9513)',
-    limit: 'http2PriorityFrames',
+    limit: 'http2_priority_frames',
     rounds: 10_000,
     round: () => frame(PRIORITY, 0, 1, Buffer.alloc(5)),
     mostRequests: 0,
   },
   {
     what: 'WINDOW_UPDATE flood',
-    limit: 'http2WindowUpdates',
+    limit: 'http2_window_updates',
     rounds: 10_000,
     round: () => frame(WINDOW_UPDATE, 0, 0, u32(1)),
     mostRequests: 0,
   },
   {
     what: 'frames of unknown types',
-    limit: 'http2UnknownFrames',
+    limit: 'http2_unknown_frames',
     rounds: 10_000,
     round: () => frame(0xbb, 0, 0, 'x'),
     mostRequests: 0,
   },
   {
     what: 'streams above the limit, again and again',
-    limit: 'http2ProvokedResets',
+    limit: 'http2_provoked_resets',
     rounds: 10_000,
     round: (index) => request(odd(index)),
     mostRequests: 100,
@@ -180,7 +180,7 @@ for (const { what, limit, rounds, round, before, mostRequests, unread, raise } o
     rig.server.receive(request(100_001));
     await turn();
     assert.equal(rig.transport.writes.length, written, 'a connection that ended says nothing more');
-    rig.clock.advance(rig.limits.values.http2LingerMs);
+    rig.clock.advance(rig.limits.values.http2_linger_ms);
     assert.ok(rig.transport.destroyed);
     rig.server.onClosed();
     assert.equal(rig.listener.closed, 1);
@@ -208,7 +208,7 @@ test('MadeYouReset: faults behind END_STREAM end the connection instead of freei
 });
 
 test('resets are forgiven with time and with completed streams', async () => {
-  const rig = startServer({ http2PeerResets: 10 });
+  const rig = startServer({ http2_peer_resets: 10 });
   let id = -1;
   const cancelled = (): Buffer => {
     id += 2;
@@ -220,9 +220,9 @@ test('resets are forgiven with time and with completed streams', async () => {
   for (let index = 0; index < 3; index++) rig.server.receive(request((id += 2), small));
   await turn();
   for (let index = 0; index < 3; index++) rig.server.receive(cancelled());
-  assert.equal(rig.limits.hits('http2PeerResets'), 0);
+  assert.equal(rig.limits.hits('http2_peer_resets'), 0);
   rig.server.receive(cancelled());
-  assert.equal(rig.limits.hits('http2PeerResets'), 1);
+  assert.equal(rig.limits.hits('http2_peer_resets'), 1);
   await turn();
 });
 
@@ -232,7 +232,7 @@ test('a PING per DATA frame, as gRPC peers send to measure bandwidth, is no floo
   for (let index = 0; index < 1000; index++) {
     rig.server.receive(Buffer.concat([frame(DATA, 0, 1, 'x'), frame(PING, 0, 0, Buffer.alloc(8))]));
   }
-  assert.equal(rig.limits.hits('http2Pings'), 0);
+  assert.equal(rig.limits.hits('http2_pings'), 0);
   rig.server.destroy();
 });
 
@@ -248,7 +248,7 @@ test('HPACK bomb: one big entry and many references are answered with 431, and t
   assert.equal(answer?.streamId, 1);
   assert.ok(answer.payload.toString('latin1').includes('431'));
   assert.equal(rig.listener.heads.length, 1);
-  assert.equal(rig.limits.hits('http2HeaderListBytes'), 1);
+  assert.equal(rig.limits.hits('http2_header_list_bytes'), 1);
   rig.server.destroy();
 });
 
@@ -257,7 +257,7 @@ test('HTTP/2 bomb: one-byte cookie crumbs are counted before they are joined (CV
   const crumbs = Buffer.concat([block(...get), Buffer.alloc(12_000, 0xa0)]);
   rig.server.receive(frame(HEADERS, END_HEADERS, 1, crumbs));
   await turn();
-  assert.equal(rig.limits.hits('http2HeaderCount'), 1);
+  assert.equal(rig.limits.hits('http2_header_count'), 1);
   assert.equal(rig.listener.heads.length, 0);
   assert.equal(rig.transport.resetCode(1), errorCode.noError, 'the rest of the request is not wanted');
   assert.equal(rig.server.activeStreams, 0);
@@ -270,7 +270,7 @@ test('a header block that never ends is given up', async () => {
   rig.clock.advance(5_000);
   await turn();
   assert.equal(rig.transport.goawayCode, errorCode.enhanceYourCalm);
-  assert.equal(rig.limits.hits('http2HeaderBlockMs'), 1);
+  assert.equal(rig.limits.hits('http2_header_block_ms'), 1);
 });
 
 test('a peer that never sends SETTINGS is given up', async () => {
@@ -279,7 +279,7 @@ test('a peer that never sends SETTINGS is given up', async () => {
   rig.clock.advance(10_000);
   await turn();
   assert.equal(rig.transport.goawayCode, errorCode.settingsTimeout);
-  assert.equal(rig.limits.hits('http2PrefaceMs'), 1);
+  assert.equal(rig.limits.hits('http2_preface_ms'), 1);
 });
 
 function blockedServer(raise?: Partial<Record<Http2LimitName, number>>): ServerRig {
@@ -289,13 +289,13 @@ function blockedServer(raise?: Partial<Record<Http2LimitName, number>>): ServerR
 }
 
 test('a peer that sends requests and reads no answers is not read any more, and resumed once it reads', async () => {
-  const rig = blockedServer({ http2QueuedBytes: 10_000 });
+  const rig = blockedServer({ http2_queued_bytes: 10_000 });
   for (let index = 0; index < 2000 && !rig.transport.paused; index++) {
     rig.server.receive(request(odd(index), bodiless));
     await turn();
   }
   assert.ok(rig.transport.paused);
-  assert.equal(rig.limits.hits('http2QueuedBytes'), 1);
+  assert.equal(rig.limits.hits('http2_queued_bytes'), 1);
   rig.transport.room = true;
   rig.server.onWritable();
   assert.equal(rig.transport.paused, false);
@@ -308,9 +308,9 @@ test('a peer that reads nothing for the stall limit loses the connection', async
   await turn();
   rig.server.receive(request(3, small));
   await turn();
-  rig.clock.advance(rig.limits.values.http2StallMs + 1);
+  rig.clock.advance(rig.limits.values.http2_stall_ms + 1);
   assert.ok(rig.transport.destroyed);
-  assert.equal(rig.limits.hits('http2StallMs'), 1);
+  assert.equal(rig.limits.hits('http2_stall_ms'), 1);
   assert.equal(rig.clock.pending, 0);
 });
 
@@ -319,7 +319,7 @@ test('a stream whose peer opens no window for the stall limit is reset, its neig
   rig.server.receive(Buffer.concat([preface, settings([4, 0])]));
   rig.server.receive(Buffer.concat([request(1, small), request(3, small)]));
   await turn();
-  const half = rig.limits.values.http2StallMs / 2;
+  const half = rig.limits.values.http2_stall_ms / 2;
   rig.clock.advance(half);
   rig.server.receive(frame(WINDOW_UPDATE, 0, 3, u32(1)));
   await turn();
@@ -329,7 +329,7 @@ test('a stream whose peer opens no window for the stall limit is reset, its neig
   assert.equal(rig.transport.resetCode(1), errorCode.cancel);
   assert.equal(rig.transport.resetCode(3), undefined);
   assert.deepEqual(rig.listener.resets, ['timeout']);
-  assert.equal(rig.limits.hits('http2StallMs'), 1);
+  assert.equal(rig.limits.hits('http2_stall_ms'), 1);
   rig.server.destroy();
 });
 

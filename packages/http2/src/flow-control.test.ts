@@ -84,7 +84,7 @@ test('padding is given back at once', async () => {
 });
 
 test('one reader that stops does not take the connection away from others', async () => {
-  const rig = startServer({ http2OwedBytes: 40_000 }, { connectionWindow: 100_000 });
+  const rig = startServer({ http2_owed_bytes: 40_000 }, { connectionWindow: 100_000 });
   await turn();
   const before = granted(rig, 0);
   rig.server.receive(Buffer.concat([openRequest(1), openRequest(3)]));
@@ -107,7 +107,7 @@ test('one reader that stops does not take the connection away from others', asyn
 });
 
 test('above the limit of what may be owed the connection window is only returned by consume', async () => {
-  const rig = startServer({ http2OwedBytes: 10_000 }, { connectionWindow: 65_535 });
+  const rig = startServer({ http2_owed_bytes: 10_000 }, { connectionWindow: 65_535 });
   rig.server.receive(Buffer.concat([openRequest(1), openRequest(3)]));
   for (let index = 0; index < 2; index++) rig.server.receive(frame(DATA, 0, 1, chunk));
   for (let index = 0; index < 2; index++) rig.server.receive(frame(DATA, 0, 3, chunk));
@@ -120,7 +120,7 @@ test('above the limit of what may be owed the connection window is only returned
 });
 
 test('a reset with bytes owed settles the account of the connection', async () => {
-  const rig = startServer({ http2OwedBytes: 0 }, { connectionWindow: 65_535 });
+  const rig = startServer({ http2_owed_bytes: 0 }, { connectionWindow: 65_535 });
   for (let id = 1; id < 40; id += 2) {
     rig.server.receive(
       Buffer.concat([openRequest(id), frame(DATA, 0, id, chunk), frame(DATA, 0, id, chunk)]),
@@ -146,7 +146,7 @@ test('DATA for a stream that is gone is given back at once', async () => {
 });
 
 test('bytes owed when an exchange ended cleanly can still be given back', async () => {
-  const rig = startServer({ http2OwedBytes: 0 }, { connectionWindow: 65_535 });
+  const rig = startServer({ http2_owed_bytes: 0 }, { connectionWindow: 65_535 });
   rig.server.receive(
     Buffer.concat([
       openRequest(1),
@@ -293,7 +293,7 @@ test('whatever is written arrives in order, whatever windows the peer opens', as
       }),
       fc.array(fc.integer({ min: 1, max: 20_000 }), { minLength: 1, maxLength: 20 }),
       async (sizes, increments) => {
-        const rig = bareServer({ http2WindowUpdates: 1_000_000 });
+        const rig = bareServer({ http2_window_updates: 1_000_000 });
         rig.server.receive(
           Buffer.concat([preface, settings([4, 0]), frame(WINDOW_UPDATE, 0, 0, u32(0x7fff0000)), request(1)]),
         );

@@ -5,107 +5,107 @@ import type { LimitLedger, LimitSpec } from '@mesh/limits/limits';
  * and a tenth of it comes back every second (see bucket.ts).
  */
 export const http2Limits = {
-  http2HeaderListBytes: {
+  http2_header_list_bytes: {
     default: 65_536,
     unit: 'bytes',
     why: 'Decoded size of one header list, 32 bytes overhead per field included (HPACK bomb, CVE-2016-6581).',
   },
-  http2HeaderCount: {
+  http2_header_count: {
     default: 100,
     unit: 'count',
     why: 'Fields in one header list, every cookie crumb counted (HTTP/2 bomb, CVE-2026-49975).',
   },
-  http2HeaderBlockBytes: {
+  http2_header_block_bytes: {
     default: 65_536,
     unit: 'bytes',
     why: 'Encoded bytes held while a header block waits for END_HEADERS.',
   },
-  http2ContinuationFrames: {
+  http2_continuation_frames: {
     default: 8,
     unit: 'count',
     why: 'CONTINUATION frames in one header block (VU#421644).',
   },
-  http2HeaderBlockMs: {
+  http2_header_block_ms: {
     default: 5_000,
     unit: 'ms',
     why: 'Time from HEADERS to END_HEADERS.',
   },
-  http2PrefaceMs: {
+  http2_preface_ms: {
     default: 10_000,
     unit: 'ms',
     why: 'Time from the connection to the first SETTINGS frame of the peer.',
   },
-  http2Streams: {
+  http2_streams: {
     default: 100,
     unit: 'count',
     why: 'Streams a client may have open at once (SETTINGS_MAX_CONCURRENT_STREAMS).',
   },
-  http2PeerResets: {
+  http2_peer_resets: {
     default: 100,
     unit: 'count',
     why: 'Burst of streams the peer opened and reset (rapid reset, CVE-2023-44487); every completed stream gives one back.',
   },
-  http2ProvokedResets: {
+  http2_provoked_resets: {
     default: 100,
     unit: 'count',
     why: 'Burst of streams we had to reset for a fault of the peer (CVE-2019-9514, CVE-2025-8671).',
   },
-  http2QueuedControlFrames: {
+  http2_queued_control_frames: {
     default: 500,
     unit: 'count',
     why: 'Answers (SETTINGS and PING acknowledgements, RST_STREAM) waiting for a peer that does not read.',
   },
-  http2QueuedBytes: {
+  http2_queued_bytes: {
     default: 262_144,
     unit: 'bytes',
     why: 'Bytes waiting for a peer that does not read, above which a server stops reading requests from it.',
   },
-  http2OwedBytes: {
+  http2_owed_bytes: {
     default: 1_048_576,
     unit: 'bytes',
     why: 'Received body bytes of one connection that no reader took yet, above which its window is only returned as they do.',
   },
-  http2Pings: {
+  http2_pings: {
     default: 100,
     unit: 'count',
     why: 'Burst of PING frames (CVE-2019-9512); every DATA or HEADERS frame received and every DATA frame sent gives one back.',
   },
-  http2Settings: {
+  http2_settings: {
     default: 20,
     unit: 'count',
     why: 'Burst of SETTINGS frames (CVE-2019-9515).',
   },
-  http2EmptyFrames: {
+  http2_empty_frames: {
     default: 10,
     unit: 'count',
     why: 'Consecutive HEADERS, CONTINUATION or DATA frames that carry nothing (CVE-2019-9518).',
   },
-  http2PriorityFrames: {
+  http2_priority_frames: {
     default: 100,
     unit: 'count',
     why: 'PRIORITY frames per stream opened, plus as many at the start (CVE-2019-9513).',
   },
-  http2WindowUpdates: {
+  http2_window_updates: {
     default: 10,
     unit: 'count',
     why: 'WINDOW_UPDATE frames per DATA frame sent and per stream opened, plus ten times as many at the start.',
   },
-  http2UnknownFrames: {
+  http2_unknown_frames: {
     default: 100,
     unit: 'count',
     why: 'Burst of frames of unknown type.',
   },
-  http2StallMs: {
+  http2_stall_ms: {
     default: 30_000,
     unit: 'ms',
     why: 'A stream with bytes to send whose peer opened no window and read nothing for this long is reset.',
   },
-  http2DrainPingMs: {
+  http2_drain_ping_ms: {
     default: 1_000,
     unit: 'ms',
     why: 'Wait for the PING that separates the two GOAWAY frames of a graceful end.',
   },
-  http2LingerMs: {
+  http2_linger_ms: {
     default: 1_000,
     unit: 'ms',
     why: 'Wait for the peer to close after our last GOAWAY before the socket is destroyed.',

@@ -872,12 +872,12 @@ test('server 6.5.3: SETTINGS and PING are acknowledged, in order', async () => {
 });
 
 test('server 5.1.2: streams above the limit are refused', async () => {
-  const { transport, server, limits, listener } = startServer({ http2Streams: 2 });
+  const { transport, server, limits, listener } = startServer({ http2_streams: 2 });
   server.receive(Buffer.concat([request(1), request(3), request(5)]));
   await turn();
   assert.equal(transport.resetCode(5), errorCode.refusedStream);
   assert.equal(listener.heads.length, 2);
-  assert.equal(limits.hits('http2Streams'), 1);
+  assert.equal(limits.hits('http2_streams'), 1);
 });
 
 test('server 6.8: a GOAWAY names the last stream that was seen', async () => {

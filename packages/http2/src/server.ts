@@ -39,7 +39,7 @@ export class Http2Server extends Connection implements ServerConnection {
     super(transport, options);
     this.#listener = listener;
     this.announce([
-      [settingId.maxConcurrentStreams, this.limits.values.http2Streams],
+      [settingId.maxConcurrentStreams, this.limits.values.http2_streams],
       ...this.commonSettings(),
       [settingId.enableConnectProtocol, 1],
     ]);
@@ -55,7 +55,7 @@ export class Http2Server extends Connection implements ServerConnection {
     this.writer.goaway(maxStreamId, errorCode.noError);
     this.writer.ping(0);
     this.#drainTimer = this.clock.after(
-      this.limits.values.http2DrainPingMs,
+      this.limits.values.http2_drain_ping_ms,
       () => this.#drainFinally(),
       true,
     );
@@ -93,8 +93,8 @@ export class Http2Server extends Connection implements ServerConnection {
       this.resets.add(streamId);
       return true;
     }
-    if (this.streams.size >= this.limits.values.http2Streams) {
-      this.limits.hit('http2Streams');
+    if (this.streams.size >= this.limits.values.http2_streams) {
+      this.limits.hit('http2_streams');
       return this.#refuse(streamId, endStream, errorCode.refusedStream);
     }
     if (status === 'too-large') return this.#answerTooLarge(streamId, endStream);

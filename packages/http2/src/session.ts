@@ -20,8 +20,8 @@ export abstract class Session extends Channel {
   constructor(transport: Transport, options: ConnectionOptions) {
     super(transport, options);
     this.#prefaceTimer = this.clock.after(
-      this.limits.values.http2PrefaceMs,
-      () => this.timedOut('http2PrefaceMs', errorCode.settingsTimeout),
+      this.limits.values.http2_preface_ms,
+      () => this.timedOut('http2_preface_ms', errorCode.settingsTimeout),
       true,
     );
   }

@@ -169,7 +169,7 @@ test('a rapid reset attack ends its own connection, and a neighbour is served me
   await answer.done;
   assert.equal(answer.body, '/neighbour');
   await eventually('the attacker is cut off', () => listener.closed === 1);
-  assert.ok(limits.hits('http2PeerResets') === 1);
+  assert.ok(limits.hits('http2_peer_resets') === 1);
   assert.ok(listener.heads.length <= 102);
   assert.ok(Buffer.concat(heard).includes(frame(GOAWAY, 0, 0, u32(201, 11))));
 });

@@ -349,19 +349,19 @@ test('a client that stops in the middle is cut off at the named limit', async (c
   assert.equal(served.results.length, 0);
   clock.advance(1);
   assert.equal((served.results[0] as { refused: string }).refused, 'handshake-timeout');
-  assert.equal(limits.hits('tlsHandshakeMs'), 1);
+  assert.equal(limits.hits('tls_handshake_ms'), 1);
   await closing(client);
 });
 
 test('handshakes in progress are bounded', async (context) => {
-  const limits = new LimitLedger(trustLimits, { tlsHandshakes: 1 });
+  const limits = new LimitLedger(trustLimits, { tls_handshakes: 1 });
   const served = await serve(context, { limits });
   const first = await dialTcp(context, served.port);
   await eventually('the handshake began', () => served.acceptor.pending === 1);
   await dialTcp(context, served.port);
   const result = await resultOf(served);
   assert.equal((result as { refused: string }).refused, 'handshake-limit');
-  assert.equal(limits.hits('tlsHandshakes'), 1);
+  assert.equal(limits.hits('tls_handshakes'), 1);
   first.destroy();
   await eventually('the first one ended', () => served.results.length === 2);
   assert.equal((served.results[1] as { refused: string }).refused, 'closed-early');

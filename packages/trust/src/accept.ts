@@ -110,8 +110,8 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
       this.#refuse(handshake, 'no-credentials', 'this program has no certificate yet');
       return;
     }
-    if (this.#open.size > this.#limits.values.tlsHandshakes) {
-      this.#limits.hit('tlsHandshakes');
+    if (this.#open.size > this.#limits.values.tls_handshakes) {
+      this.#limits.hit('tls_handshakes');
       this.#refuse(handshake, 'handshake-limit', `${this.#open.size - 1} handshakes are in progress`);
       return;
     }
@@ -119,11 +119,11 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
       this.#refuse(handshake, 'closed-early', 'the socket was closed before the handshake');
       return;
     }
-    const limitMs = this.#limits.values.tlsHandshakeMs;
+    const limitMs = this.#limits.values.tls_handshake_ms;
     handshake.timer = this.#options.clock.after(
       limitMs,
       () => {
-        this.#limits.hit('tlsHandshakeMs');
+        this.#limits.hit('tls_handshake_ms');
         this.#refuse(handshake, 'handshake-timeout', `the handshake did not end within ${limitMs} ms`);
       },
       true,
@@ -170,10 +170,10 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
   }
 
   #judge({ source }: Handshake<Mode>, socket: TLSSocket): ChainAccepted | ChainRefusal {
-    const maxCertificates = this.#limits.values.tlsChainCertificates;
+    const maxCertificates = this.#limits.values.tls_chain_certificates;
     const { clock, suffix, acceptsCluster } = this.#options;
     const chain = clientChain(socket, maxCertificates);
-    if (chain.length > maxCertificates) this.#limits.hit('tlsChainCertificates');
+    if (chain.length > maxCertificates) this.#limits.hit('tls_chain_certificates');
     const common = { now: clock.wall(), role: 'client', suffix } as const;
     const [leaf] = chain;
     const verdict =

@@ -64,7 +64,7 @@ export function parseAnchors(pem: string): Certificate[] {
 }
 
 export function checkChain(check: ChainCheck): ChainAccepted | ChainRefusal {
-  const { chain, maxCertificates = trustLimits.tlsChainCertificates.default } = check;
+  const { chain, maxCertificates = trustLimits.tls_chain_certificates.default } = check;
   if (chain.length === 0) return refuse('no-certificate', 'the peer sent no certificate');
   if (chain.length > maxCertificates) {
     return refuse(

@@ -56,7 +56,7 @@ export function dialTls(options: DialOptions): Promise<TLSSocket> {
     let verdict: ChainAccepted | ChainRefusal | undefined;
     const judge = (): ChainAccepted | ChainRefusal => {
       const found = checkChain({
-        chain: serverChain(socket, trustLimits.tlsChainCertificates.default),
+        chain: serverChain(socket, trustLimits.tls_chain_certificates.default),
         anchors: anchorsOf(source),
         now: clock.wall(),
         role: 'server',

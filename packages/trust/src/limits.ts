@@ -2,17 +2,17 @@ import type { LimitSpec } from '@mesh/limits/limits';
 
 /** Limits of TLS accept, dial and certificate checks. */
 export const trustLimits = {
-  tlsHandshakeMs: {
+  tls_handshake_ms: {
     default: 10_000,
     unit: 'ms',
     why: 'a client that stops in the middle of a handshake must not hold a socket',
   },
-  tlsHandshakes: {
+  tls_handshakes: {
     default: 1024,
     unit: 'count',
     why: 'handshakes in progress cost memory and processor time before the peer is known',
   },
-  tlsChainCertificates: {
+  tls_chain_certificates: {
     default: 6,
     unit: 'count',
     why: 'path building looks at each certificate the peer sent',

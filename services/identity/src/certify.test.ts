@@ -260,8 +260,8 @@ test('the eleventh certificate of a pod within a minute is refused, others and l
   const refused = await subject.certify(request);
   assert.ok('code' in refused);
   assert.equal(refused.code, 'resourceExhausted');
-  assert.match(refused.message, /podCertificatesPerMinute/);
-  assert.equal(limits.hits('podCertificatesPerMinute'), 1);
+  assert.match(refused.message, /identity_pod_certificates_per_minute/);
+  assert.equal(limits.hits('identity_pod_certificates_per_minute'), 1);
   uid = 'two';
   assert.ok('leaf' in (await subject.certify(request)));
   uid = 'one';
@@ -273,7 +273,7 @@ test('the eleventh certificate of a pod within a minute is refused, others and l
 test('all pods of one identity share a limit', async () => {
   let pod = 0;
   const subject = certifier({
-    limits: new LimitLedger(identityLimits, { identityCertificatesPerMinute: 3 }),
+    limits: new LimitLedger(identityLimits, { identity_certificates_per_minute: 3 }),
     reviewToken: async () =>
       verdict({
         user: {
@@ -290,7 +290,7 @@ test('all pods of one identity share a limit', async () => {
 
 test('token reviews in progress are bounded', async () => {
   const waiting: (() => void)[] = [];
-  const limits = new LimitLedger(identityLimits, { tokenReviews: 2 });
+  const limits = new LimitLedger(identityLimits, { identity_token_reviews: 2 });
   const subject = certifier({
     limits,
     reviewToken: () => new Promise((resolve) => waiting.push(() => resolve(verdict()))),

@@ -90,12 +90,12 @@ export class Certifier {
     this.#options = options;
     const { clock, limits } = options;
     const {
-      podCertificatesPerMinute,
-      identityCertificatesPerMinute,
-      rateEntries: maxEntries,
+      identity_pod_certificates_per_minute,
+      identity_certificates_per_minute,
+      identity_rate_entries: maxEntries,
     } = limits.values;
-    this.#perPod = new RateLimiter({ clock, perMinute: podCertificatesPerMinute, maxEntries });
-    this.#perIdentity = new RateLimiter({ clock, perMinute: identityCertificatesPerMinute, maxEntries });
+    this.#perPod = new RateLimiter({ clock, perMinute: identity_pod_certificates_per_minute, maxEntries });
+    this.#perIdentity = new RateLimiter({ clock, perMinute: identity_certificates_per_minute, maxEntries });
   }
 
   async certify(request: CertifyRequest): Promise<Certified | CertifyRefusal> {
@@ -133,19 +133,19 @@ export class Certifier {
   async #authenticate(token: Uint8Array): Promise<Caller | CertifyRefusal> {
     const { limits, reviewToken } = this.#options;
     if (token.length === 0) return refuse('unauthenticated', 'token', 'the request has no token');
-    if (token.length > limits.values.tokenBytes) {
-      limits.hit('tokenBytes');
+    if (token.length > limits.values.identity_token_bytes) {
+      limits.hit('identity_token_bytes');
       return refuse(
         'invalidArgument',
         'token',
-        `the token has ${token.length} bytes, at most ${limits.values.tokenBytes} are read`,
+        `the token has ${token.length} bytes, at most ${limits.values.identity_token_bytes} are read`,
       );
     }
     const text = Buffer.from(token).toString('latin1').trim();
     if (!/^[\x21-\x7e]+$/.test(text))
       return refuse('unauthenticated', 'token', 'the token is not printable text');
-    if (this.#reviews >= limits.values.tokenReviews) {
-      limits.hit('tokenReviews');
+    if (this.#reviews >= limits.values.identity_token_reviews) {
+      limits.hit('identity_token_reviews');
       return refuse('resourceExhausted', 'reviews', 'too many token reviews are in progress; try again');
     }
     this.#reviews++;
@@ -161,19 +161,19 @@ export class Certifier {
   #limited(wanted: PeerIdentity, uid: string | undefined): CertifyRefusal | undefined {
     const { limits } = this.#options;
     if (uid !== undefined && !this.#perPod.take(uid)) {
-      limits.hit('podCertificatesPerMinute');
+      limits.hit('identity_pod_certificates_per_minute');
       return refuse(
         'resourceExhausted',
         'pod-rate',
-        `this pod had ${limits.values.podCertificatesPerMinute} certificates within a minute (podCertificatesPerMinute)`,
+        `this pod had ${limits.values.identity_pod_certificates_per_minute} certificates within a minute (identity_pod_certificates_per_minute)`,
       );
     }
     if (!this.#perIdentity.take(wanted.name)) {
-      limits.hit('identityCertificatesPerMinute');
+      limits.hit('identity_certificates_per_minute');
       return refuse(
         'resourceExhausted',
         'identity-rate',
-        `${wanted.name} had ${limits.values.identityCertificatesPerMinute} certificates within a minute (identityCertificatesPerMinute)`,
+        `${wanted.name} had ${limits.values.identity_certificates_per_minute} certificates within a minute (identity_certificates_per_minute)`,
       );
     }
     return undefined;

@@ -2,37 +2,37 @@ import type { LimitSpec } from '@mesh/limits/limits';
 
 /** Limits of the identity service. */
 export const identityLimits = {
-  podCertificatesPerMinute: {
+  identity_pod_certificates_per_minute: {
     default: 10,
     unit: 'count',
     why: 'a pod needs one certificate per start and renewal; more is a loop or an abuse of its token',
   },
-  identityCertificatesPerMinute: {
+  identity_certificates_per_minute: {
     default: 600,
     unit: 'count',
     why: 'one ServiceAccount must not take the signing time of all others; it may roll out hundreds of pods',
   },
-  tokenBytes: {
+  identity_token_bytes: {
     default: 8192,
     unit: 'bytes',
     why: 'a token is sent on to the API server before anything about its sender is known',
   },
-  tokenReviews: {
+  identity_token_reviews: {
     default: 128,
     unit: 'count',
     why: 'reviews in progress at the API server, which anybody who reaches the port can cause',
   },
-  rateEntries: {
+  identity_rate_entries: {
     default: 20_000,
     unit: 'count',
     why: 'pods and identities that are remembered for their rates; the least recent one is forgotten',
   },
-  connections: {
+  identity_connections: {
     default: 2000,
     unit: 'count',
     why: 'open connections of clients that have no certificate yet',
   },
-  connectionAgeMs: {
+  identity_connection_age_ms: {
     default: 60_000,
     unit: 'ms',
     why: 'a client asks for one certificate and goes; one that stays must not hold its socket',

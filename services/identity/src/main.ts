@@ -35,8 +35,8 @@ async function main(): Promise<void> {
   const suffix = domain.slice(cluster.length + 1);
   const registry = new MetricRegistry();
   const limits = new LimitLedger(identityLimits, {
-    podCertificatesPerMinute: config.MESH_POD_CERTIFICATES_PER_MINUTE,
-    identityCertificatesPerMinute: config.MESH_IDENTITY_CERTIFICATES_PER_MINUTE,
+    identity_pod_certificates_per_minute: config.MESH_POD_CERTIFICATES_PER_MINUTE,
+    identity_certificates_per_minute: config.MESH_IDENTITY_CERTIFICATES_PER_MINUTE,
   });
   const source = new IssuerSource({
     directory: config.MESH_ISSUER_DIR,

@@ -102,8 +102,8 @@ export class IdentityServer {
 
   #accept(socket: Socket): void {
     const { limits, metrics, log } = this.#options;
-    if (this.#open.size >= limits.values.connections) {
-      limits.hit('connections');
+    if (this.#open.size >= limits.values.identity_connections) {
+      limits.hit('identity_connections');
       socket.destroy();
       return;
     }
@@ -140,9 +140,9 @@ export class IdentityServer {
     );
     let linger: ReturnType<Clock['after']> | undefined;
     const age = clock.after(
-      limits.values.connectionAgeMs,
+      limits.values.identity_connection_age_ms,
       () => {
-        limits.hit('connectionAgeMs');
+        limits.hit('identity_connection_age_ms');
         connection.drain();
         linger = clock.after(lingerMs, () => connection.destroy(), true);
       },

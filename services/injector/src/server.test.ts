@@ -85,5 +85,5 @@ test('bad bodies get 400, large ones 413 and a counted limit', async (t) => {
   assert.equal((await post(server.port, served.ca, 'not json')).status, 400);
   const large = await post(server.port, served.ca, 'x'.repeat(3 * 1024 * 1024 + 1)).catch(() => undefined);
   assert.ok(large === undefined || large.status === 413);
-  assert.equal(server.limits.hits('injector-review-bytes'), 1);
+  assert.equal(server.limits.hits('injector_review_bytes'), 1);
 });

@@ -10,7 +10,7 @@ import type { ServingMaterial } from './serving-certificate.ts';
 import { type Cluster, review } from './webhook.ts';
 
 export const injectorLimits = {
-  'injector-review-bytes': {
+  injector_review_bytes: {
     default: 3 * 1024 * 1024,
     unit: 'bytes',
     why: 'The API server stores no larger object.',
@@ -73,13 +73,13 @@ export class InjectorServer {
       response.writeHead(404, { 'content-type': 'text/plain' }).end('only POST /inject is served\n');
       return;
     }
-    const limit = this.limits.values['injector-review-bytes'];
+    const limit = this.limits.values.injector_review_bytes;
     const chunks: Buffer[] = [];
     let bytes = 0;
     for await (const chunk of request as AsyncIterable<Buffer>) {
       bytes += chunk.length;
       if (bytes > limit) {
-        this.limits.hit('injector-review-bytes');
+        this.limits.hit('injector_review_bytes');
         response.writeHead(413, { connection: 'close' }).end(`a review has at most ${limit} bytes\n`);
         return;
       }

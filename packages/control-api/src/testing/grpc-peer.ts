@@ -143,7 +143,7 @@ export async function foreignServer(
 }
 
 export interface OwnServerOptions {
-  http2Streams?: number;
+  http2_streams?: number;
   limits?: Partial<Record<GrpcLimit, number>>;
   onDone?: (path: string, code: number) => void;
 }
@@ -158,7 +158,7 @@ export interface OwnServer {
 export async function ownServer(
   test: TestContext,
   services: readonly GrpcRoutes<string>[],
-  { http2Streams = 100, limits = {}, onDone }: OwnServerOptions = {},
+  { http2_streams = 100, limits = {}, onDone }: OwnServerOptions = {},
 ): Promise<OwnServer> {
   const connections: ServerConnection[] = [];
   const serve = (socket: Socket): void => {
@@ -171,7 +171,7 @@ export async function ownServer(
     connections.push(
       serveHttp2(socket, listener, {
         clock: systemClock,
-        limits: new LimitLedger(http2Limits, { http2Streams }),
+        limits: new LimitLedger(http2Limits, { http2_streams }),
       }),
     );
   };
