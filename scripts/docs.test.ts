@@ -9,6 +9,7 @@ const root = resolve(import.meta.dirname, '..');
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 
 const topFolders = [
+  'bench',
   'charts',
   'cli',
   'clusters',

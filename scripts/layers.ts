@@ -79,6 +79,6 @@ export const layers: readonly Layer[] = [
   {
     name: 'top',
     why: 'run whole clusters; nothing imports these',
-    members: ['clusters/demo', 'e2e-multicluster'],
+    members: ['clusters/demo', 'e2e-multicluster', 'bench'],
   },
 ];

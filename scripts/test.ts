@@ -12,6 +12,7 @@ const files = [
   'clusters/*/src/**/*.test.ts',
   'charts/src/**/*.test.ts',
   'cli/src/**/*.test.ts',
+  'bench/src/**/*.test.ts',
   'scripts/**/*.test.ts',
 ];
 const flags = ['--test', '--test-reporter=spec', '--test-concurrency=2', '--test-timeout=180000'];

@@ -28,19 +28,30 @@ need() {
   }
 }
 case "$task" in
-start | test | e2e)
+start | test | e2e | bench)
   need iptables iptables "redirects the traffic of pods to their sidecars"
   need ip iproute2 "makes the networks of the local clusters"
   need unshare util-linux "makes the namespaces of the local clusters"
   [ "$(id -u)" = 0 ] || need newuidmap uidmap "gives local clusters their user ids without root"
   ;;
 esac
+case "$task" in
+bench)
+  need haproxy haproxy "a proxy that ours are measured beside"
+  need nginx nginx "a proxy that ours are measured beside"
+  need wrk wrk "makes HTTP/1 load"
+  need h2load nghttp2-client "makes HTTP/2 load"
+  ;;
+esac
 if [ -n "${missing:-}" ]; then
-  say "Local clusters need Debian packages that are not here:"
+  say "Debian packages are needed that are not here:"
   say "$reasons"
   if [ "$(id -u)" != 0 ]; then
     say "Install them, then try again:"
     say "  sudo apt-get install -y$missing"
+    case "$missing" in
+    *haproxy* | *nginx*) say "  sudo systemctl disable --now haproxy nginx   # Debian starts what it installs" ;;
+    esac
     exit 1
   fi
   say "Running: apt-get install -y$missing"
@@ -49,9 +60,20 @@ if [ -n "${missing:-}" ]; then
     sleep 5
   fi
   export DEBIAN_FRONTEND=noninteractive
+  # Debian starts the services that it installs, unless this file forbids it; it is there only meanwhile.
+  policy=/usr/sbin/policy-rc.d
+  made=
+  if [ ! -e "$policy" ]; then
+    made=$policy
+    trap 'rm -f "$made"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+  fi
   apt-get update -qq >&2
   # shellcheck disable=SC2086 # a list of package names
   apt-get install -y -qq --no-install-recommends $missing >&2
+  [ -z "$made" ] || rm -f "$made"
+  trap - EXIT
 fi
 
 # The bundles that pods run, when a source is newer than they are.
@@ -65,5 +87,6 @@ fi
 
 case "$task" in
 build) exit 0 ;;
+bench) exec node bench/src/main.ts "$@" ;;
 esac
 exec node "scripts/$task.ts" "$@"

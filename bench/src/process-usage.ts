@@ -1,0 +1,46 @@
+/** What a process used, from /proc. */
+import { readFileSync } from 'node:fs';
+
+/** USER_HZ, fixed in the kernel's interface on x86 and arm64. */
+const ticksPerSecond = 100;
+
+/**
+ * CPU time in µs of a process: user and system time of all its threads, living and ended, in steps of 10 ms
+ * (proc_pid_stat(5), fields 14 and 15).
+ */
+export function cpuMicros(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  // The second field is the name in parentheses, which may hold anything.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return ((Number(fields[11]) + Number(fields[12])) * 1e6) / ticksPerSecond;
+}
+
+/** The process and all its descendants: nginx has a master and a worker. */
+export function processTree(pid: number): number[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim();
+  return [pid, ...(children === '' ? [] : children.split(' ').map(Number).flatMap(processTree))];
+}
+
+export interface MemoryUse {
+  /** Pages of its own, in bytes. */
+  readonly privateBytes: number;
+  readonly residentBytes: number;
+}
+
+/** From /proc/PID/smaps_rollup. */
+export function memoryUse(pid: number): MemoryUse {
+  const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1');
+  const bytes = (name: string): number =>
+    Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1] ?? 0) * 1024;
+  return {
+    privateBytes: bytes('Private_Clean') + bytes('Private_Dirty'),
+    residentBytes: bytes('Rss'),
+  };
+}
+
+/** Sum over several processes. */
+export function sumOf(pids: readonly number[], measure: (pid: number) => number): number {
+  let sum = 0;
+  for (const pid of pids) sum += measure(pid);
+  return sum;
+}

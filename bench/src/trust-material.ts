@@ -1,0 +1,78 @@
+/** Certificates of the bench: one anchor, the issuer of one cluster, and leaves as files for the programs of others. */
+import { chownSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Authority, createAnchor, createIssuer } from '@mesh/ca/authority';
+import { issueCredentials } from '@mesh/ca/credentials';
+import type { Clock } from '@mesh/clock/clock';
+import { identityName } from '@mesh/trust/names';
+import { proxyUid } from './pod.ts';
+
+export const cluster = 'bench';
+export const namespace = 'shop';
+
+export function workloadIdentity(serviceAccount: string): string {
+  return identityName({ serviceAccount, namespace, cluster });
+}
+
+/** Paths of a workload's PEM files, readable by the proxy's user. */
+export interface WorkloadFiles {
+  readonly identity: string;
+  /** Leaf and issuer. */
+  readonly chain: string;
+  readonly key: string;
+  /** Chain and key in one file, as HAProxy wants it. */
+  readonly both: string;
+  readonly anchors: string;
+}
+
+export interface TrustMaterial {
+  readonly anchorsPem: string;
+  readonly issuerFiles: { readonly certificate: string; readonly key: string };
+  readonly client: WorkloadFiles;
+  readonly server: WorkloadFiles;
+}
+
+export function makeTrust(directory: string, clock: Clock): TrustMaterial {
+  const anchor = createAnchor({ clock });
+  const issuer = createIssuer({ anchor, cluster, clock });
+  const anchorsPem = anchor.certificatePem;
+  const write = (name: string, text: string): string => {
+    const file = join(directory, name);
+    writeFileSync(file, text, { mode: 0o600 });
+    chownSync(file, proxyUid, proxyUid);
+    return file;
+  };
+  const anchors = write('anchors.pem', anchorsPem);
+  const files = (serviceAccount: string): WorkloadFiles =>
+    workloadFiles({ issuer, anchorsPem, anchors, serviceAccount, clock, write });
+  return {
+    anchorsPem,
+    issuerFiles: {
+      certificate: write('issuer.pem', issuer.certificatePem),
+      key: write('issuer.key', issuer.key.export({ type: 'pkcs8', format: 'pem' }).toString()),
+    },
+    client: files('frontend'),
+    server: files('cart'),
+  };
+}
+
+function workloadFiles(options: {
+  issuer: Authority;
+  anchorsPem: string;
+  anchors: string;
+  serviceAccount: string;
+  clock: Clock;
+  write: (name: string, text: string) => string;
+}): WorkloadFiles {
+  const { issuer, anchorsPem, anchors, serviceAccount, clock, write } = options;
+  const identity = workloadIdentity(serviceAccount);
+  const { chainPem, key } = issueCredentials({ issuer, anchorsPem, identity, clock });
+  const keyPem = key.export({ type: 'pkcs8', format: 'pem' }).toString();
+  return {
+    identity,
+    anchors,
+    chain: write(`${serviceAccount}.pem`, chainPem),
+    key: write(`${serviceAccount}.key`, keyPem),
+    both: write(`${serviceAccount}-both.pem`, chainPem + keyPem),
+  };
+}
