@@ -13,26 +13,28 @@ interface Access {
   clock: Clock;
 }
 
-/** @throws MeshError cli-no-kubeconfig naming where was looked */
-export function kubeconfigPath({ flags, environment }: Omit<Access, 'clock'>): string {
+/**
+ * The kubeconfig files, of which at least one exists.
+ * @throws MeshError cli-no-kubeconfig naming where was looked
+ */
+function kubeconfigPaths({ flags, environment }: Access): readonly string[] {
   const candidates =
     flags.kubeconfig !== undefined
       ? [flags.kubeconfig]
       : environment['KUBECONFIG'] !== undefined && environment['KUBECONFIG'] !== ''
-        ? environment['KUBECONFIG'].split(delimiter)
+        ? environment['KUBECONFIG'].split(delimiter).filter((path) => path !== '')
         : [join(homedir(), '.kube', 'config')];
-  const found = candidates.find((path) => existsSync(path));
-  if (found === undefined) {
+  if (!candidates.some((path) => existsSync(path))) {
     throw new MeshError('cli-no-kubeconfig', `there is no kubeconfig at ${candidates.join(', ')}`, {
       remedy: 'Name one with --kubeconfig FILE, or start local clusters: mesh local up',
     });
   }
-  return found;
+  return candidates;
 }
 
 export function connectCluster(
   access: Access,
   context: string | undefined = access.flags.context,
 ): KubeClient {
-  return new KubeClient({ ...fromKubeconfig(kubeconfigPath(access), context), clock: access.clock });
+  return new KubeClient({ ...fromKubeconfig(kubeconfigPaths(access), context), clock: access.clock });
 }

@@ -4,6 +4,7 @@ export const errorCodes = {
   'config-unknown': 'An environment variable with our prefix is not known to this program.',
   'config-missing': 'A required environment variable is not set.',
   'kubeconfig-invalid': 'A kubeconfig file or the in-cluster service account mount cannot be used.',
+  'credential-plugin': 'The credential plugin of a kubeconfig gave no credential.',
   'kube-api': 'The Kubernetes API refused a request.',
   'demo-command': 'A step of the demo failed.',
   'cli-usage': 'A command line could not be understood.',

@@ -104,6 +104,39 @@ test('a rotated token file is used from the next request on, and its loss is sur
   assert.deepEqual(seen, ['Bearer first', 'Bearer other', 'Bearer other']);
 });
 
+test('a credential plugin gives the token, and is asked again after a 401', async (t) => {
+  const seen: (string | undefined)[] = [];
+  const program = `process.stdout.write(JSON.stringify({
+    apiVersion: 'client.authentication.k8s.io/v1', kind: 'ExecCredential',
+    status: { token: 'of ' + process.pid },
+  }))`;
+  const client = await clientOf(
+    t,
+    (request, response) => {
+      seen.push(request.headers.authorization);
+      if (seen.length === 2) response.statusCode = 401;
+      response.end(stored('a'));
+    },
+    {
+      exec: {
+        apiVersion: 'client.authentication.k8s.io/v1',
+        command: process.execPath,
+        args: ['-e', program],
+        env: {},
+        interactiveMode: 'Never',
+        installHint: '',
+      },
+    },
+  );
+  const get = async (): Promise<unknown> => client.get(configMaps, { namespace: 'default', name: 'a' });
+  await get();
+  await assert.rejects(get(), /401/);
+  await get();
+  assert.match(seen[0] ?? '', /^Bearer of \d+$/);
+  assert.equal(seen[1], seen[0]);
+  assert.notEqual(seen[2], seen[0]);
+});
+
 test('a silent server ends in a time-out that names the request, an abort at once', async (t) => {
   const client = await clientOf(t, () => {}, { limits: limitsWith({ kube_request_ms: 50 }) });
   await assert.rejects(client.list(pods, { namespace: 'shop' }), (thrown) => {

@@ -21,6 +21,16 @@ export const kubeLimits = {
     unit: 'ms',
     why: 'Servers send a bookmark about once a minute, so a silent watch of twice that is a dead connection.',
   },
+  kube_plugin_ms: {
+    default: 300_000,
+    unit: 'ms',
+    why: 'A credential plugin may wait for a person who logs in by a browser; nobody takes longer than this.',
+  },
+  kube_plugin_output_bytes: {
+    default: 1024 * 1024,
+    unit: 'bytes',
+    why: 'A credential plugin prints a token or a certificate chain with its key, of a few KiB.',
+  },
 } as const satisfies Record<string, LimitSpec>;
 
 export type KubeLimit = keyof typeof kubeLimits;

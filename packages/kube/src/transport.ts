@@ -11,6 +11,7 @@ import { MeshError } from '@mesh/errors/mesh-error';
 import type { LimitLedger } from '@mesh/limits/limits';
 import { KubeApiError } from './api-error.ts';
 import type { KubeConfig } from './config.ts';
+import { type ExecCredential, ExecCredentials } from './exec-plugin.ts';
 import type { KubeLimit } from './limits.ts';
 
 export interface TransportRequest {
@@ -31,6 +32,12 @@ export interface TransportResponse {
   body: string;
 }
 
+type OnResponse<Result> = (
+  response: IncomingMessage,
+  resolve: (result: Result) => void,
+  fail: (thrown: unknown) => void,
+) => void;
+
 /** HTTP to one API server: credentials, keep-alive, time-outs and size limits; knows nothing of Kubernetes objects. */
 export class Transport {
   readonly #config: KubeConfig;
@@ -38,6 +45,7 @@ export class Transport {
   readonly #limits: LimitLedger<KubeLimit>;
   readonly #base: URL;
   readonly #agent: HttpAgent | HttpsAgent;
+  readonly #plugin: ExecCredentials | undefined;
   #token: { stamp: string; value: string } | undefined;
 
   constructor(config: KubeConfig, clock: Clock, limits: LimitLedger<KubeLimit>) {
@@ -47,6 +55,15 @@ export class Transport {
     this.#base = new URL(config.server);
     const options = { keepAlive: true, maxFreeSockets: 4, scheduling: 'lifo' as const };
     this.#agent = this.#base.protocol === 'http:' ? new HttpAgent(options) : new HttpsAgent(options);
+    this.#plugin =
+      config.exec === undefined
+        ? undefined
+        : new ExecCredentials(config.exec, {
+            clock,
+            limits,
+            environment: process.env,
+            interactive: process.stdin.isTTY === true,
+          });
   }
 
   /** Closes kept connections, and breaks those in use. */
@@ -56,7 +73,7 @@ export class Transport {
 
   /**
    * One request and its whole answer, whatever its status.
-   * @throws MeshError kube-unreachable, kube-limit; the signal's reason when aborted
+   * @throws MeshError kube-unreachable, kube-limit, credential-plugin; the signal's reason when aborted
    */
   async send(request: TransportRequest): Promise<TransportResponse> {
     const most = this.#limits.values.kube_response_bytes;
@@ -122,13 +139,25 @@ export class Transport {
     });
   }
 
-  #start<Result>(
+  async #start<Result>(request: TransportRequest, onResponse: OnResponse<Result>): Promise<Result> {
+    const { signal } = request;
+    if (this.#plugin === undefined || signal?.aborted === true)
+      return await this.#exchange(request, onResponse);
+    const credential = await this.#plugin.get();
+    return await this.#exchange(
+      request,
+      (response, resolve, fail) => {
+        if (response.statusCode === 401) this.#plugin?.rejected(credential);
+        onResponse(response, resolve, fail);
+      },
+      credential,
+    );
+  }
+
+  #exchange<Result>(
     request: TransportRequest,
-    onResponse: (
-      response: IncomingMessage,
-      resolve: (result: Result) => void,
-      fail: (thrown: unknown) => void,
-    ) => void,
+    onResponse: OnResponse<Result>,
+    credential?: ExecCredential,
   ): Promise<Result> {
     const { signal, timeoutMs = this.#limits.values.kube_request_ms } = request;
     return new Promise<Result>((resolve, reject) => {
@@ -136,7 +165,9 @@ export class Transport {
         reject(signal.reason);
         return;
       }
-      const outgoing = (this.#base.protocol === 'http:' ? httpRequest : httpsRequest)(this.#options(request));
+      const outgoing = (this.#base.protocol === 'http:' ? httpRequest : httpsRequest)(
+        this.#options(request, credential),
+      );
       let answered = false;
       let settled = false;
       const settle = (): void => {
@@ -165,7 +196,7 @@ export class Transport {
         // the server closed the kept connection as we chose it; a read may be asked again on a new one
         if (outgoing.reusedSocket && request.method === 'GET' && error.code === 'ECONNRESET' && !answered) {
           settle();
-          resolve(this.#start(request, onResponse));
+          resolve(this.#exchange(request, onResponse, credential));
           return;
         }
         fail(error);
@@ -186,7 +217,10 @@ export class Transport {
     });
   }
 
-  #options({ method, path, body, contentType, accept }: TransportRequest): RequestOptions {
+  #options(
+    { method, path, body, contentType, accept }: TransportRequest,
+    credential: ExecCredential | undefined,
+  ): RequestOptions {
     const headers: Record<string, string> = {
       host: this.#base.host,
       accept: accept ?? 'application/json',
@@ -196,9 +230,10 @@ export class Transport {
       headers['content-type'] = contentType ?? 'application/json';
       headers['content-length'] = String(Buffer.byteLength(body));
     }
-    const token = this.#currentToken();
+    const token = credential?.token ?? this.#currentToken();
     if (token !== undefined) headers['authorization'] = `Bearer ${token}`;
-    const { ca, clientCert, clientKey, serverName, socketPath } = this.#config;
+    const { ca, serverName, socketPath } = this.#config;
+    const { clientCert, clientKey } = credential?.clientCert === undefined ? this.#config : credential;
     const tls = {
       ...(ca !== undefined && { ca }),
       ...(clientCert !== undefined && { cert: clientCert }),
