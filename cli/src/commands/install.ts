@@ -1,9 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { issuerFor, readTrust } from '@mesh/ca/files';
+import { issuerRemedy, verifyIssuer } from '@mesh/ca/issuer-check';
 import { controlPlane } from '@mesh/charts/control-plane';
 import { inboundPolicies, type IssuerMaterial, resolveValues, type Values } from '@mesh/charts/values';
 import type { Clock } from '@mesh/clock/clock';
 import { MeshError } from '@mesh/errors/mesh-error';
+import { fingerprintOf } from '@mesh/trust/pem';
 import { applyAll, waitForDeployments } from '../apply.ts';
 import { connectCluster } from '../cluster-access.ts';
 import { clusterFlags, command } from '../command.ts';
@@ -52,6 +54,7 @@ export const installCommand = command({
   ],
   async run({ flags, output, clock, environment }) {
     const { values, issuer } = await gather(flags, clock);
+    output.note(issuerSummary(values, issuer, clock));
     const objects = controlPlane(values, issuer);
     if (!flags.apply) {
       output.print(printManifests(objects, flags.output === 'json' ? 'json' : 'yaml'));
@@ -113,6 +116,24 @@ async function gather(flags: TrustFlags, clock: Clock): Promise<{ values: Values
       remedy: 'Make a trust anchor first: mesh trust init DIR; then: mesh install --cluster NAME --trust DIR',
     },
   );
+}
+
+/**
+ * What the cluster's identities will be signed with, in a line. Asked before anything is printed or applied, because an
+ * issuer that the identity service refuses leaves every pod without a certificate.
+ * @throws MeshError issuer-refused saying what is wrong with it
+ */
+function issuerSummary({ anchors, cluster }: Values, issuer: IssuerMaterial, clock: Clock): string {
+  const pems = { certificatePem: issuer.certificate, keyPem: issuer.key, anchorsPem: anchors };
+  const loaded = verifyIssuer(pems, { cluster, now: clock.wall() });
+  if ('fault' in loaded) {
+    throw new MeshError('issuer-refused', `the issuer cannot serve cluster ${cluster}: ${loaded.detail}`, {
+      remedy: issuerRemedy(loaded.fault, cluster),
+    });
+  }
+  const { notAfter } = loaded.certificate;
+  const days = Math.floor((notAfter - clock.wall()) / 86_400_000);
+  return `issuer of cluster ${cluster}: ${fingerprintOf(loaded.certificate.der)}, ends ${new Date(notAfter).toISOString()} (in ${days} days)`;
 }
 
 function oneOf<const Choice extends string>(flag: string, value: string, choices: readonly Choice[]): Choice {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
@@ -11,6 +11,8 @@ import { identityName } from '@mesh/trust/names';
 import { toPem } from '@mesh/trust/pem';
 import { createAnchor, createIssuer, signLeaf } from './authority.ts';
 import { issueCredentials } from './credentials.ts';
+import { verifyIssuer } from './issuer-check.ts';
+import { issuerExtensions } from './issuer-constraints.ts';
 
 const hasOpenssl = ((): boolean => {
   try {
@@ -131,4 +133,26 @@ test('openssl verifies the chain and shows the constraints', { skip: !hasOpenssl
     /Name Constraints: critical\s+Permitted:\s+DNS:east\.mesh\.local\s+email:none\.invalid\s+URI:none\.invalid\s+IP:0\.0\.0\.0\/255\.255\.255\.255/,
   );
   assert.match(text, /CA:TRUE, pathlen:0/);
+});
+
+test('an issuer that openssl makes by our remedy is accepted', { skip: !hasOpenssl }, (context) => {
+  const directory = mkdtempSync(join(tmpdir(), 'mesh-ca-'));
+  context.after(() => rmSync(directory, { recursive: true }));
+  const path = (name: string): string => join(directory, name);
+  const openssl = (...args: string[]): string =>
+    execFileSync('openssl', args, { encoding: 'utf8', stdio: 'pipe' });
+  writeFileSync(path('anchor.crt'), anchor.certificatePem);
+  writeFileSync(path('anchor.key'), anchor.key.export({ type: 'pkcs8', format: 'pem' }));
+  writeFileSync(path('issuer.ext'), issuerExtensions('east.mesh.local').replaceAll('; ', '\n'));
+  openssl('ecparam', '-name', 'prime256v1', '-genkey', '-noout', '-out', path('issuer.key'));
+  openssl('req', '-new', '-key', path('issuer.key'), '-subj', '/CN=east', '-out', path('issuer.csr'));
+  const signer = ['-CA', path('anchor.crt'), '-CAkey', path('anchor.key'), '-set_serial', '7'];
+  const certificatePem = openssl(
+    ...['x509', '-req', '-in', path('issuer.csr'), '-days', '30', '-extfile', path('issuer.ext'), ...signer],
+  );
+  const loaded = verifyIssuer(
+    { certificatePem, keyPem: readFileSync(path('issuer.key'), 'utf8'), anchorsPem: anchor.certificatePem },
+    { cluster: 'east', now: clock.wall() + 5000 },
+  );
+  assert.ok('chainPem' in loaded, JSON.stringify(loaded));
 });

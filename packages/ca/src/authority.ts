@@ -14,10 +14,10 @@ import {
   keyIdentifier,
   writeCertificate,
 } from '@mesh/trust/certificate-writer';
-import { contextTag, der } from '@mesh/trust/der';
-import { derDnsName } from '@mesh/trust/general-names';
+import { derDnsName, derGeneralName } from '@mesh/trust/general-names';
 import { clusterNameFault, meshDomain, trustDomain } from '@mesh/trust/names';
 import { oids } from '@mesh/trust/oids';
+import { issuerConstraints } from './issuer-constraints.ts';
 import { toPem } from '@mesh/trust/pem';
 
 const dayMs = 86_400_000;
@@ -103,24 +103,13 @@ export function createIssuer({
       extensions: [
         extension.basicConstraints(true, 0),
         extension.keyUsage('sign'),
-        extension.nameConstraints(issuerConstraints(trustDomain(cluster, suffix))),
+        extension.nameConstraints(issuerConstraints(trustDomain(cluster, suffix)).map(derGeneralName)),
         extension.subjectKeyIdentifier(spki),
         extension.authorityKeyIdentifier(anchor.certificate.spki),
       ],
       signingKey: anchor.key,
     }),
   );
-}
-
-/** Permitted bases: the domain for DNS; for email, URI and IP something that no name matches. */
-function issuerConstraints(domain: string): Buffer[] {
-  const nowhere = Buffer.from('none.invalid', 'latin1');
-  return [
-    derDnsName(domain),
-    der(contextTag(1, false), nowhere),
-    der(contextTag(6, false), nowhere),
-    der(contextTag(7, false), Buffer.from([0, 0, 0, 0, 255, 255, 255, 255])),
-  ];
 }
 
 export interface LeafOptions {

@@ -2,11 +2,17 @@ import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import test from 'node:test';
 import { FakeClock } from '@mesh/testkit/fake-clock';
-import { distinguishedName, extension, writeCertificate } from '@mesh/trust/certificate-writer';
-import { derDnsName } from '@mesh/trust/general-names';
+import {
+  distinguishedName,
+  type Extension,
+  extension,
+  writeCertificate,
+} from '@mesh/trust/certificate-writer';
+import { derGeneralName, type GeneralName } from '@mesh/trust/general-names';
 import { toPem } from '@mesh/trust/pem';
 import { type Authority, createAnchor, createIssuer } from './authority.ts';
-import { type IssuerFaultReason, type IssuerPems, verifyIssuer } from './issuer-check.ts';
+import { issuerRemedy, type IssuerFaultReason, type IssuerPems, verifyIssuer } from './issuer-check.ts';
+import { issuerConstraints } from './issuer-constraints.ts';
 
 const clock = new FakeClock();
 const anchor = createAnchor({ clock });
@@ -20,7 +26,18 @@ const pems = (overrides: Partial<IssuerPems> = {}): IssuerPems => ({
   ...overrides,
 });
 
-function issuerPermitting(domains: readonly string[] | undefined): Partial<IssuerPems> {
+interface Custom {
+  constraints?: readonly GeneralName[] | undefined;
+  critical?: boolean;
+  pathLength?: number | undefined;
+  ca?: boolean;
+  more?: readonly Extension[];
+}
+
+/** What a CA of one's own may have signed; by default exactly what is demanded. */
+function custom(shape: Custom = {}): Partial<IssuerPems> {
+  const { ca = true, critical = true, more = [] } = shape;
+  const constraints = 'constraints' in shape ? shape.constraints : issuerConstraints('east.mesh.local');
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
   const certificate = writeCertificate({
     serial: Buffer.from([1]),
@@ -30,9 +47,12 @@ function issuerPermitting(domains: readonly string[] | undefined): Partial<Issue
     notAfter: clock.wall() + 1_000_000,
     spki: publicKey.export({ type: 'spki', format: 'der' }),
     extensions: [
-      extension.basicConstraints(true, 0),
+      extension.basicConstraints(ca, ca ? ('pathLength' in shape ? shape.pathLength : 0) : undefined),
       extension.keyUsage('sign'),
-      ...(domains === undefined ? [] : [extension.nameConstraints(domains.map(derDnsName))]),
+      ...(constraints === undefined
+        ? []
+        : [{ ...extension.nameConstraints(constraints.map(derGeneralName)), critical }]),
+      ...more,
     ],
     signingKey: anchor.key,
   });
@@ -41,6 +61,21 @@ function issuerPermitting(domains: readonly string[] | undefined): Partial<Issue
     keyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
   };
 }
+
+/** The constraints of a cluster with other DNS bases. */
+const permitting = (...domains: string[]): GeneralName[] => [
+  ...domains.map((domain): GeneralName => ({ form: 'dns', value: Buffer.from(domain) })),
+  ...issuerConstraints('east.mesh.local').filter(({ form }) => form !== 'dns'),
+];
+const without = (form: GeneralName['form']): GeneralName[] =>
+  issuerConstraints('east.mesh.local').filter((base) => base.form !== form);
+
+test('an issuer of another CA is accepted when it is constrained as ours are', () => {
+  for (const given of [custom(), custom({ constraints: permitting('.east.mesh.local') })]) {
+    const loaded = verifyIssuer(pems(given), { cluster: 'east', now: clock.wall() });
+    assert.ok('chainPem' in loaded, JSON.stringify(loaded));
+  }
+});
 
 test('the issuer of the cluster is accepted, also beside a second anchor', () => {
   for (const anchorsPem of [anchor.certificatePem, otherAnchor.certificatePem + anchor.certificatePem]) {
@@ -59,11 +94,22 @@ const faults: readonly (readonly [IssuerFaultReason, IssuerPems, number?])[] = [
   ['foreign-anchor', pems({ anchorsPem: otherAnchor.certificatePem })],
   ['expired', pems(), year + 1000],
   ['not-yet-valid', pems(), -60_000],
-  ['not-constrained', pems(issuerPermitting(undefined))],
-  ['not-constrained', pems(issuerPermitting(['mesh.local']))],
-  ['not-constrained', pems(issuerPermitting(['east.mesh.local', 'west.mesh.local']))],
-  ['wrong-domain', pems(issuerPermitting(['west.mesh.local']))],
-  ['wrong-domain', pems(issuerPermitting(['st.mesh.local']))],
+  ['not-a-ca', pems(custom({ ca: false }))],
+  ['path-length', pems(custom({ pathLength: 1 }))],
+  ['path-length', pems(custom({ pathLength: undefined }))],
+  [
+    'unknown-critical',
+    pems(custom({ more: [{ oid: '1.2.3.4', critical: true, value: Buffer.from([5, 0]) }] })),
+  ],
+  ['not-constrained', pems(custom({ constraints: undefined }))],
+  ['not-constrained', pems(custom({ critical: false }))],
+  ['not-constrained', pems(custom({ constraints: permitting('mesh.local') }))],
+  ['not-constrained', pems(custom({ constraints: permitting('east.mesh.local', 'west.mesh.local') }))],
+  ['not-constrained', pems(custom({ constraints: without('uri') }))],
+  ['not-constrained', pems(custom({ constraints: without('email') }))],
+  ['not-constrained', pems(custom({ constraints: without('ip') }))],
+  ['wrong-domain', pems(custom({ constraints: permitting('west.mesh.local') }))],
+  ['wrong-domain', pems(custom({ constraints: permitting('st.mesh.local') }))],
 ];
 
 for (const [fault, given, later = 0] of faults) {
@@ -72,5 +118,6 @@ for (const [fault, given, later = 0] of faults) {
     assert.ok('fault' in result, 'was accepted');
     assert.equal(result.fault, fault, result.detail);
     assert.doesNotMatch(result.detail, /PRIVATE KEY/);
+    assert.match(issuerRemedy(result.fault, 'east'), /^[A-Z].{20}/);
   });
 }

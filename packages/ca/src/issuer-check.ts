@@ -1,11 +1,13 @@
 /** Is this issuer fit to sign for a cluster? Asked at install, at link, and whenever a mounted issuer changes. */
 import { createPrivateKey, createPublicKey } from 'node:crypto';
+import { describeName, type GeneralName } from '@mesh/trust/general-names';
 import { type Certificate, isFault, parseCertificate } from '@mesh/trust/certificate';
 import { isSignedBy, parseAnchors } from '@mesh/trust/chain';
 import { permitsDnsName } from '@mesh/trust/name-constraints';
 import { identityName, meshDomain, trustDomain } from '@mesh/trust/names';
 import { certificateDers, fingerprint, fingerprintOf, toPem } from '@mesh/trust/pem';
 import type { Authority } from './authority.ts';
+import { issuerConstraints, issuerExtensions } from './issuer-constraints.ts';
 
 export type IssuerFaultReason =
   | 'no-certificate'
@@ -15,6 +17,8 @@ export type IssuerFaultReason =
   | 'key-mismatch'
   | 'not-a-ca'
   | 'not-p256'
+  | 'path-length'
+  | 'unknown-critical'
   | 'foreign-anchor'
   | 'expired'
   | 'not-yet-valid'
@@ -47,6 +51,35 @@ interface Context {
   readonly now: number;
   /** Suffix of trust domains. */
   readonly suffix?: string;
+}
+
+/** What its owner does about an issuer that is refused. */
+export function issuerRemedy(fault: IssuerFaultReason, cluster: string, suffix?: string): string {
+  switch (fault) {
+    case 'no-certificate':
+    case 'malformed-certificate':
+      return 'Give the issuer as PEM, followed by the certificates between it and the anchor.';
+    case 'no-anchor':
+      return 'Give the PEM of the certificate that the issuer chains to.';
+    case 'unusable-key':
+      return 'Give the PEM of the private key, not encrypted: openssl pkcs8 -topk8 -nocrypt';
+    case 'key-mismatch':
+      return 'Give the key that the certificate was requested with.';
+    case 'not-p256':
+      return 'Make the key of the issuer with: openssl ecparam -name prime256v1 -genkey -noout';
+    case 'foreign-anchor':
+      return 'Give the anchor that signed it, and certificates in between after the issuer in its own file.';
+    case 'expired':
+    case 'not-yet-valid':
+      return 'Have the CA sign it anew, and compare the clock of this machine.';
+    case 'wrong-domain':
+      return `Use the issuer that was made for cluster ${cluster}, or the --cluster it was made for.`;
+    case 'not-a-ca':
+    case 'path-length':
+    case 'unknown-critical':
+    case 'not-constrained':
+      return `Have the CA sign it with: ${issuerExtensions(trustDomain(cluster, suffix))}`;
+  }
 }
 
 const refuse = (fault: IssuerFaultReason, detail: string): IssuerFault => ({ fault, detail });
@@ -98,6 +131,20 @@ function checkAuthority(certificate: Certificate, { now }: Context): IssuerFault
   if (certificate.basicConstraints?.ca !== true || certificate.keyUsage?.keyCertSign === false) {
     return refuse('not-a-ca', 'the issuer certificate may not sign certificates');
   }
+  const { pathLength } = certificate.basicConstraints;
+  if (pathLength !== 0) {
+    return refuse(
+      'path-length',
+      `the issuer has ${pathLength === undefined ? 'no path length' : `path length ${pathLength}`}, it must be 0`,
+    );
+  }
+  const [unknown] = certificate.unknownCritical;
+  if (unknown !== undefined) {
+    return refuse(
+      'unknown-critical',
+      `the issuer has the critical extension ${unknown}, which is not known here`,
+    );
+  }
   return checkPeriod(certificate, now, 'the issuer certificate');
 }
 
@@ -132,12 +179,22 @@ function checkDomain(certificate: Certificate, { cluster, suffix }: Context): Is
   if (!permitsDnsName(constraints, sample)) {
     return refuse('wrong-domain', `the issuer signs for ${found}, this cluster is ${domain}`);
   }
-  const exact = bases.every(
-    ({ value }) => value.toString('latin1').toLowerCase().replace(/^\./, '') === domain,
-  );
-  return exact
-    ? undefined
-    : refuse('not-constrained', `the issuer signs for ${found}, it must permit ${domain} only`);
+  for (const wanted of issuerConstraints(domain)) {
+    const given = constraints.permitted.filter(({ form }) => form === wanted.form);
+    if (given.length > 0 && given.every(({ value }) => sameBase(value, wanted))) continue;
+    const names = given.length === 0 ? 'any' : given.map(describeName).join(', ');
+    return refuse(
+      'not-constrained',
+      `the issuer signs for ${names} ${wanted.form} name; it must permit ${describeName(wanted)} only`,
+    );
+  }
+  return undefined;
+}
+
+/** OpenSSL writes a leading dot as "subdomains only", which no identity tells from the domain. */
+function sameBase(value: Buffer, { form, value: wanted }: GeneralName): boolean {
+  if (form === 'ip') return value.equals(wanted);
+  return value.toString('latin1').toLowerCase().replace(/^\./, '') === wanted.toString('latin1');
 }
 
 function checkPath(
@@ -146,6 +203,7 @@ function checkPath(
   { now }: Context,
 ): IssuerFault | undefined {
   let current = issuer;
+  let authorities = 1;
   const unused = new Set(between);
   while (current !== undefined) {
     const child: Certificate = current;
@@ -163,6 +221,10 @@ function checkPath(
     if (fault !== undefined) return fault;
     if (signer.basicConstraints?.ca !== true)
       return refuse('not-a-ca', 'the signer of the issuer is no authority');
+    if ((signer.basicConstraints.pathLength ?? authorities) < authorities) {
+      return refuse('path-length', 'a certificate above the issuer allows no authority so far below it');
+    }
+    authorities++;
     if (anchors.includes(signer)) return undefined;
     unused.delete(signer);
     current = signer;

@@ -87,27 +87,29 @@ export function oneOf<const Choice extends string>(
 
 const durationUnits: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
-/** Duration with a required unit (`250ms`, `10s`, `5m`, `24h`), as milliseconds. Bounds are in the same text form. */
+/** Milliseconds of a whole number with its unit (`250ms`, `10s`, `5m`, `24h`); undefined for anything else. */
+export function parseDuration(text: string): number | undefined {
+  const match = /^(\d+)(ms|s|m|h)$/.exec(text);
+  const unit = durationUnits[match?.[2] ?? ''];
+  return match === null || unit === undefined ? undefined : Number(match[1]) * unit;
+}
+
+/** Duration in the form of `parseDuration`, as milliseconds. Bounds are in the same text form. */
 export function duration(options: {
   doc: string;
   default?: string;
   min: string;
   max: string;
 }): ConfigEntry<number> {
-  const parse = (value: string): number | undefined => {
-    const match = /^(\d+)(ms|s|m|h)$/.exec(value);
-    const unit = durationUnits[match?.[2] ?? ''];
-    return match === null || unit === undefined ? undefined : Number(match[1]) * unit;
-  };
-  const least = parse(options.min) ?? 0;
-  const most = parse(options.max) ?? Number.MAX_SAFE_INTEGER;
+  const least = parseDuration(options.min) ?? 0;
+  const most = parseDuration(options.max) ?? Number.MAX_SAFE_INTEGER;
   return {
     doc: options.doc,
     kind: 'duration',
     default: options.default,
     allowed: `a duration from ${options.min} to ${options.max}, for example 10s`,
     parse(value) {
-      const ms = parse(value);
+      const ms = parseDuration(value);
       return ms === undefined || ms < least || ms > most ? undefined : ms;
     },
   };

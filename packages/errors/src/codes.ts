@@ -16,6 +16,7 @@ export const errorCodes = {
   'link-refused': 'Clusters cannot be linked as they are.',
   'link-unproven': 'A link was written, but no request was answered through it in time.',
   'install-cluster-name': 'The cluster name given at install is no DNS label of at most 20 characters.',
+  'issuer-refused': 'The issuer given at install cannot sign for the cluster.',
   'install-config': 'The stored values of an install cannot be read.',
   'injector-review': 'The webhook was sent something that is no review of a pod.',
   'kube-unreachable': 'The Kubernetes API did not answer.',

@@ -31,9 +31,14 @@ export function readGeneralNames(value: Buffer): GeneralName[] | undefined {
   return names;
 }
 
+/** DER of a name whose form is not a sequence: `email`, `dns`, `uri`, `ip`. */
+export function derGeneralName({ form, value }: GeneralName): Buffer {
+  return der(contextTag(forms.indexOf(form), false), value);
+}
+
 /** GeneralName of the form dNSName. */
 export function derDnsName(name: string): Buffer {
-  return der(contextTag(2, false), Buffer.from(name, 'latin1'));
+  return derGeneralName({ form: 'dns', value: Buffer.from(name, 'latin1') });
 }
 
 /** SAN extension value with one DNS name. */

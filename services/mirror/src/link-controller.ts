@@ -3,6 +3,7 @@
  * when it changed, and nothing left behind when the Link goes (finalizer).
  */
 import type { Clock, Random, Timer } from '@mesh/clock/clock';
+import { parseDuration } from '@mesh/config/environment';
 import type { KubeClient } from '@mesh/kube/client';
 import { Reconciler } from '@mesh/kube/controller';
 import type { Informer } from '@mesh/kube/informer';
@@ -389,19 +390,13 @@ function ownersOf(name: string): string[] {
   return owners;
 }
 
-const units: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
-
-/** The CRD admits only well-formed durations; an absent one is the default. */
-function durationMs(text: string | undefined, fallback: number): number {
-  const match = /^(\d+)(ms|s|m|h)$/.exec(text ?? '');
-  const unit = units[match?.[2] ?? ''];
-  return match === null || unit === undefined ? fallback : Number(match[1]) * unit;
-}
+/** The CRD admits only well-formed durations; an absent one is a second. */
+const probeMs = (text = '1s'): number => Math.max(100, parseDuration(text) ?? 1000);
 
 export function probeSettings({ probe }: LinkSpec): ProbeSettings {
   return {
-    periodMs: Math.max(100, durationMs(probe?.period, 1000)),
-    timeoutMs: Math.max(100, durationMs(probe?.timeout, 1000)),
+    periodMs: probeMs(probe?.period),
+    timeoutMs: probeMs(probe?.timeout),
     failureThreshold: probe?.failureThreshold ?? 3,
   };
 }

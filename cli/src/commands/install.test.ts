@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { type TestContext } from 'node:test';
+import { type Authority, createAnchor, createIssuer } from '@mesh/ca/authority';
+import { systemClock as clock } from '@mesh/clock/system';
+import { namespaces } from '@mesh/kube/resources';
+import { startClusters } from '../testing/test-clusters.ts';
+import { installCommand } from './install.ts';
+
+const anchor = createAnchor({ clock });
+const day = 86_400_000;
+
+/** Flags that name the issuer and anchor, written into files. */
+function issuerFlags(t: TestContext, issuer: Authority, { key = issuer.key, under = anchor } = {}): string {
+  const directory = mkdtempSync(join(tmpdir(), 'mesh-issuer-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const file = (name: string, text: string): string => {
+    writeFileSync(join(directory, name), text);
+    return join(directory, name);
+  };
+  return [
+    `--issuer-cert ${file('tls.crt', issuer.certificatePem)}`,
+    `--issuer-key ${file('tls.key', key.export({ type: 'pkcs8', format: 'pem' }).toString())}`,
+    `--trust-anchors ${file('ca.crt', under.certificatePem)}`,
+  ].join(' ');
+}
+
+test("an issuer of a CA of one's own is verified before anything reaches the cluster", async (t) => {
+  const clusters = await startClusters(t, [{ context: 'east' }]);
+  const install = async (flags: string) =>
+    clusters.run([installCommand], `install --cluster east ${flags} --apply`);
+  const east = createIssuer({ anchor, cluster: 'east', clock });
+  const refused: readonly (readonly [flags: string, message: RegExp, remedy: RegExp])[] = [
+    [
+      issuerFlags(t, createIssuer({ anchor, cluster: 'west', clock })),
+      /signs for west.mesh.local, this cluster is east.mesh.local/,
+      /made for cluster east/,
+    ],
+    [issuerFlags(t, east, { key: anchor.key }), /key does not belong/, /requested with/],
+    [
+      issuerFlags(t, east, { under: createAnchor({ clock }) }),
+      /not signed by an anchor/,
+      /the anchor that signed it/,
+    ],
+    [issuerFlags(t, anchor), /has no path length, it must be 0/, /pathlen:0.*DNS:east.mesh.local/],
+  ];
+  for (const [flags, message, remedy] of refused) {
+    const { code, out, notes } = await install(flags);
+    assert.equal(code, 1);
+    assert.equal(out, '');
+    assert.match(notes, message);
+    assert.match(notes.split('remedy: ')[1] ?? '', remedy);
+  }
+  assert.equal(await clusters.client('east').find(namespaces, { name: 'mesh' }), undefined);
+});
+
+test('an issuer that fits is installed, and its remaining life is stated', async (t) => {
+  const clusters = await startClusters(t, [{ context: 'east' }]);
+  const issuer = createIssuer({ anchor, cluster: 'east', clock, lifetimeMs: 20.5 * day });
+  const { code, out, notes } = await clusters.run(
+    [installCommand],
+    `install --cluster east ${issuerFlags(t, issuer)}`,
+  );
+  assert.equal(code, 0, notes);
+  assert.match(notes, /issuer of cluster east: [0-9A-F:]{95}, ends 20.* \(in 20 days\)/);
+  assert.match(out, /name: mesh-identity-issuer/);
+});
