@@ -15,6 +15,7 @@ const topFolders = [
   'clusters',
   'docs',
   'e2e-multicluster',
+  'interop',
   'packages',
   'scripts',
   'services',

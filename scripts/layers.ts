@@ -78,7 +78,7 @@ export const layers: readonly Layer[] = [
   { name: 'command', why: 'the command a person types; drives everything below', members: ['cli'] },
   {
     name: 'top',
-    why: 'run whole clusters; nothing imports these',
-    members: ['clusters/demo', 'e2e-multicluster', 'bench'],
+    why: 'run whole clusters, or whole paths through several programs; nothing imports these',
+    members: ['clusters/demo', 'e2e-multicluster', 'bench', 'interop'],
   },
 ];

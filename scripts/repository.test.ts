@@ -23,7 +23,7 @@ interface Source {
 }
 
 const workspaces: Workspace[] = globSync(
-  ['packages/*', 'services/*', 'clusters/*', 'charts', 'cli', 'e2e-multicluster', 'bench'],
+  ['packages/*', 'services/*', 'clusters/*', 'charts', 'cli', 'e2e-multicluster', 'bench', 'interop'],
   {
     cwd: root,
   },

@@ -13,6 +13,7 @@ const files = [
   'charts/src/**/*.test.ts',
   'cli/src/**/*.test.ts',
   'bench/src/**/*.test.ts',
+  'interop/src/**/*.test.ts',
   'scripts/**/*.test.ts',
 ];
 const flags = ['--test', '--test-reporter=spec', '--test-concurrency=2', '--test-timeout=180000'];

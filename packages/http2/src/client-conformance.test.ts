@@ -403,6 +403,12 @@ const cases: readonly Case[] = [
   },
   {
     section: '8.1',
+    what: 'NO_ERROR before the answer is complete',
+    send: [frame(HEADERS, END_HEADERS, 3, block(':status', '200')), frame(RST_STREAM, 0, 3, u32(0))],
+    expect: { heard: 'internal', stream: 3 },
+  },
+  {
+    section: '8.1',
     what: 'complete answer and NO_ERROR while the request goes on',
     send: [
       frame(HEADERS, END_HEADERS | END_STREAM, 1, block(':status', '413')),

@@ -46,6 +46,7 @@ const streamsBeforeSettings = 100;
 export class Http2Client extends Connection implements Http2ClientConnection {
   onChange: () => void = () => {};
   protected readonly pausesReading = false;
+  protected readonly peerRole = 'server';
   readonly #scheme: string;
   readonly #pings: { sentAt: number; onPong: (rttMs: number) => void }[] = [];
   #pingsAnswered = 0;

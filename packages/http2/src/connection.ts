@@ -102,6 +102,7 @@ export abstract class Connection extends Session implements FrameSink {
 
   // ---- what a role adds
 
+  protected abstract readonly peerRole: 'client' | 'server';
   /** A complete header block. False stops reading. */
   protected abstract onHead(
     streamId: number,
@@ -282,7 +283,10 @@ export abstract class Connection extends Session implements FrameSink {
     if (stream === undefined) {
       if (this.isIdle(streamId)) return this.fail(errorCode.protocolError);
     } else {
-      this.kill(stream, reasonOfCode(readUint32(source, start)));
+      const code = readUint32(source, start);
+      // From a server NO_ERROR belongs after a whole response (§8.1); before that something is wrong.
+      const cut = code === errorCode.noError && this.peerRole === 'server' && !stream.remoteEnd;
+      this.kill(stream, cut ? 'internal' : reasonOfCode(code));
     }
     return this.onPeerReset();
   }

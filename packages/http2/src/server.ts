@@ -28,6 +28,7 @@ export function serveHttp2(
 /** The server side of a connection (RFC 9113). */
 export class Http2Server extends Connection implements ServerConnection {
   protected readonly pausesReading = true;
+  protected readonly peerRole = 'client';
   readonly #listener: RequestListener;
   #prefaceMatched = 0;
   /** Highest stream of ours after the final GOAWAY; streams above it are ignored. */

@@ -39,8 +39,12 @@ import { startGateway } from '../program.ts';
 
 /** One anchor with an issuer per cluster. */
 export class TestTrust {
-  readonly anchor: Authority = createAnchor({ clock });
+  readonly anchor: Authority;
   readonly #issuers: Map<string, Authority> = new Map();
+
+  constructor(anchor: Authority = createAnchor({ clock })) {
+    this.anchor = anchor;
+  }
 
   credentials(identity: string): CredentialStore {
     const cluster = identity.split('.').at(-3) ?? '';
@@ -88,8 +92,7 @@ export interface TestWest {
 
 export const cart = 'cart.shop.svc.cluster.local:80';
 
-export async function startWest(test: TestContext): Promise<TestWest> {
-  const trust = new TestTrust();
+export async function startWest(test: TestContext, trust: TestTrust = new TestTrust()): Promise<TestWest> {
   const federationCalls: TestWest['federationCalls'] = [];
   const mirror = await startControl(test, trust, mirrorIdentity('west'), [
     grpcService<typeof Federation, PeerIdentity>(Federation, {
