@@ -13,7 +13,7 @@ import { outboundLabels } from './endpoint.ts';
 import { EndpointPool } from './endpoint-pool.ts';
 import { HttpMetrics } from './http-metrics.ts';
 import { dataplaneLimits } from './limits.ts';
-import { defaultCodecLimits } from './peer.ts';
+import { defaultCodecs } from './peer.ts';
 import { PeerPool } from './peer-pool.ts';
 
 function setup() {
@@ -25,7 +25,7 @@ function setup() {
     random: seededRandom(1),
     connector: { connect: () => Promise.reject(new Error('nothing is dialled here')) },
     limits,
-    ...defaultCodecLimits(),
+    ...defaultCodecs(),
   });
   const pool = new EndpointPool({
     name: 'cart:80',

@@ -21,7 +21,7 @@ import type { ForwardContext } from './exchange.ts';
 import { ApplicationListener } from './http-forwarder.ts';
 import { HttpMetrics } from './http-metrics.ts';
 import { type DataplaneLimit, dataplaneLimits } from './limits.ts';
-import { defaultCodecLimits } from './peer.ts';
+import { defaultCodecs } from './peer.ts';
 import { PeerPool } from './peer-pool.ts';
 
 /** Plain TCP, so that forwarding is tested apart from TLS. */
@@ -40,7 +40,7 @@ async function rig(test: TestContext, failfastMs = 300): Promise<Rig> {
   const registry = new MetricRegistry();
   const metrics = new HttpMetrics(registry);
   const limits = new LimitLedger(dataplaneLimits);
-  const codecs = defaultCodecLimits();
+  const codecs = defaultCodecs();
   const peers = new PeerPool({
     clock: systemClock,
     random: seededRandom(4),

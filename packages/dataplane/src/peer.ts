@@ -11,6 +11,7 @@ import { connectHttp1 } from '@mesh/http1/client';
 import { http1Limits, type Http1LimitName } from '@mesh/http1/limits';
 import { connectHttp2 } from '@mesh/http2/client';
 import { http2Limits, type Http2LimitName } from '@mesh/http2/limits';
+import { WindowBudget } from '@mesh/http2/window-budget';
 import { LimitLedger } from '@mesh/limits/limits';
 import { ConnectError, type Connector, type DialTarget } from './connector.ts';
 import { keepAlive, type PingableConnection } from './keep-alive.ts';
@@ -34,11 +35,20 @@ export interface PeerEnvironment {
   readonly limits: LimitLedger<DataplaneLimit>;
   readonly http1Limits: LimitLedger<Http1LimitName>;
   readonly http2Limits: LimitLedger<Http2LimitName>;
+  /** Shared by every HTTP/2 connection of the process. */
+  readonly windowBudget: WindowBudget;
 }
 
+/** What the codecs of a process share. */
+export type Codecs = Pick<PeerEnvironment, 'http1Limits' | 'http2Limits' | 'windowBudget'>;
+
 /** Fresh ledgers with default values; programs share one environment so that hits add up. */
-export function defaultCodecLimits(): Pick<PeerEnvironment, 'http1Limits' | 'http2Limits'> {
-  return { http1Limits: new LimitLedger(http1Limits), http2Limits: new LimitLedger(http2Limits) };
+export function defaultCodecs(http2 = new LimitLedger(http2Limits)): Codecs {
+  return {
+    http1Limits: new LimitLedger(http1Limits),
+    http2Limits: http2,
+    windowBudget: new WindowBudget(http2),
+  };
 }
 
 /** A silent peer is given up within 2 s; only while requests wait for it. */
@@ -81,8 +91,8 @@ export class Peer {
       maxConnections: limits.values.http2_connections_per_endpoint,
       limit: 'http2_connections_per_endpoint',
       wrap: (socket) => {
-        const { clock, http2Limits: limits } = environment;
-        const connection = connectHttp2(socket, { clock, limits });
+        const { clock, http2Limits: limits, windowBudget } = environment;
+        const connection = connectHttp2(socket, { clock, limits, windowBudget });
         keepAlive(connection, { clock, ...keepAliveTimes });
         return {
           connection,

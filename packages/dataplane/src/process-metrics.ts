@@ -1,5 +1,6 @@
 /** What every data-plane program says about itself: build, process, limits that were hit. */
 import type { Clock } from '@mesh/clock/clock';
+import type { WindowBudget } from '@mesh/http2/window-budget';
 import type { LimitLedger } from '@mesh/limits/limits';
 import type { MetricRegistry } from '@mesh/telemetry/metrics';
 
@@ -25,6 +26,19 @@ export function processMetrics(
     memory.with().set(process.memoryUsage.rss());
     const { user, system } = process.cpuUsage();
     cpu.with().value = (user + system) / 1e6;
+  });
+}
+
+/** `mesh_http2_window_bytes` and what bounds it. */
+export function windowMetrics(registry: MetricRegistry, budget: WindowBudget): void {
+  const granted = registry.gauge(
+    'mesh_http2_window_bytes',
+    'What HTTP/2 receive windows grew by: bytes that peers may send though nobody reads.',
+  );
+  const left = registry.gauge('mesh_http2_window_left_bytes', 'What they may still grow by.');
+  registry.onCollect(() => {
+    granted.with().set(budget.used);
+    left.with().set(budget.left);
   });
 }
 

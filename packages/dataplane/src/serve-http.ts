@@ -11,11 +11,11 @@ import type {
 import { serveHttp1 } from '@mesh/http1/server';
 import { serveHttp2 } from '@mesh/http2/server';
 import type { Drain } from './drain.ts';
-import type { PeerEnvironment } from './peer.ts';
+import type { Codecs } from './peer.ts';
 
 export interface ServeHttpOptions {
   clock: Clock;
-  codecs: Pick<PeerEnvironment, 'http1Limits' | 'http2Limits'>;
+  codecs: Codecs;
   drain: Drain;
   /** After this the connection is drained and the client opens another; Infinity for connections of applications. */
   maxAgeMs: number;
@@ -33,7 +33,11 @@ export function serveHttp(
   const connection =
     version === 'http1'
       ? serveHttp1(socket, tracked, { clock, limits: codecs.http1Limits })
-      : serveHttp2(socket, tracked, { clock, limits: codecs.http2Limits });
+      : serveHttp2(socket, tracked, {
+          clock,
+          limits: codecs.http2Limits,
+          windowBudget: codecs.windowBudget,
+        });
   if (tracked.closed) return connection;
   const timer = Number.isFinite(maxAgeMs)
     ? clock.after(Math.max(0, maxAgeMs), () => connection.drain(), true)

@@ -6,14 +6,17 @@ import { SendQueue, type SendQueueOwner } from './send-queue.ts';
 import type { Http2Stream } from './stream.ts';
 import type { Transport, TransportUser } from './transport.ts';
 import { atTurnEnd, type TurnTask } from './turn.ts';
+import type { WindowBudget } from './window-budget.ts';
 
 export interface ConnectionOptions {
   clock: Clock;
   limits: Http2Limits;
-  /** Receive window of each stream, bytes. Default 65,535. */
+  /** Receive window of each stream, bytes, to begin with. Default 64 KiB. */
   streamWindow?: number;
-  /** Receive window of the connection, bytes. Default 1 MiB. */
+  /** Receive window of the connection, bytes, to begin with. Default 1 MiB. */
   connectionWindow?: number;
+  /** The process's budget for larger windows; without it windows keep their size. */
+  windowBudget?: WindowBudget;
   /** Queued bytes of a stream from which `write` returns false. Default 64 KiB. */
   writeHighWater?: number;
 }

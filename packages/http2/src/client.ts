@@ -190,7 +190,7 @@ export class Http2Client extends Connection implements Http2ClientConnection {
     if (wasUsable) this.onChange();
   }
 
-  protected override onPong(payload: number): void {
+  protected override onOwnPong(payload: number): void {
     if (payload !== this.#pingsAnswered + 1) return;
     const ping = this.#pings.shift();
     if (ping === undefined) return;

@@ -11,6 +11,7 @@ import { ResetMemory } from './reset-memory.ts';
 import { Session } from './session.ts';
 import { settingId } from './settings.ts';
 import { type Http2Stream, hasHandler } from './stream.ts';
+import { roundTripPing, StreamWindows } from './stream-windows.ts';
 import type { Transport } from './transport.ts';
 
 /**
@@ -21,20 +22,32 @@ export abstract class Connection extends Session implements FrameSink {
   protected readonly streams: Map<number, Http2Stream> = new Map();
   protected readonly resets: ResetMemory = new ResetMemory();
   protected readonly streamWindow: number;
+  /** What a stream gives back before its window is looked at for the first time. */
+  readonly firstUpdateAt: number;
   readonly #reader: FrameReader = new FrameReader();
   readonly #decoder: HpackDecoder;
   readonly #block: HeaderBlock = new HeaderBlock();
   readonly #receive: ReceiveWindow;
+  readonly #windows: StreamWindows;
   #blockTimer: Timer | undefined;
 
   constructor(transport: Transport, options: ConnectionOptions) {
     super(transport, options);
     const { values } = options.limits;
-    this.streamWindow = options.streamWindow ?? 65_535;
+    this.streamWindow = options.streamWindow ?? 65_536;
     this.#receive = new ReceiveWindow({
       windowBytes: options.connectionWindow ?? 1_048_576,
       owedBytes: values.http2_owed_bytes,
+      budget: options.windowBudget,
     });
+    this.#windows = new StreamWindows({
+      start: this.streamWindow,
+      most: options.windowBudget === undefined ? this.streamWindow : values.http2_stream_window_bytes,
+      connection: this.#receive,
+      clock: options.clock,
+      writer: this.writer,
+    });
+    this.firstUpdateAt = this.#windows.firstUpdateAt;
     this.#decoder = new HpackDecoder({
       headerListBytes: values.http2_header_list_bytes,
       headerCount: values.http2_header_count,
@@ -252,6 +265,7 @@ export abstract class Connection extends Session implements FrameSink {
 
   protected remoteEnded(stream: Http2Stream): void {
     stream.remoteEnd = true;
+    this.#windows.release(stream);
     if (stream.localEnd) this.#completed(stream);
   }
 
@@ -369,6 +383,14 @@ export abstract class Connection extends Session implements FrameSink {
 
   // ---- flow control in
 
+  protected override onPong(payload: number): void {
+    if (payload === roundTripPing) this.#windows.onPong();
+    else this.onOwnPong(payload);
+  }
+
+  /** The answer to a PING that a role sent. */
+  protected abstract onOwnPong(payload: number): void;
+
   consumed(stream: Http2Stream, bytes: number): void {
     this.#receive.consumed(bytes);
     if (this.state !== 'open') return;
@@ -378,10 +400,12 @@ export abstract class Connection extends Session implements FrameSink {
 
   #returnToPeer(stream: Http2Stream, bytes: number): void {
     stream.returnable += bytes;
-    if (stream.returnable * 2 < this.streamWindow) return;
-    this.writer.windowUpdate(stream.id, stream.returnable);
-    stream.receiveWindow += stream.returnable;
-    stream.returnable = 0;
+    stream.taken += bytes;
+    if (stream.returnable < stream.updateAt) return;
+    // What is still to come has its window already.
+    if (stream.bodyLeft >= 0 && stream.bodyLeft <= stream.receiveWindow) return;
+    this.#windows.update(stream);
+    this.#announceWindow();
   }
 
   #dropped(bytes: number): void {
@@ -421,6 +445,7 @@ export abstract class Connection extends Session implements FrameSink {
     this.streams.delete(stream.id);
     if (stream.queued > 0) this.sending.waiting -= 1;
     stream.dropQueue();
+    this.#windows.release(stream);
     this.settle(stream);
   }
 
@@ -446,6 +471,7 @@ export abstract class Connection extends Session implements FrameSink {
   protected override onGone(): void {
     super.onGone();
     this.killAll();
+    this.#receive.close();
   }
 
   protected override openStreams(): Http2Stream[] {

@@ -65,6 +65,16 @@ export const http2Limits = {
     unit: 'bytes',
     why: 'Received body bytes of one connection that no reader took yet, above which its window is only returned as they do.',
   },
+  http2_stream_window_bytes: {
+    default: 4_194_304,
+    unit: 'bytes',
+    why: 'Size to which the receive window of one stream may grow.',
+  },
+  http2_window_budget_bytes: {
+    default: 33_554_432,
+    unit: 'bytes',
+    why: 'What all windows of the process together may grow by; an asker gets at most a quarter of what is left.',
+  },
   http2_pings: {
     default: 100,
     unit: 'count',

@@ -1,33 +1,39 @@
 import { maxWindow } from './frames.ts';
+import type { WindowBudget } from './window-budget.ts';
 
 export interface ReceiveWindowOptions {
   /** What the peer may send ahead. */
   windowBytes: number;
   /** Bytes that may be owed before the window is only returned as readers take them. */
   owedBytes: number;
+  /** Where growth comes from; without it the window keeps its size. */
+  budget: WindowBudget | undefined;
 }
 
 /**
  * The window a whole connection grants its peer (docs/flow-control.md): returned on arrival while its streams
  * together owe little, so that one slow reader cannot stop the others, and only by `consumed` above that.
+ * It grows and shrinks with the windows of its streams. What was granted cannot be called back, so that a smaller
+ * window is reached by returning less, and the budget gets back only what was really withheld.
  */
 export class ReceiveWindow {
-  readonly #windowBytes: number;
   readonly #owedLimit: number;
+  readonly #budget: WindowBudget | undefined;
+  #windowBytes: number;
+  /** Part of the window that came from the budget. */
+  #grown = 0;
+  /** Part of that to be withheld from what arrives next. */
+  #excess = 0;
   #left = 65_535;
   #owed = 0;
   #withheld = 0;
   #returnable = 0;
 
-  constructor({ windowBytes, owedBytes }: ReceiveWindowOptions) {
+  constructor({ windowBytes, owedBytes, budget }: ReceiveWindowOptions) {
     this.#windowBytes = Math.min(windowBytes, maxWindow);
     this.#owedLimit = owedBytes;
+    this.#budget = budget;
     this.#returnable = Math.max(0, this.#windowBytes - this.#left);
-  }
-
-  /** Bytes delivered to readers and not consumed yet. */
-  get owed(): number {
-    return this.#owed;
   }
 
   /** Flow-controlled bytes arrived; false when the peer had no window for them. */
@@ -40,21 +46,48 @@ export class ReceiveWindow {
   delivered(bytes: number): void {
     this.#owed += bytes;
     const withhold = Math.max(0, this.#owed - this.#owedLimit);
-    this.#returnable += bytes - (withhold - this.#withheld);
+    this.#return(bytes - (withhold - this.#withheld));
     this.#withheld = withhold;
   }
 
   /** Of the bytes that arrived, these went nowhere (padding, dead streams). */
   dropped(bytes: number): void {
-    this.#returnable += bytes;
+    this.#return(bytes);
   }
 
   /** Readers took `bytes`. */
   consumed(bytes: number): void {
     this.#owed -= bytes;
     const withhold = Math.max(0, this.#owed - this.#owedLimit);
-    this.#returnable += this.#withheld - withhold;
+    this.#return(this.#withheld - withhold);
     this.#withheld = withhold;
+  }
+
+  /** Makes the window up to `bytes` larger, as far as the budget allows; returns by how much. */
+  grow(bytes: number): number {
+    if (this.#budget === undefined) return 0;
+    const kept = Math.min(bytes, this.#excess);
+    this.#excess -= kept;
+    const taken = kept === bytes ? 0 : this.#budget.take(bytes - kept);
+    this.#grown += taken;
+    this.#windowBytes += taken;
+    this.#returnable += taken;
+    return kept + taken;
+  }
+
+  /** Makes the window smaller by `bytes` that `grow` added. */
+  shrink(bytes: number): void {
+    this.#excess += bytes;
+    const returnable = this.#returnable;
+    this.#returnable = 0;
+    this.#return(returnable);
+  }
+
+  /** The connection is gone, and with it all that its peer could have sent. */
+  close(): void {
+    this.#budget?.give(this.#grown);
+    this.#grown = 0;
+    this.#excess = 0;
   }
 
   /** The increment of a WINDOW_UPDATE that is due now, or 0; the window counts as granted from here on. */
@@ -69,5 +102,18 @@ export class ReceiveWindow {
     this.#returnable = 0;
     this.#left += increment;
     return increment;
+  }
+
+  #return(bytes: number): void {
+    if (this.#excess === 0) {
+      this.#returnable += bytes;
+      return;
+    }
+    const withheld = Math.min(bytes, this.#excess);
+    this.#excess -= withheld;
+    this.#grown -= withheld;
+    this.#windowBytes -= withheld;
+    this.#budget?.give(withheld);
+    this.#returnable += bytes - withheld;
   }
 }

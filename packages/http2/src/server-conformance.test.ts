@@ -523,7 +523,7 @@ const cases: readonly Case[] = [
   {
     section: '6.9.1',
     what: 'DATA beyond the stream window',
-    send: [openRequest(1), ...Array.from({ length: 4 }, () => frame(DATA, 0, 1, Buffer.alloc(16_384)))],
+    send: [openRequest(1), ...Array.from({ length: 5 }, () => frame(DATA, 0, 1, Buffer.alloc(16_384)))],
     expect: { reset: 'flowControlError', stream: 1 },
   },
   {

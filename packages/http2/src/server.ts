@@ -127,7 +127,7 @@ export class Http2Server extends Connection implements ServerConnection {
 
   protected override onGoaway(): void {}
 
-  protected override onPong(payload: number): void {
+  protected override onOwnPong(payload: number): void {
     if (payload === 0 && this.#drain === 'announced') this.#drainFinally();
   }
 

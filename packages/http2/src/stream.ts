@@ -57,6 +57,13 @@ export class Http2Stream implements ServerStream {
   sendWindow: number;
   /** What the peer may still send. */
   receiveWindow: number;
+  /** Size of the receive window. */
+  window: number;
+  /** As soon as `returnable` reaches this, a WINDOW_UPDATE may be due. */
+  updateAt: number;
+  /** Bytes that the reader took since `measuredAt`, which is negative before the first measure. */
+  taken = 0;
+  measuredAt = -1;
   /** Bytes given back by the owner that the peer was not told of yet. */
   returnable = 0;
   /** Bytes delivered to the owner that did not come back yet. */
@@ -86,6 +93,8 @@ export class Http2Stream implements ServerStream {
     this.id = id;
     this.sendWindow = sendWindow;
     this.receiveWindow = receiveWindow;
+    this.window = receiveWindow;
+    this.updateAt = connection.firstUpdateAt;
   }
 
   inform(head: ResponseHead): void {

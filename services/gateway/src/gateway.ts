@@ -7,7 +7,7 @@ import type { TLSSocket } from 'node:tls';
 import type { Clock } from '@mesh/clock/clock';
 import type { GatewayTable } from '@mesh/control-api/gen/mesh/gateway/v1/gateway_pb';
 import { type Drain, listenOn } from '@mesh/dataplane/drain';
-import type { PeerEnvironment } from '@mesh/dataplane/peer';
+import type { Codecs } from '@mesh/dataplane/peer';
 import type { PeerPool } from '@mesh/dataplane/peer-pool';
 import { serveHttp } from '@mesh/dataplane/serve-http';
 import type { Logger } from '@mesh/telemetry/log';
@@ -28,7 +28,7 @@ export interface GatewayOptions {
   clock: Clock;
   log: Logger;
   credentials: CredentialStore;
-  codecs: Pick<PeerEnvironment, 'http1Limits' | 'http2Limits'>;
+  codecs: Codecs;
   drain: Drain;
   targets: ExportTargets;
   metrics: GatewayMetrics;

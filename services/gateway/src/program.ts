@@ -10,10 +10,10 @@ import { Drain } from '@mesh/dataplane/drain';
 import { FixedTargets } from '@mesh/dataplane/fixed-targets';
 import { HttpMetrics } from '@mesh/dataplane/http-metrics';
 import { dataplaneLimits } from '@mesh/dataplane/limits';
+import { defaultCodecs } from '@mesh/dataplane/peer';
 import { PeerPool } from '@mesh/dataplane/peer-pool';
-import { limitMetrics } from '@mesh/dataplane/process-metrics';
+import { limitMetrics, windowMetrics } from '@mesh/dataplane/process-metrics';
 import type { Workload } from '@mesh/dataplane/workload';
-import { http1Limits } from '@mesh/http1/limits';
 import { LimitLedger } from '@mesh/limits/limits';
 import { startAdmin } from '@mesh/telemetry/admin-server';
 import { controlPlaneIdentity } from '@mesh/trust/names';
@@ -48,16 +48,16 @@ export async function startGateway({
 }: StartOptions): Promise<RunningGateway> {
   const { cluster, suffix, log, registry, credentials, identityClient } = workload;
   const limits = new LimitLedger(dataplaneLimits);
-  const http1 = new LimitLedger(http1Limits);
+  const codecs = defaultCodecs(workload.http2Limits);
   const peers = new PeerPool({
     clock,
     random,
     connector: new SocketConnector({ clock, credentials, suffix, timeoutMs: limits.values.connect_ms }),
     limits,
-    http1Limits: http1,
-    http2Limits: workload.http2Limits,
+    ...codecs,
   });
-  limitMetrics(registry, [limits, http1, workload.http2Limits]);
+  limitMetrics(registry, [limits, codecs.http1Limits, codecs.http2Limits]);
+  windowMetrics(registry, codecs.windowBudget);
   const channel = new ControlChannel({
     clock,
     random,
@@ -105,7 +105,7 @@ export async function startGateway({
     clock,
     log,
     credentials,
-    codecs: peers.environment,
+    codecs,
     drain,
     targets,
     metrics: new GatewayMetrics(registry),

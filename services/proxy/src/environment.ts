@@ -5,7 +5,7 @@ import type { HostPort } from '@mesh/control-api/convert';
 import type { Drain } from '@mesh/dataplane/drain';
 import type { HttpMetrics } from '@mesh/dataplane/http-metrics';
 import type { DataplaneLimit } from '@mesh/dataplane/limits';
-import type { PeerEnvironment } from '@mesh/dataplane/peer';
+import type { Codecs } from '@mesh/dataplane/peer';
 import type { PeerPool } from '@mesh/dataplane/peer-pool';
 import type { TransportMetrics } from '@mesh/dataplane/transport-metrics';
 import type { LimitLedger } from '@mesh/limits/limits';
@@ -21,7 +21,7 @@ export interface ProxyEnvironment {
   readonly http: HttpMetrics;
   readonly transport: TransportMetrics;
   readonly limits: LimitLedger<DataplaneLimit>;
-  readonly codecs: Pick<PeerEnvironment, 'http1Limits' | 'http2Limits'>;
+  readonly codecs: Codecs;
   readonly peers: PeerPool;
   readonly credentials: CredentialStore;
   readonly drain: Drain;

@@ -9,9 +9,9 @@ import { Drain, listenOn } from '@mesh/dataplane/drain';
 import { HttpMetrics } from '@mesh/dataplane/http-metrics';
 import { IdentityClient } from '@mesh/dataplane/identity-client';
 import { dataplaneLimits } from '@mesh/dataplane/limits';
-import { defaultCodecLimits } from '@mesh/dataplane/peer';
+import { defaultCodecs } from '@mesh/dataplane/peer';
 import { PeerPool } from '@mesh/dataplane/peer-pool';
-import { limitMetrics, processMetrics } from '@mesh/dataplane/process-metrics';
+import { limitMetrics, processMetrics, windowMetrics } from '@mesh/dataplane/process-metrics';
 import { Profiles } from '@mesh/dataplane/profiles';
 import { TransportMetrics } from '@mesh/dataplane/transport-metrics';
 import { LimitLedger } from '@mesh/limits/limits';
@@ -61,7 +61,7 @@ export class Proxy {
     const cluster = config.MESH_CLUSTER;
     const suffix = config.MESH_TRUST_DOMAIN.slice(cluster.length + 1);
     const registry = new MetricRegistry();
-    const codecs = defaultCodecLimits();
+    const codecs = defaultCodecs();
     const limits = new LimitLedger(dataplaneLimits);
     const credentials = new CredentialStore();
     const connector = new SocketConnector({
@@ -97,6 +97,7 @@ export class Proxy {
     };
     processMetrics(registry, { clock, facts: { version, cluster, program: 'proxy' } });
     limitMetrics(registry, [limits, codecs.http1Limits, codecs.http2Limits]);
+    windowMetrics(registry, codecs.windowBudget);
     const control = { clock, random, log, http2Limits: codecs.http2Limits, suffix };
     this.#identityClient = new IdentityClient({
       ...control,
