@@ -37,7 +37,7 @@ function simulate(
       member.begin();
       const latency = options.latency(member.key);
       clock.after(latency, () => {
-        member.observe(latency);
+        member.observe(latency, clock.now());
         member.succeed();
         member.end();
       });
@@ -86,7 +86,7 @@ void test('equals share traffic within each second, although one was measured lo
       shares.set(member?.key ?? '', (shares.get(member?.key ?? '') ?? 0) + 1);
       const latency = random.next() < 0.02 ? 20 : 6 + 3 * random.next();
       clock.advance(10);
-      member?.observe(latency);
+      member?.observe(latency, clock.now());
       member?.succeed();
       member?.end();
     }

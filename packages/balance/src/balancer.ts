@@ -73,12 +73,11 @@ export class Balancer<Target> implements MemberOwner<Target> {
    * The member for one request, or undefined when none can be picked. `avoid` (the one that just failed) is taken
    * only when nothing else is there.
    */
-  pick(avoid?: Member<Target>): Member<Target> | undefined {
+  pick(avoid?: Member<Target>, now: number = this.#clock.now()): Member<Target> | undefined {
     if (this.#probes.length > 0) {
       const probe = this.#takeProbe(avoid);
       if (probe !== undefined) return probe;
     }
-    const now = this.#clock.now();
     const tier = this.#choice.choose(this.#tiers, now, this.#random);
     if (tier === -1) return this.#pickEjected(avoid, now);
     const list = this.#tiers[tier];

@@ -109,8 +109,8 @@ export class Member<Target> {
   }
 
   /** Time to the first answer; for a request that was given up, the time it waited in vain. */
-  observe(rttMs: number): void {
-    this.#ewma.observe(rttMs, this.#clock.now());
+  observe(rttMs: number, now: number): void {
+    this.#ewma.observe(rttMs, now);
   }
 
   /** Round-trip estimate, ms. */

@@ -32,12 +32,13 @@ export class Attempt implements ClientHandler, Submission {
   /** Undefined while the connection is awaited. */
   stream: ClientStream | undefined;
 
-  constructor(exchange: Exchange, member: Member<Endpoint>) {
+  /** `now` by the context's clock. */
+  constructor(exchange: Exchange, member: Member<Endpoint>, now: number) {
     this.#exchange = exchange;
     this.#member = member;
     this.#endpoint = member.target;
     this.#lane = member.target.lane(exchange.head);
-    this.#startedAt = exchange.context.clock.now();
+    this.#startedAt = now;
     this.#cells = exchange.context.countBy === 'client' ? exchange.context.cells : member.target.cells;
   }
 
@@ -127,8 +128,9 @@ export class Attempt implements ClientHandler, Submission {
     if (this.#settled) return;
     if (!this.#timed) {
       // Waiting in vain says at least this much about the endpoint.
-      const waited = this.#exchange.context.clock.now() - this.#startedAt;
-      if (waited > this.#member.rttMs) this.#member.observe(waited);
+      const now = this.#exchange.context.clock.now();
+      const waited = now - this.#startedAt;
+      if (waited > this.#member.rttMs) this.#member.observe(waited, now);
     }
     this.#settle('cancel');
   }
@@ -145,7 +147,7 @@ export class Attempt implements ClientHandler, Submission {
     if (this.#timed) return;
     this.#timed = true;
     const now = this.#exchange.context.clock.now();
-    this.#member.observe(now - this.#startedAt);
+    this.#member.observe(now - this.#startedAt, now);
     this.#cells.latency(this.#status, now - this.#exchange.startedAt);
   }
 

@@ -95,8 +95,8 @@ export class EndpointPool {
     return this.#balancer.members();
   }
 
-  pick(avoid?: Member<Endpoint>): Member<Endpoint> | undefined {
-    return this.#balancer.pick(avoid);
+  pick(avoid?: Member<Endpoint>, now?: number): Member<Endpoint> | undefined {
+    return this.#balancer.pick(avoid, now);
   }
 
   /** Waits for a ready endpoint; may fail the waiter before returning. */

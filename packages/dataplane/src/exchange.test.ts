@@ -384,8 +384,10 @@ void test('a reader that stops bounds what is read from the endpoint', async (t)
 });
 
 void test('a client that leaves cancels its request at the endpoint', async (t) => {
+  let seen = false;
   let gone = false;
   const port = await http2App(t, (stream) => {
+    seen = true;
     stream.on('close', () => {
       gone = true;
     });
@@ -396,7 +398,8 @@ void test('a client that leaves cancels its request at the endpoint', async (t) 
   sent.on('error', () => {});
   sent.end();
   const member = [...pool.members()][0];
-  await eventually('the request is in flight', () => member?.inFlight === 1);
+  await eventually('the endpoint has the request', () => seen);
+  assert.equal(member?.inFlight, 1);
   sent.destroy();
   await eventually('the endpoint saw the cancellation', () => gone);
   assert.equal(member?.inFlight, 0);

@@ -64,8 +64,10 @@ export class Exchange implements StreamHandler, PoolWaiter {
   /** `l5d-orig-proto` of the response; empty for none. */
   readonly #restored: string;
   #attempt: Attempt | undefined;
-  /** Body so far, for sending it again; undefined once it is too long or an answer has begun. */
-  #body: Buffer[] | undefined = [];
+  /** False once the body is too long to be kept or an answer has begun. */
+  #replayable = true;
+  /** Body so far, for sending it again. */
+  #body: Buffer[] | undefined;
   #bodyBytes = 0;
   /** Bytes from the client whose credit was not given back yet. */
   #owed = 0;
@@ -99,9 +101,10 @@ export class Exchange implements StreamHandler, PoolWaiter {
 
   /** Call once. */
   start(): void {
-    this.context.budget.deposit();
+    const now = this.startedAt;
+    this.context.budget.deposit(now);
     if (this.context.countBy === 'client') this.context.cells.requested();
-    this.#dispatch(undefined);
+    this.#dispatch(undefined, now);
   }
 
   // Client side.
@@ -113,12 +116,13 @@ export class Exchange implements StreamHandler, PoolWaiter {
       return;
     }
     const upstream = this.#attempt?.stream;
-    if (this.#body !== undefined) {
+    if (this.#replayable) {
       this.#bodyBytes += length;
       if (upstream === undefined || this.#bodyBytes <= this.context.limits.values.replay_bytes) {
+        this.#body ??= [];
         this.#body.push(chunk);
       } else {
-        this.#body = undefined;
+        this.#forgetBody();
       }
     }
     // Not connected yet: the credit that is held back bounds what the client can send.
@@ -142,7 +146,7 @@ export class Exchange implements StreamHandler, PoolWaiter {
     this.#waiting = false;
     const wasDone = this.#done;
     this.#done = true;
-    this.#body = undefined;
+    this.#forgetBody();
     if (this.#attempt !== undefined) this.#attempt.cancel();
     else if (!wasDone) this.#countUnsent('cancel');
   }
@@ -151,7 +155,7 @@ export class Exchange implements StreamHandler, PoolWaiter {
 
   onEndpointsReady(): void {
     this.#waiting = false;
-    this.#dispatch(undefined);
+    this.#dispatch(undefined, this.context.clock.now());
   }
 
   onEndpointsFailed(reason: SyntheticReason, detail: string): void {
@@ -184,7 +188,7 @@ export class Exchange implements StreamHandler, PoolWaiter {
     let flowing = true;
     if (this.#body !== undefined) {
       for (const chunk of this.#body) flowing = upstream.write(chunk);
-      if (this.#bodyBytes > this.context.limits.values.replay_bytes) this.#body = undefined;
+      if (this.#bodyBytes > this.context.limits.values.replay_bytes) this.#forgetBody();
     }
     if (this.#requestEnded) upstream.end(this.#trailers);
     if (flowing) this.repay();
@@ -203,7 +207,7 @@ export class Exchange implements StreamHandler, PoolWaiter {
   }
 
   respond(head: ResponseHead, end: boolean): void {
-    this.#body = undefined;
+    this.#forgetBody();
     this.#responded = true;
     if (this.#carried) removeHeader(head.headers, origProtoHeader);
     if (this.#restored !== '') head.headers.push(origProtoHeader, this.#restored);
@@ -230,34 +234,35 @@ export class Exchange implements StreamHandler, PoolWaiter {
   retryUnsent(member: Member<Endpoint>, detail: string): void {
     this.#attempt = undefined;
     if (this.#done) return;
-    const late = this.context.clock.now() - this.startedAt >= this.context.pool.failfastMs;
-    if (late || this.#body === undefined) {
+    const now = this.context.clock.now();
+    const late = now - this.startedAt >= this.context.pool.failfastMs;
+    if (late || !this.#replayable) {
       this.fail('connect-timeout', detail);
       return;
     }
     this.context.retries.value++;
-    this.#dispatch(member);
+    this.#dispatch(member, now);
   }
 
   /** The endpoint refused the stream unprocessed. */
   retryRefused(member: Member<Endpoint>): void {
     this.#attempt = undefined;
     if (this.#done) return;
-    const { budget, cells, countBy, limits, retries, retriesDenied } = this.context;
-    const replayable = this.#body !== undefined;
-    if (!replayable || ++this.#refused >= limits.values.refused_tries || !budget.withdraw()) {
+    const { budget, cells, clock, countBy, limits, pool, retries, retriesDenied } = this.context;
+    if (!this.#replayable || ++this.#refused >= limits.values.refused_tries || !budget.withdraw()) {
       retriesDenied.value++;
       if (countBy === 'client') cells.ended(0, noGrpcStatus, 'refused');
       this.#giveUp('endpoint-failed', `${member.key} refused the request`);
       return;
     }
     retries.value++;
-    const next = this.context.pool.pick(member);
-    if (next !== member) this.#send(next);
+    const now = clock.now();
+    const next = pool.pick(member, now);
+    if (next !== member) this.#send(next, now);
     else {
       // There is no other: what refused may be just starting or just ending, so it gets a moment.
-      this.context.clock.after(sameEndpointPauseMs * this.#refused, () => {
-        if (!this.#done) this.#dispatch(undefined);
+      clock.after(sameEndpointPauseMs * this.#refused, () => {
+        if (!this.#done) this.#dispatch(undefined, clock.now());
       });
     }
   }
@@ -312,11 +317,11 @@ export class Exchange implements StreamHandler, PoolWaiter {
     this.#stream.respond(response, true);
   }
 
-  #dispatch(avoid: Member<Endpoint> | undefined): void {
-    this.#send(this.context.pool.pick(avoid));
+  #dispatch(avoid: Member<Endpoint> | undefined, now: number): void {
+    this.#send(this.context.pool.pick(avoid, now), now);
   }
 
-  #send(member: Member<Endpoint> | undefined): void {
+  #send(member: Member<Endpoint> | undefined, now: number): void {
     if (member === undefined) {
       const { pool, refuseUnsent } = this.context;
       if (refuseUnsent && pool.state !== 'unknown') {
@@ -328,14 +333,19 @@ export class Exchange implements StreamHandler, PoolWaiter {
       pool.wait(this);
       return;
     }
-    this.#attempt = new Attempt(this, member);
+    this.#attempt = new Attempt(this, member, now);
     this.#attempt.submit();
   }
 
   #finish(): void {
     this.#done = true;
-    this.#body = undefined;
+    this.#forgetBody();
     this.repay();
+  }
+
+  #forgetBody(): void {
+    this.#replayable = false;
+    this.#body = undefined;
   }
 
   #countUnsent(fault: 'cancel' | 'proxy', reason?: SyntheticReason): void {

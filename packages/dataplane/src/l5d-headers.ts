@@ -1,4 +1,5 @@
 /** Fields that proxies speak among themselves. Nobody else may set them, so each proxy removes what it did not expect. */
+import { truncate } from '@mesh/http/headers';
 import type { Headers, HttpVersion, RequestHead } from '@mesh/http/message';
 
 /** HTTP/1 inside HTTP/2: the version to restore, with `; absolute-form` for proxy-style targets. */
@@ -23,7 +24,7 @@ export function stripL5d(headers: Headers): void {
     }
     kept += 2;
   }
-  headers.length = kept;
+  truncate(headers, kept);
 }
 
 /** Value of `l5d-orig-proto` for an HTTP/1 request that is sent as HTTP/2. */
@@ -39,14 +40,16 @@ export interface OrigProto {
   readonly text: string;
 }
 
-const known: Readonly<Record<string, OrigProto>> = {
-  'HTTP/1.1': { version: 11, absolute: false, text: 'HTTP/1.1' },
-  'HTTP/1.0': { version: 10, absolute: false, text: 'HTTP/1.0' },
-  [`HTTP/1.1${absoluteForm}`]: { version: 11, absolute: true, text: 'HTTP/1.1' },
-  [`HTTP/1.0${absoluteForm}`]: { version: 10, absolute: true, text: 'HTTP/1.0' },
-};
+const known: ReadonlyMap<string, OrigProto> = new Map(
+  Object.entries({
+    'HTTP/1.1': { version: 11, absolute: false, text: 'HTTP/1.1' },
+    'HTTP/1.0': { version: 10, absolute: false, text: 'HTTP/1.0' },
+    [`HTTP/1.1${absoluteForm}`]: { version: 11, absolute: true, text: 'HTTP/1.1' },
+    [`HTTP/1.0${absoluteForm}`]: { version: 10, absolute: true, text: 'HTTP/1.0' },
+  } satisfies Record<string, OrigProto>),
+);
 
 /** Undefined for a value that no proxy sends. */
 export function parseOrigProto(value: string): OrigProto | undefined {
-  return Object.hasOwn(known, value) ? known[value] : undefined;
+  return known.get(value);
 }

@@ -147,6 +147,11 @@ export class Lane {
     if (!entry.listed) return;
     entry.listed = false;
     // The stack is used from its end, where the entry nearly always is.
+    const last = this.#available.length - 1;
+    if (this.#available[last] === entry) {
+      this.#available.pop();
+      return;
+    }
     const index = this.#available.lastIndexOf(entry);
     if (index !== -1) this.#available.splice(index, 1);
   }

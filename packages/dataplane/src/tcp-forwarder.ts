@@ -82,7 +82,8 @@ class TcpForwarding {
     const { clock, peers, behalf } = this.#options;
     const startedAt = clock.now();
     const upstream = await dialOpaque(member.target, { peers, behalf });
-    member.observe(clock.now() - startedAt);
+    const now = clock.now();
+    member.observe(now - startedAt, now);
     member.succeed();
     return upstream;
   }

@@ -4,6 +4,7 @@
  * Both codecs read the same tables, so that a message refused by one is never produced by the other. Nothing here
  * allocates on a valid message.
  */
+import { truncate } from './headers.ts';
 import type { Headers } from './message.ts';
 
 const tokenPunctuation = "!#$%&'*+-.^_`|~";
@@ -135,7 +136,7 @@ export function removeConnectionSpecific(headers: Headers): void {
     headers[kept + 1] = value;
     kept += 2;
   }
-  headers.length = kept;
+  truncate(headers, kept);
 }
 
 /**

@@ -1,5 +1,10 @@
 import type { Headers } from './message.ts';
 
+/** Shortens a list in place. Assigning `length` would cost a call into the runtime even where nothing changes. */
+export function truncate(headers: Headers, length: number): void {
+  while (headers.length > length) headers.pop();
+}
+
 /** First value of `name` (lower case), or undefined. */
 export function getHeader(headers: Headers, name: string): string | undefined {
   for (let index = 0; index < headers.length; index += 2) {
@@ -18,7 +23,7 @@ export function removeHeader(headers: Headers, name: string): number {
     kept += 2;
   }
   const removed = (headers.length - kept) / 2;
-  headers.length = kept;
+  truncate(headers, kept);
   return removed;
 }
 

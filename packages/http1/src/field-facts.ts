@@ -1,4 +1,5 @@
 import { isAllowedTe, isToken, parseContentLength } from '@mesh/http/header-rules';
+import { truncate } from '@mesh/http/headers';
 import type { Headers } from '@mesh/http/message';
 import type { Http1Fault } from './faults.ts';
 
@@ -66,11 +67,13 @@ export class FieldFacts {
         default:
           break;
       }
-      fields[kept] = name;
-      fields[kept + 1] = value;
+      if (kept !== index) {
+        fields[kept] = name;
+        fields[kept + 1] = value;
+      }
       kept += 2;
     }
-    fields.length = kept;
+    truncate(fields, kept);
     if (this.chunked && this.contentLength !== -1) return 'length-and-chunked';
     if (this.#named !== undefined) return this.#removeNamed(fields, this.#named);
     return undefined;
@@ -141,7 +144,7 @@ export class FieldFacts {
       fields[kept + 1] = fields[index + 1] as string;
       kept += 2;
     }
-    fields.length = kept;
+    truncate(fields, kept);
   }
 }
 

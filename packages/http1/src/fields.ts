@@ -1,4 +1,5 @@
 import { isForbiddenTrailer, tokenBytes, valueBytes } from '@mesh/http/header-rules';
+import { truncate } from '@mesh/http/headers';
 import type { Headers } from '@mesh/http/message';
 import type { Http1Fault } from './faults.ts';
 
@@ -90,6 +91,6 @@ export function readTrailers(text: string, maxCount: number): Headers | null | H
     fields[kept + 1] = fields[index + 1] as string;
     kept += 2;
   }
-  fields.length = kept;
+  truncate(fields, kept);
   return kept === 0 ? null : fields;
 }

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { atTurnEnd, type TurnTask } from '@mesh/clock/turn';
 
 /** Up to this size, body bytes are joined with the text before them into one string: one write, nothing allocated natively. */
 const joinBytes = 4096;
@@ -9,16 +10,12 @@ const textBytes = 16 * 1024;
  * What a connection sends, joined per turn of the event loop: heads and small bodies become one latin1 string and one
  * system call; large chunks go out with the text before them as one vectored write.
  */
-export class SocketOutput {
+export class SocketOutput implements TurnTask {
   readonly #socket: Socket;
   /** How often anything was handed to the socket. */
   handovers = 0;
   #text = '';
   #scheduled = false;
-  readonly #onTurnEnd = (): void => {
-    this.#scheduled = false;
-    this.flush();
-  };
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -67,6 +64,11 @@ export class SocketOutput {
     this.#socket.write(text, 'latin1');
   }
 
+  onTurnEnd(): void {
+    this.#scheduled = false;
+    this.flush();
+  }
+
   /** Forgets what was not handed over. */
   discard(): void {
     this.#text = '';
@@ -75,6 +77,6 @@ export class SocketOutput {
   #later(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    process.nextTick(this.#onTurnEnd);
+    atTurnEnd(this);
   }
 }

@@ -1,11 +1,11 @@
 import type { Clock, Timer } from '@mesh/clock/clock';
+import { atTurnEnd, type TurnTask } from '@mesh/clock/turn';
 import { FloodGuard } from './flood-guard.ts';
 import { FrameWriter, type FrameWriterOwner } from './frame-writer.ts';
 import type { Http2Limits } from './limits.ts';
 import { SendQueue, type SendQueueOwner } from './send-queue.ts';
 import type { Http2Stream } from './stream.ts';
 import type { Transport, TransportUser } from './transport.ts';
-import { atTurnEnd, type TurnTask } from './turn.ts';
 import type { WindowBudget } from './window-budget.ts';
 
 export interface ConnectionOptions {

@@ -1,7 +1,11 @@
+import { canonicalAuthority, canonicalize, type RequestFault } from '@mesh/http/canonical';
+import { isToken } from '@mesh/http/header-rules';
+import { truncate } from '@mesh/http/headers';
 import type { Headers, RequestHead, ResponseHead } from '@mesh/http/message';
 
 /** Why a header list is malformed (RFC 9113 §8.1.1); for tests and debug data, the peer gets PROTOCOL_ERROR. */
 export type HeadFault =
+  | RequestFault
   | 'pseudo-header-unknown'
   | 'pseudo-header-duplicate'
   | 'pseudo-header-missing'
@@ -10,10 +14,6 @@ export type HeadFault =
   | 'te-not-trailers'
   | 'host-differs'
   | 'content-length-invalid'
-  | 'method-invalid'
-  | 'scheme-invalid'
-  | 'authority-invalid'
-  | 'path-invalid'
   | 'status-invalid'
   | 'trailers-with-pseudo-header';
 
@@ -28,12 +28,6 @@ export interface ParsedResponse {
   contentLength: number;
 }
 
-const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-const schemePattern = /^[a-z][a-z0-9+.-]*$/;
-// Visible characters without user information, path, query, fragment or backslash.
-const authorityPattern = /^[!$&'()*+,\-.0-9:;=A-Z[\]_a-z~%]+$/;
-// Space and controls would split an HTTP/1 request line at the next hop; a fragment never travels.
-const pathPattern = /^\/[!"$-~\x80-\xff]*$/;
 const digits = /^[0-9]{1,15}$/;
 
 /** Trailer fields that change how a message is framed, routed or trusted (RFC 9110 §6.5.1): dropped. */
@@ -156,42 +150,35 @@ export function parseRequest(fields: string[]): ParsedRequest | HeadFault {
   const fault = checkRegular(fields, at);
   if (fault !== undefined) return fault;
   if (method === undefined) return 'pseudo-header-missing';
-  if (!token.test(method)) return 'method-invalid';
-
   const host = hostAt < 0 ? undefined : (fields[hostAt + 1] as string);
-  if (host !== undefined && authority !== undefined && host.toLowerCase() !== authority.toLowerCase()) {
-    return 'host-differs';
-  }
-  authority ??= host ?? '';
-  if (authority !== '' && !authorityPattern.test(authority)) return 'authority-invalid';
-
   if (method === 'CONNECT' && protocol === undefined) {
     if (scheme !== undefined || path !== undefined) return 'pseudo-header-misplaced';
-    if (authority === '') return 'pseudo-header-missing';
     contentLength = -1;
     scheme = '';
     path = '';
   } else {
-    if (scheme === undefined || path === undefined) return 'pseudo-header-missing';
-    if (!schemePattern.test(scheme)) return 'scheme-invalid';
-    if (!pathPattern.test(path) && !(path === '*' && method === 'OPTIONS')) return 'path-invalid';
+    if (scheme === undefined || scheme === '' || path === undefined) return 'pseudo-header-missing';
     if (protocol !== undefined) {
-      if (method !== 'CONNECT' || !token.test(protocol)) return 'pseudo-header-misplaced';
+      if (method !== 'CONNECT' || !isToken(protocol)) return 'pseudo-header-misplaced';
       contentLength = -1;
     }
   }
-  return {
-    head: {
-      method,
-      scheme,
-      authority,
-      path,
-      headers: regularFields(fields, at),
-      upgrade: protocol === undefined ? '' : protocol.toLowerCase(),
-      version: 20,
-    },
-    contentLength,
+  const head: RequestHead = {
+    method,
+    scheme,
+    authority: authority ?? host ?? '',
+    path,
+    headers: regularFields(fields, at),
+    upgrade: protocol === undefined ? '' : protocol.toLowerCase(),
+    version: 20,
   };
+  const unfit = canonicalize(head);
+  if (unfit !== undefined) return unfit;
+  // Two names for one request are refused, however they are spelled (RFC 9113 §8.3.1).
+  if (host !== undefined && authority !== undefined && canonicalAuthority(host) !== head.authority) {
+    return 'host-differs';
+  }
+  return { head, contentLength };
 }
 
 /** RFC 9113 §8.3.2. */
@@ -228,6 +215,6 @@ export function parseTrailers(fields: string[]): Headers | HeadFault {
     fields[kept + 1] = fields[index + 1] as string;
     kept += 2;
   }
-  fields.length = kept;
+  truncate(fields, kept);
   return fields;
 }

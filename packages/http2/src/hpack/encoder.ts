@@ -27,15 +27,20 @@ const sensitive: ReadonlySet<string> = new Set([
 /** What this connection knows of one name. */
 class NameState {
   readonly fixed: StaticName | undefined;
+  /** Index by value in the static table; undefined for names that have no value there. */
+  readonly fixedByValue: ReadonlyMap<string, number> | undefined;
   readonly sensitive: boolean;
   /** Insert number of the newest table entry per value. */
   readonly byValue: Map<string, number> = new Map();
   newest = 0;
+  /** Value of the newest entry: most names keep one value for long, and comparing is cheaper than hashing. */
+  newestValue = '';
   readonly candidates: string[] = [];
   nextCandidate = 0;
 
   constructor(name: string) {
     this.fixed = staticByName.get(name);
+    this.fixedByValue = this.fixed?.byValue.size === 0 ? undefined : this.fixed?.byValue;
     this.sensitive = sensitive.has(name);
   }
 }
@@ -113,7 +118,11 @@ export class HpackEncoder {
       state = new NameState(name);
       if (this.#names.size < trackedNames) this.#names.set(name, state);
     }
-    const fixedIndex = state.fixed?.byValue.get(value);
+    if (state.newest !== 0 && state.newestValue === value) {
+      this.#integer(0x80, 0x7f, staticCount + 1 + this.#inserted - state.newest);
+      return;
+    }
+    const fixedIndex = state.fixedByValue?.get(value);
     if (fixedIndex !== undefined) {
       this.#integer(0x80, 0x7f, fixedIndex);
       return;
@@ -162,6 +171,7 @@ export class HpackEncoder {
     this.#tableBytes += bytes;
     state.byValue.set(value, this.#inserted);
     state.newest = this.#inserted;
+    state.newestValue = value;
   }
 
   #evict(target: number): void {
