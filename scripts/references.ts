@@ -21,6 +21,7 @@ import type { LimitSpec } from '../packages/limits/src/limits.ts';
 import { trustLimits } from '../packages/trust/src/limits.ts';
 import { destinationConfig } from '../services/destination/src/config.ts';
 import { gatewayConfig } from '../services/gateway/src/config.ts';
+import { gatewayLimits } from '../services/gateway/src/limits.ts';
 import { identityConfig } from '../services/identity/src/config.ts';
 import { identityLimits } from '../services/identity/src/limits.ts';
 import { injectorConfig } from '../services/injector/src/config.ts';
@@ -58,6 +59,7 @@ export const limitTables: readonly {
   { what: 'Data plane', file: 'packages/dataplane/src/limits.ts', table: dataplaneLimits },
   { what: 'TLS', file: 'packages/trust/src/limits.ts', table: trustLimits },
   { what: 'Kubernetes client', file: 'packages/kube/src/limits.ts', table: kubeLimits },
+  { what: 'Gateway', file: 'services/gateway/src/limits.ts', table: gatewayLimits },
   { what: 'Identity', file: 'services/identity/src/limits.ts', table: identityLimits },
   { what: 'Injector', file: 'services/injector/src/server.ts', table: injectorLimits },
   { what: 'Node of local clusters', file: 'clusters/node/src/limits.ts', table: nodeLimits },

@@ -47,7 +47,17 @@ export interface KeptStreamHandler<Output extends DescMessage> {
   onInterrupted?(): void;
 }
 
-export class ControlChannel {
+/** Where streams of the control plane come from. */
+export interface ControlStreams {
+  /** Opens `method` and keeps it open until `cancel`. */
+  keep<Input extends DescMessage, Output extends DescMessage>(
+    method: DescMethodServerStreaming<Input, Output>,
+    input: MessageInitShape<Input>,
+    handler: KeptStreamHandler<Output>,
+  ): RunningStream;
+}
+
+export class ControlChannel implements ControlStreams {
   readonly #options: ControlChannelOptions;
   readonly #channel: GrpcChannel;
   #wasConnected = false;
@@ -122,7 +132,6 @@ export class ControlChannel {
     }, again);
   }
 
-  /** Opens `method` and keeps it open until `cancel`. */
   keep<Input extends DescMessage, Output extends DescMessage>(
     method: DescMethodServerStreaming<Input, Output>,
     input: MessageInitShape<Input>,

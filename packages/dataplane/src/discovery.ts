@@ -10,7 +10,7 @@ import type { GrpcStatus } from '@mesh/control-api/status';
 import type { LimitLedger } from '@mesh/limits/limits';
 import type { Logger } from '@mesh/telemetry/log';
 import type { MetricRegistry } from '@mesh/telemetry/metrics';
-import type { ControlChannel, KeptStreamHandler } from './control-channel.ts';
+import type { ControlStreams, KeptStreamHandler } from './control-channel.ts';
 import { EndpointPool, type EndpointPoolOptions } from './endpoint-pool.ts';
 import { addressKey, type EndpointSpec, endpointSpec } from './endpoint-spec.ts';
 import type { DataplaneLimit } from './limits.ts';
@@ -18,7 +18,7 @@ import type { DataplaneLimit } from './limits.ts';
 export interface DiscoveryOptions {
   clock: Clock;
   log: Logger;
-  channel: ControlChannel;
+  channel: ControlStreams;
   registry: MetricRegistry;
   limits: LimitLedger<DataplaneLimit>;
   /** `context_token` of each question: who asks. */
@@ -60,7 +60,7 @@ export class Target implements KeptStreamHandler<typeof UpdateSchema> {
     this.#accepts = accepts;
   }
 
-  watch(channel: ControlChannel, contextToken: string): void {
+  watch(channel: ControlStreams, contextToken: string): void {
     this.#stream = channel.keep(Destination.method.get, { path: this.authority, contextToken }, this);
   }
 
@@ -132,12 +132,16 @@ export class Discovery {
     const age = registry.gauge(
       'mesh_discovery_age_seconds',
       'How long the endpoints of a destination in use have not been watched; 0 while they are.',
+      { merge: 'max' },
     );
     const endpoints = registry.gauge(
       'mesh_balancer_endpoints',
       'Endpoints of a destination in use, by state ready or pending.',
+      { merge: 'max' },
     );
-    const tier = registry.gauge('mesh_balancer_active_tier', 'Tier that carries traffic; -1 for none.');
+    const tier = registry.gauge('mesh_balancer_active_tier', 'Tier that carries traffic; -1 for none.', {
+      merge: 'max',
+    });
     registry.onCollect(() => {
       for (const { authority, pool, ageMs } of this.#targets.values()) {
         if (ageMs !== undefined) age.with({ authority }).set(ageMs / 1000);

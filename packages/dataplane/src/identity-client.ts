@@ -64,10 +64,12 @@ export class IdentityClient {
     const expiry = registry.gauge(
       'identity_cert_expiration_timestamp_seconds',
       'When the own certificate ends, seconds since the epoch.',
+      { merge: 'max' },
     );
     const refreshedAt = registry.gauge(
       'identity_cert_refresh_timestamp_seconds',
       'When the own certificate was last renewed, seconds since the epoch.',
+      { merge: 'max' },
     );
     const refreshes = registry.counter('identity_cert_refresh_count', 'Certificate renewals by result.');
     this.#refreshed = (result) => {

@@ -16,10 +16,18 @@ export function processMetrics(
 ): void {
   const startedAt = clock.wall() / 1000;
   registry
-    .gauge('proxy_build_info', 'Always 1; the labels say what runs.')
+    .gauge('proxy_build_info', 'Always 1; the labels say what runs.', { merge: 'max' })
     .with({ ...facts })
     .set(1);
-  registry.gauge('process_start_time_seconds', 'Start, seconds since the epoch.').with().set(startedAt);
+  registry
+    .gauge('process_start_time_seconds', 'Start, seconds since the epoch.', { merge: 'max' })
+    .with()
+    .set(startedAt);
+  usageMetrics(registry);
+}
+
+/** Memory and processor time of this process; those of several processes add up. */
+export function usageMetrics(registry: MetricRegistry): void {
   const memory = registry.gauge('process_resident_memory_bytes', 'Resident memory.');
   const cpu = registry.counter('process_cpu_seconds_total', 'Processor time, user and system.');
   registry.onCollect(() => {

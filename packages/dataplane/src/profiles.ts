@@ -6,7 +6,7 @@ import {
   type DestinationProfileSchema,
 } from '@mesh/control-api/gen/linkerd/destination_pb';
 import type { RunningStream } from '@mesh/control-api/grpc-client';
-import type { ControlChannel, KeptStreamHandler } from './control-channel.ts';
+import type { ControlStreams, KeptStreamHandler } from './control-channel.ts';
 import { type EndpointSpec, endpointSpec } from './endpoint-spec.ts';
 
 export interface Profile {
@@ -23,7 +23,7 @@ export const noProfile: Profile = { opaque: false, service: '', endpoint: undefi
 
 export interface ProfilesOptions {
   clock: Clock;
-  channel: ControlChannel;
+  channel: ControlStreams;
   contextToken: string;
   /** How long a first answer is waited for; then the connection goes on without a profile. */
   timeoutMs: number;

@@ -111,7 +111,8 @@ export function createWorkload({
   return { cluster, suffix, identity, log, registry, credentials, identityClient, http2Limits: limits };
 }
 
-function trustSuffix(cluster: string, trustDomain: string): string {
+/** @throws MeshError config-invalid */
+export function trustSuffix(cluster: string, trustDomain: string): string {
   if (trustDomain.startsWith(`${cluster}.`)) return trustDomain.slice(cluster.length + 1);
   throw new MeshError(
     'config-invalid',

@@ -7,7 +7,6 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { MetricRegistry } from './metrics.ts';
 
 export interface AdminRequest {
   readonly path: string;
@@ -29,12 +28,17 @@ export interface Readiness {
   readonly reason: string;
 }
 
+/** A registry, or what gathers the registries of several processes. */
+export interface MetricsPage {
+  render(): string | Promise<string>;
+}
+
 export interface AdminOptions {
   /** 0 takes a free port. */
   port: number;
   /** Default: all IPv4 addresses. */
   host?: string;
-  registry: MetricRegistry;
+  registry: MetricsPage;
   ready: () => Readiness;
   /** Exact path to handler. */
   extra?: Readonly<Record<string, AdminRoute>>;
@@ -64,10 +68,10 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
     ['/ready', () => readyPage(options.ready())],
     [
       '/metrics',
-      () => ({
+      async () => ({
         status: 200,
         type: 'text/plain; version=0.0.4; charset=utf-8',
-        body: options.registry.render(),
+        body: await options.registry.render(),
       }),
     ],
     ...Object.entries(options.extra ?? {}),

@@ -56,27 +56,51 @@ export class Histogram {
 type Cell = Counter | Gauge | Histogram;
 type Kind = 'counter' | 'gauge' | 'histogram';
 
+/** How the gauges of several processes make one: amounts add up, of facts and ages the greatest counts. */
+export type GaugeMerge = 'sum' | 'max';
+
+const overflowLabels = 'overflow="true"';
+
 /** One metric name with its cells, one per label set. `maxSeries` bounds label sets; the rest share one cell. */
 export class Family<C extends Cell> {
   readonly name: string;
   readonly help: string;
   readonly kind: Kind;
+  /** For gauges; counters and histograms always add up. */
+  readonly merge: GaugeMerge;
   readonly #make: () => C;
   readonly #cells: Map<string, C> = new Map();
   readonly #maxSeries: number;
   #overflow: C | undefined;
 
-  constructor(name: string, help: string, kind: Kind, make: () => C, maxSeries: number) {
+  constructor(
+    name: string,
+    help: string,
+    kind: Kind,
+    make: () => C,
+    { maxSeries, merge = 'sum' }: { maxSeries: number; merge?: GaugeMerge },
+  ) {
     this.name = name;
     this.help = help;
     this.kind = kind;
+    this.merge = merge;
     this.#make = make;
     this.#maxSeries = maxSeries;
   }
 
   /** The cell of this label set, made at first use. Keep it; do not call this per event. */
   with(labels: Labels = {}): C {
-    const key = renderLabels(labels);
+    return this.rendered(renderLabels(labels));
+  }
+
+  /** Whether there is a cell for a label set as `series` gives it. */
+  has(key: string): boolean {
+    return key === overflowLabels ? this.#overflow !== undefined : this.#cells.has(key);
+  }
+
+  /** The cell of a label set as `series` gives it. */
+  rendered(key: string): C {
+    if (key === overflowLabels) return (this.#overflow ??= this.#make());
     const known = this.#cells.get(key);
     if (known !== undefined) return known;
     if (this.#cells.size >= this.#maxSeries) {
@@ -96,7 +120,7 @@ export class Family<C extends Cell> {
   /** Rendered label text and cell of each series; the overflow cell carries `overflow="true"`. */
   *series(): IterableIterator<[string, C]> {
     yield* this.#cells;
-    if (this.#overflow !== undefined) yield ['overflow="true"', this.#overflow];
+    if (this.#overflow !== undefined) yield [overflowLabels, this.#overflow];
   }
 }
 
@@ -106,15 +130,26 @@ export class MetricRegistry {
   readonly #collectors: (() => void)[] = [];
 
   counter(name: string, help: string, maxSeries = 10_000): Family<Counter> {
-    return this.#add(new Family<Counter>(name, help, 'counter', () => new Counter(), maxSeries));
+    return this.#add(new Family<Counter>(name, help, 'counter', () => new Counter(), { maxSeries }));
   }
 
-  gauge(name: string, help: string, maxSeries = 10_000): Family<Gauge> {
-    return this.#add(new Family<Gauge>(name, help, 'gauge', () => new Gauge(), maxSeries));
+  gauge(
+    name: string,
+    help: string,
+    { maxSeries = 10_000, merge }: { maxSeries?: number; merge?: GaugeMerge } = {},
+  ): Family<Gauge> {
+    return this.#add(
+      new Family<Gauge>(name, help, 'gauge', () => new Gauge(), {
+        maxSeries,
+        ...(merge === undefined ? {} : { merge }),
+      }),
+    );
   }
 
   histogram(name: string, help: string, bounds: readonly number[], maxSeries = 2_000): Family<Histogram> {
-    return this.#add(new Family<Histogram>(name, help, 'histogram', () => new Histogram(bounds), maxSeries));
+    return this.#add(
+      new Family<Histogram>(name, help, 'histogram', () => new Histogram(bounds), { maxSeries }),
+    );
   }
 
   /** Runs before each rendering, to copy values kept elsewhere into cells. */
@@ -126,9 +161,19 @@ export class MetricRegistry {
     return this.#families.values();
   }
 
+  /** The family of this name, made by `make` when there is none. */
+  family(name: string, make: () => Family<Counter> | Family<Gauge> | Family<Histogram>): Family<Cell> {
+    return this.#families.get(name) ?? (make() as unknown as Family<Cell>);
+  }
+
+  /** Copies values kept elsewhere into cells, as before each rendering. */
+  collect(): void {
+    for (const collect of this.#collectors) collect();
+  }
+
   /** The page, Prometheus text format 0.0.4. */
   render(): string {
-    for (const collect of this.#collectors) collect();
+    this.collect();
     const lines: string[] = [];
     for (const family of this.#families.values()) {
       lines.push(`# HELP ${family.name} ${family.help}`, `# TYPE ${family.name} ${family.kind}`);

@@ -12,6 +12,12 @@ export const gatewayConfig = {
     min: 0,
     max: 65_535,
   }),
+  MESH_WORKERS: integer({
+    doc: 'Processes that serve peers; 0 for one per whole processor of the container, at most 8.',
+    default: 0,
+    min: 0,
+    max: 64,
+  }),
   MESH_GATEWAY_CONNECTION_MAX_AGE: duration({
     doc: 'Peers are asked to connect anew after this time.',
     default: '1h',

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2';
+import { connect as connectHttp2 } from 'node:http2';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { test, type TestContext } from 'node:test';
 import { fromBinary, toBinary, create } from '@bufbuild/protobuf';
@@ -14,6 +14,7 @@ import { encodeTransportHeader, transportHeaderAlpn } from '@mesh/transport/tran
 import { CredentialStore } from '@mesh/trust/credentials';
 import { dialTls, TlsDialError } from '@mesh/trust/dial';
 import { gatewayIdentity, mirrorIdentity } from '@mesh/trust/names';
+import { ask, dial, frontend, session } from './testing/peer-client.ts';
 import {
   cart,
   startMeshedPod,
@@ -24,70 +25,8 @@ import {
   workload,
 } from './testing/test-west.ts';
 
-const frontend = workload('frontend', 'east');
 /** REFUSED_STREAM (RFC 9113, 7): the request was not processed. */
 const refusedStream = 7;
-
-async function dial(
-  context: TestContext,
-  west: TestWest,
-  { as = frontend, alpn = 'h2' }: { as?: string; alpn?: string } = {},
-): Promise<TLSSocket> {
-  const socket = await dialTls({
-    host: '127.0.0.1',
-    port: west.port,
-    identity: west.identity,
-    alpn: [alpn],
-    credentials: west.trust.credentials(as),
-    clock,
-    timeoutMs: 2000,
-  });
-  socket.on('error', () => {});
-  context.after(() => socket.destroy());
-  return socket;
-}
-
-async function session(context: TestContext, west: TestWest, as?: string): Promise<ClientHttp2Session> {
-  const socket = await dial(context, west, as === undefined ? {} : { as });
-  const made = connectHttp2('http://gateway', { createConnection: () => socket });
-  made.on('error', () => {});
-  context.after(() => made.destroy());
-  return made;
-}
-
-interface Answer {
-  status: number;
-  headers: Record<string, unknown>;
-  body: string;
-  /** HTTP/2 error code of the stream's end. */
-  reset: number;
-}
-
-/** What came back; status 0 when the stream or the connection was cut. */
-function ask(on: ClientHttp2Session, headers: Record<string, string> = {}, body?: string): Promise<Answer> {
-  return new Promise((resolve) => {
-    const stream = on.request(
-      { ':method': 'GET', ':path': '/', ':authority': cart, 'l5d-orig-proto': 'HTTP/1.1', ...headers },
-      { endStream: body === undefined },
-    );
-    let head: Record<string, unknown> = {};
-    const chunks: Buffer[] = [];
-    stream.on('response', (received) => {
-      head = received;
-    });
-    stream.on('data', (chunk: Buffer) => chunks.push(chunk));
-    stream.on('error', () => {});
-    stream.on('close', () =>
-      resolve({
-        status: Number(head[':status'] ?? 0),
-        headers: head,
-        body: Buffer.concat(chunks).toString(),
-        reset: stream.rstCode,
-      }),
-    );
-    if (body !== undefined) stream.end(body);
-  });
-}
 
 const closed = (socket: TLSSocket): Promise<void> =>
   new Promise((resolve) => {

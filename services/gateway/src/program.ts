@@ -1,151 +1,112 @@
-/** The whole gateway: what is exported, where it runs, who may come in, and the admin page. */
-import { RetryBudget } from '@mesh/balance/retry-budget';
+/**
+ * The whole gateway. With one loop everything is in this process; with more, this process owns the certificate, the
+ * control streams and the admin page, and its workers serve (design D2).
+ */
 import type { Clock, Random } from '@mesh/clock/clock';
 import type { Config } from '@mesh/config/environment';
-import { Gateway as GatewayService } from '@mesh/control-api/gen/mesh/gateway/v1/gateway_pb';
-import { SocketConnector } from '@mesh/dataplane/connector';
 import { ControlChannel } from '@mesh/dataplane/control-channel';
-import { Discovery } from '@mesh/dataplane/discovery';
-import { Drain } from '@mesh/dataplane/drain';
-import { FixedTargets } from '@mesh/dataplane/fixed-targets';
-import { HttpMetrics } from '@mesh/dataplane/http-metrics';
-import { dataplaneLimits } from '@mesh/dataplane/limits';
-import { defaultCodecs } from '@mesh/dataplane/peer';
-import { PeerPool } from '@mesh/dataplane/peer-pool';
-import { limitMetrics, windowMetrics } from '@mesh/dataplane/process-metrics';
+import { limitMetrics } from '@mesh/dataplane/process-metrics';
 import type { Workload } from '@mesh/dataplane/workload';
 import { LimitLedger } from '@mesh/limits/limits';
-import { startAdmin } from '@mesh/telemetry/admin-server';
+import { type MetricsPage, type Readiness, startAdmin } from '@mesh/telemetry/admin-server';
 import { controlPlaneIdentity } from '@mesh/trust/names';
 import type { gatewayConfig } from './config.ts';
-import { ExportTargets } from './exports.ts';
-import { Gateway } from './gateway.ts';
-import { GatewayMetrics } from './gateway-metrics.ts';
-
-/** Pools of destinations that nobody calls are kept this long. */
-const idleMs = 600_000;
+import { gatewayLimits } from './limits.ts';
+import { createServing } from './serving.ts';
+import { StreamRelay } from './stream-relay.ts';
+import { WorkerPool } from './worker-pool.ts';
 
 interface StartOptions {
   config: Config<typeof gatewayConfig>;
   workload: Workload;
   clock: Clock;
   random: Random;
+  /** How many loops serve. */
+  workers: number;
 }
 
 export interface RunningGateway {
+  /** Port of peers. */
   readonly port: number;
   readonly adminPort: number;
   /** Stops accepting, lets requests in flight end within the grace period, then cuts what is left. */
   stop(): Promise<void>;
 }
 
+/** Whoever serves: this process or its workers. */
+interface Serving {
+  readonly page: MetricsPage;
+  listen(): Promise<number>;
+  ready(): Readiness;
+  stop(): Promise<void>;
+}
+
 /** The certificate may come later: until then handshakes are refused, and the page says so. */
-export async function startGateway({
-  config,
-  workload,
-  clock,
-  random,
-}: StartOptions): Promise<RunningGateway> {
-  const { cluster, suffix, log, registry, credentials, identityClient } = workload;
-  const limits = new LimitLedger(dataplaneLimits);
-  const codecs = defaultCodecs(workload.http2Limits);
-  const peers = new PeerPool({
-    clock,
-    random,
-    connector: new SocketConnector({ clock, credentials, suffix, timeoutMs: limits.values.connect_ms }),
-    limits,
-    ...codecs,
-  });
-  limitMetrics(registry, [limits, codecs.http1Limits, codecs.http2Limits]);
-  windowMetrics(registry, codecs.windowBudget);
+export async function startGateway(options: StartOptions): Promise<RunningGateway> {
+  const { config, workload, clock, random, workers } = options;
+  const { cluster, suffix, log, credentials, identityClient, http2Limits } = workload;
   const channel = new ControlChannel({
     clock,
     random,
     log,
     credentials,
-    http2Limits: workload.http2Limits,
+    http2Limits,
     address: config.MESH_DESTINATION_ADDR,
     serverIdentity: controlPlaneIdentity('mesh-destination', cluster, suffix),
     suffix,
   });
-  const http = new HttpMetrics(registry);
-  // Requests are counted by who called and what for; the endpoint behind it counts them again on its side.
-  const uncounted = http.cells({ direction: 'inbound', tls: 'true' });
-  const pool = { peers, failfastMs: limits.values.failfast_outbound_ms, cells: () => uncounted };
-  const discovery = new Discovery({
-    clock,
-    log,
-    channel,
-    registry,
-    limits,
-    contextToken: JSON.stringify({
-      ns: config.MESH_NAMESPACE,
-      nodeName: config.MESH_NODE_NAME,
-      pod: config.MESH_POD_NAME,
-    }),
-    pool,
-    idleMs,
-    // A gateway never passes a request on to another cluster: only endpoints of its own count.
-    accepts: ({ authorityOverride, labels }) =>
-      authorityOverride === '' && labels['dst_target_cluster'] === undefined,
-  });
-  const targets = new ExportTargets({
-    clock,
-    discovery,
-    fixed: new FixedTargets({ clock, pool: { ...pool, limits }, idleMs }),
-    limits,
-    http,
-    budget: () => new RetryBudget(clock),
-  });
-  const drain = new Drain();
-  const gateway = new Gateway({
-    cluster,
-    suffix,
-    clusterDomain: config.MESH_CLUSTER_DOMAIN,
-    clock,
-    log,
-    credentials,
-    codecs,
-    drain,
-    targets,
-    metrics: new GatewayMetrics(registry),
-    peers,
-    maxAgeMs: config.MESH_GATEWAY_CONNECTION_MAX_AGE,
-  });
-  const watch = channel.keep(
-    GatewayService.method.watch,
-    { instance: config.MESH_POD_NAME },
-    {
-      onMessage: (table) => gateway.update(table),
-      onRejected: ({ message }) => log.error('destination refused the gateway', { detail: message }),
-    },
-  );
-
+  const serving = workers === 1 ? oneLoop(options, channel) : severalLoops(options, channel);
   const admin = await startAdmin({
     port: config.MESH_ADMIN_PORT,
-    registry,
+    registry: serving.page,
     ready: () => {
-      if (drain.draining) return { ready: false, reason: 'stopping' };
       if (credentials.current === undefined) return { ready: false, reason: identityClient.fault };
-      return { ready: gateway.informed, reason: 'destination has not said yet what is exported' };
+      return serving.ready();
     },
   });
-  const port = await gateway.listen(config.MESH_GATEWAY_PORT);
-  log.info('gateway serves', { cluster, port });
-
+  const port = await serving.listen();
+  log.info('gateway serves', { cluster, port, adminPort: admin.port, workers });
   return {
     port,
     adminPort: admin.port,
     async stop() {
-      await drain.drain(clock, config.MESH_SHUTDOWN_GRACE);
-      watch.cancel();
-      gateway.close();
-      targets.close();
-      discovery.close();
-      peers.close();
+      await serving.stop();
       channel.close();
       identityClient.stop();
       await admin.close();
+    },
+  };
+}
+
+function oneLoop({ config, workload, clock, random }: StartOptions, streams: ControlChannel): Serving {
+  const serving = createServing({ config, workload, clock, random, streams });
+  return { ...serving, page: workload.registry };
+}
+
+function severalLoops(options: StartOptions, streams: ControlChannel): Serving {
+  const { config, workload, clock, random, workers } = options;
+  const { log, registry, credentials } = workload;
+  const relay = new StreamRelay({ clock, streams });
+  const limits = new LimitLedger(gatewayLimits);
+  limitMetrics(registry, [limits, workload.http2Limits]);
+  const pool = new WorkerPool({
+    clock,
+    random,
+    log,
+    registry,
+    credentials,
+    relay,
+    limits,
+    workers,
+    graceMs: config.MESH_SHUTDOWN_GRACE,
+  });
+  return {
+    page: pool,
+    listen: () => pool.start(),
+    ready: () => pool.ready(),
+    async stop() {
+      await pool.stop();
+      relay.close();
     },
   };
 }

@@ -48,11 +48,20 @@ export class TestTrust {
 
   credentials(identity: string): CredentialStore {
     const cluster = identity.split('.').at(-3) ?? '';
+    return new CredentialStore(
+      issueCredentials({
+        issuer: this.issuer(cluster),
+        anchorsPem: this.anchor.certificatePem,
+        identity,
+        clock,
+      }),
+    );
+  }
+
+  issuer(cluster: string): Authority {
     const issuer = this.#issuers.get(cluster) ?? createIssuer({ anchor: this.anchor, cluster, clock });
     this.#issuers.set(cluster, issuer);
-    return new CredentialStore(
-      issueCredentials({ issuer, anchorsPem: this.anchor.certificatePem, identity, clock }),
-    );
+    return issuer;
   }
 }
 
@@ -87,12 +96,26 @@ export interface TestWest {
   /** Calls that reached the mirror controller: who was stamped, and by whom the connection was. */
   readonly federationCalls: { stamped: string | undefined; peer: string }[];
   metrics(): Promise<string>;
+  /** Destination dies. */
+  loseControlPlane(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** A gateway that runs, in this process or as the real program. */
+interface Started {
+  readonly port: number;
+  readonly adminPort: number;
   stop(): Promise<void>;
 }
 
 export const cart = 'cart.shop.svc.cluster.local:80';
 
-export async function startWest(test: TestContext, trust: TestTrust = new TestTrust()): Promise<TestWest> {
+/** `start` runs the gateway with these settings. */
+export async function startWest(
+  test: TestContext,
+  trust: TestTrust = new TestTrust(),
+  start: (settings: Readonly<Record<string, string>>, trust: TestTrust) => Promise<Started> = startHere,
+): Promise<TestWest> {
   const federationCalls: TestWest['federationCalls'] = [];
   const mirror = await startControl(test, trust, mirrorIdentity('west'), [
     grpcService<typeof Federation, PeerIdentity>(Federation, {
@@ -141,7 +164,7 @@ export async function startWest(test: TestContext, trust: TestTrust = new TestTr
       getProfile() {},
     }),
   ]);
-  const config = readConfig(gatewayConfig, {
+  const settings = {
     MESH_CLUSTER: 'west',
     MESH_TRUST_DOMAIN: 'west.mesh.local',
     MESH_TRUST_ANCHORS: trust.anchor.certificatePem,
@@ -151,11 +174,8 @@ export async function startWest(test: TestContext, trust: TestTrust = new TestTr
     MESH_GATEWAY_PORT: '0',
     MESH_ADMIN_PORT: '0',
     MESH_SHUTDOWN_GRACE: '3s',
-  });
-  const own = createWorkload({ config, clock, random, program: 'gateway', version: 'test', write: () => {} });
-  const current = trust.credentials(gatewayIdentity('west')).current;
-  if (current !== undefined) own.credentials.update(current);
-  const running = await startGateway({ config, workload: own, clock, random });
+  };
+  const running = await start(settings, trust);
   let stopped: Promise<void> | undefined;
   const stop = (): Promise<void> => (stopped ??= running.stop());
   test.after(stop);
@@ -168,6 +188,7 @@ export async function startWest(test: TestContext, trust: TestTrust = new TestTr
     asked,
     federationCalls,
     stop,
+    loseControlPlane: () => destination.stop(),
     setTable(change) {
       table = { ...table, ...change };
       for (const sink of watchers) sink.send(table);
@@ -181,6 +202,15 @@ export async function startWest(test: TestContext, trust: TestTrust = new TestTr
     },
     metrics: async () => await (await fetch(`${page}/metrics`)).text(),
   };
+}
+
+/** In this process, with a certificate as if the identity service had issued it. */
+async function startHere(settings: Readonly<Record<string, string>>, trust: TestTrust): Promise<Started> {
+  const config = readConfig(gatewayConfig, settings);
+  const own = createWorkload({ config, clock, random, program: 'gateway', version: 'test', write: () => {} });
+  const current = trust.credentials(gatewayIdentity('west')).current;
+  if (current !== undefined) own.credentials.update(current);
+  return await startGateway({ config, workload: own, clock, random, workers: 1 });
 }
 
 async function startControl(

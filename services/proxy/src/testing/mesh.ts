@@ -12,10 +12,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { timestampFromMs } from '@bufbuild/protobuf/wkt';
-import { type Authority, createAnchor, createIssuer, signLeaf } from '@mesh/ca/authority';
+import { type Authority, createAnchor, createIssuer } from '@mesh/ca/authority';
 import { issueCredentials } from '@mesh/ca/credentials';
-import { checkCsr } from '@mesh/ca/signing-request';
 import { systemClock, systemRandom } from '@mesh/clock/system';
 import { readConfig } from '@mesh/config/environment';
 import { type HostPort, tcpAddress } from '@mesh/control-api/convert';
@@ -25,11 +23,10 @@ import {
   type UpdateSchema,
   type WeightedAddrSchema,
 } from '@mesh/control-api/gen/linkerd/destination_pb';
-import { Identity } from '@mesh/control-api/gen/linkerd/identity_pb';
 import { grpcService, serveGrpc } from '@mesh/control-api/grpc-server';
 import type { GrpcSink } from '@mesh/control-api/response-sink';
 import { grpcLimits } from '@mesh/control-api/limits';
-import { GrpcError, grpcCode } from '@mesh/control-api/status';
+import { goodToken, startIdentity } from '@mesh/dataplane/testing/identity-server';
 import { serveHttp2 } from '@mesh/http2/server';
 import { http2Limits } from '@mesh/http2/limits';
 import { LimitLedger } from '@mesh/limits/limits';
@@ -87,46 +84,6 @@ async function listening(test: TestContext, server: Server): Promise<number> {
     server.close();
   });
   return (server.address() as AddressInfo).port;
-}
-
-/** Issues whatever is asked for, to who holds the token `good`. */
-async function startIdentity(test: TestContext, trust: TestAnchor, cluster: string): Promise<HostPort> {
-  const issuer = issuerOf(trust, cluster);
-  const acceptor = new TlsAcceptor({
-    credentials: credentialsOf(trust, controlPlaneIdentity('mesh-identity', cluster), cluster),
-    clock,
-    alpn: [],
-    clientCertificate: 'none',
-  });
-  const service = grpcService<typeof Identity, undefined>(Identity, {
-    certify(request) {
-      if (Buffer.from(request.token).toString() !== 'good') {
-        throw new GrpcError(grpcCode.failedPrecondition, 'the token is not valid');
-      }
-      const checked = checkCsr(Buffer.from(request.certificateSigningRequest), request.identity);
-      if ('fault' in checked) throw new GrpcError(grpcCode.failedPrecondition, checked.fault);
-      const leaf = signLeaf({ issuer, spki: checked.spki, identity: request.identity, clock });
-      return {
-        leafCertificate: leaf.der,
-        intermediateCertificates: [
-          Buffer.from(issuer.certificatePem.replaceAll(/-----[^-]+-----|\s/g, ''), 'base64'),
-        ],
-        validUntil: timestampFromMs(leaf.notAfter),
-      };
-    },
-  });
-  const server = createServer((socket) => {
-    acceptor.accept(socket, (result) => {
-      if ('refused' in result) return;
-      const limits = new LimitLedger(grpcLimits);
-      serveHttp2(result.socket, serveGrpc([service], { peer: undefined, clock, limits }), {
-        clock,
-        limits: new LimitLedger(http2Limits),
-      });
-    });
-  });
-  test.after(() => acceptor.close());
-  return { host: '127.0.0.1', port: await listening(test, server) };
 }
 
 type WeightedAddrInit = MessageInitShape<typeof WeightedAddrSchema>;
@@ -270,7 +227,16 @@ export async function startCluster(
 ): Promise<TestCluster> {
   const destination = new TestDestination();
   await destination.start(test, trust, name);
-  return { name, trust, destination, identity: await startIdentity(test, trust, name) };
+  return {
+    name,
+    trust,
+    destination,
+    identity: await startIdentity(test, {
+      cluster: name,
+      issuer: issuerOf(trust, name),
+      anchorsPem: trust.anchor.certificatePem,
+    }),
+  };
 }
 
 export interface TestProxy {
@@ -300,7 +266,7 @@ export async function startProxy(
 ): Promise<TestProxy> {
   const directory = mkdtempSync(join(tmpdir(), 'mesh-proxy-'));
   const tokenFile = join(directory, 'token');
-  writeFileSync(tokenFile, 'good');
+  writeFileSync(tokenFile, goodToken);
   const serviceAccount = options.serviceAccount ?? 'frontend';
   const lines: string[] = [];
   const log: Logger = createLogger({ clock, level: 'debug', write: (line) => lines.push(line) });

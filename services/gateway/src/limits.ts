@@ -1,0 +1,17 @@
+import type { LimitSpec } from '@mesh/limits/limits';
+
+/** Limits of the gateway's processes. */
+export const gatewayLimits = {
+  gateway_worker_silence_ms: {
+    default: 5000,
+    unit: 'ms',
+    why: 'A worker speaks each second; one that is silent so long hangs and is replaced.',
+  },
+  gateway_collect_ms: {
+    default: 500,
+    unit: 'ms',
+    why: 'How long the metrics page waits for the workers; of one that is late the last figures are shown.',
+  },
+} as const satisfies Record<string, LimitSpec>;
+
+export type GatewayLimit = keyof typeof gatewayLimits;

@@ -1,0 +1,130 @@
+/** What one loop of the gateway serves with: pools of exports, admission, and the port of peers. */
+import { RetryBudget } from '@mesh/balance/retry-budget';
+import type { Clock, Random } from '@mesh/clock/clock';
+import type { Config } from '@mesh/config/environment';
+import { Gateway as GatewayService } from '@mesh/control-api/gen/mesh/gateway/v1/gateway_pb';
+import { SocketConnector } from '@mesh/dataplane/connector';
+import type { ControlStreams } from '@mesh/dataplane/control-channel';
+import { Discovery } from '@mesh/dataplane/discovery';
+import { Drain } from '@mesh/dataplane/drain';
+import { FixedTargets } from '@mesh/dataplane/fixed-targets';
+import { HttpMetrics } from '@mesh/dataplane/http-metrics';
+import { dataplaneLimits } from '@mesh/dataplane/limits';
+import { defaultCodecs } from '@mesh/dataplane/peer';
+import { PeerPool } from '@mesh/dataplane/peer-pool';
+import { limitMetrics, windowMetrics } from '@mesh/dataplane/process-metrics';
+import type { Workload } from '@mesh/dataplane/workload';
+import { LimitLedger } from '@mesh/limits/limits';
+import type { Readiness } from '@mesh/telemetry/admin-server';
+import type { gatewayConfig } from './config.ts';
+import { ExportTargets } from './exports.ts';
+import { Gateway } from './gateway.ts';
+import { GatewayMetrics } from './gateway-metrics.ts';
+
+/** Pools of destinations that nobody calls are kept this long. */
+const idleMs = 600_000;
+
+export interface ServingOptions {
+  config: Config<typeof gatewayConfig>;
+  clock: Clock;
+  random: Random;
+  workload: Pick<Workload, 'cluster' | 'suffix' | 'log' | 'registry' | 'credentials' | 'http2Limits'>;
+  streams: ControlStreams;
+}
+
+export interface Serving {
+  /** Resolves with the port. */
+  listen(): Promise<number>;
+  ready(): Readiness;
+  /** Connections of peers. */
+  readonly open: number;
+  /** Stops accepting, lets requests in flight end within the grace period, then cuts what is left. */
+  stop(): Promise<void>;
+}
+
+/** The certificate may come later: until then handshakes are refused. */
+export function createServing({ config, workload, clock, random, streams }: ServingOptions): Serving {
+  const { cluster, suffix, log, registry, credentials } = workload;
+  const limits = new LimitLedger(dataplaneLimits);
+  const codecs = defaultCodecs(workload.http2Limits);
+  const peers = new PeerPool({
+    clock,
+    random,
+    connector: new SocketConnector({ clock, credentials, suffix, timeoutMs: limits.values.connect_ms }),
+    limits,
+    ...codecs,
+  });
+  limitMetrics(registry, [limits, codecs.http1Limits, codecs.http2Limits]);
+  windowMetrics(registry, codecs.windowBudget);
+  const http = new HttpMetrics(registry);
+  // Requests are counted by who called and what for; the endpoint behind it counts them again on its side.
+  const uncounted = http.cells({ direction: 'inbound', tls: 'true' });
+  const pool = { peers, failfastMs: limits.values.failfast_outbound_ms, cells: () => uncounted };
+  const discovery = new Discovery({
+    clock,
+    log,
+    channel: streams,
+    registry,
+    limits,
+    contextToken: JSON.stringify({
+      ns: config.MESH_NAMESPACE,
+      nodeName: config.MESH_NODE_NAME,
+      pod: config.MESH_POD_NAME,
+    }),
+    pool,
+    idleMs,
+    // A gateway never passes a request on to another cluster: only endpoints of its own count.
+    accepts: ({ authorityOverride, labels }) =>
+      authorityOverride === '' && labels['dst_target_cluster'] === undefined,
+  });
+  const targets = new ExportTargets({
+    clock,
+    discovery,
+    fixed: new FixedTargets({ clock, pool: { ...pool, limits }, idleMs }),
+    limits,
+    http,
+    budget: () => new RetryBudget(clock),
+  });
+  const drain = new Drain();
+  const gateway = new Gateway({
+    cluster,
+    suffix,
+    clusterDomain: config.MESH_CLUSTER_DOMAIN,
+    clock,
+    log,
+    credentials,
+    codecs,
+    drain,
+    targets,
+    metrics: new GatewayMetrics(registry),
+    peers,
+    maxAgeMs: config.MESH_GATEWAY_CONNECTION_MAX_AGE,
+  });
+  const watch = streams.keep(
+    GatewayService.method.watch,
+    { instance: config.MESH_POD_NAME },
+    {
+      onMessage: (table) => gateway.update(table),
+      onRejected: ({ message }) => log.error('destination refused the gateway', { detail: message }),
+    },
+  );
+  return {
+    listen: () => gateway.listen(config.MESH_GATEWAY_PORT),
+    ready() {
+      if (drain.draining) return { ready: false, reason: 'stopping' };
+      if (credentials.current === undefined) return { ready: false, reason: 'no certificate yet' };
+      return { ready: gateway.informed, reason: 'destination has not said yet what is exported' };
+    },
+    get open() {
+      return drain.open;
+    },
+    async stop() {
+      await drain.drain(clock, config.MESH_SHUTDOWN_GRACE);
+      watch.cancel();
+      gateway.close();
+      targets.close();
+      discovery.close();
+      peers.close();
+    },
+  };
+}

@@ -1,0 +1,158 @@
+/**
+ * Control streams as the primary has them: one for each question, however many workers ask it. A worker that asks later,
+ * because it was replaced, is told at once what is known, also while the control plane is away.
+ */
+import {
+  type DescMessage,
+  type DescMethodServerStreaming,
+  fromBinary,
+  type MessageShape,
+  toBinary,
+} from '@bufbuild/protobuf';
+import type { Clock, Timer } from '@mesh/clock/clock';
+import { Destination } from '@mesh/control-api/gen/linkerd/destination_pb';
+import { Gateway, type GatewayTableSchema } from '@mesh/control-api/gen/mesh/gateway/v1/gateway_pb';
+import type { RunningStream } from '@mesh/control-api/grpc-client';
+import type { GrpcStatus } from '@mesh/control-api/status';
+import type { ControlStreams, KeptStreamHandler } from '@mesh/dataplane/control-channel';
+import { EndpointSnapshot, LatestMessage, type StreamSnapshot } from './stream-snapshot.ts';
+import { methodName } from './worker-messages.ts';
+
+/** How long an answer is kept that no worker asks for: longer than it takes to replace all of them. */
+const idleMs = 60_000;
+
+/** One worker that follows one stream. */
+export interface StreamFollower {
+  onMessage(bytes: Uint8Array, first: boolean): void;
+  onInterrupted(): void;
+  onRejected(status: GrpcStatus): void;
+}
+
+interface Shared extends RunningStream {
+  readonly followers: Set<StreamFollower>;
+  /** Tells `follower` what is known. */
+  replay(follower: StreamFollower): void;
+  idle: Timer | undefined;
+}
+
+interface Question {
+  open(streams: ControlStreams, input: Uint8Array): Shared;
+}
+
+const questions: ReadonlyMap<string, Question> = new Map([
+  question(Gateway.method.watch, () => new LatestMessage<typeof GatewayTableSchema>()),
+  question(Destination.method.get, () => new EndpointSnapshot()),
+]);
+
+function question<Input extends DescMessage, Output extends DescMessage>(
+  method: DescMethodServerStreaming<Input, Output>,
+  makeSnapshot: () => StreamSnapshot<Output>,
+): readonly [name: string, Question] {
+  return [
+    methodName(method),
+    { open: (streams, input) => new SharedStream(method, { streams, input, snapshot: makeSnapshot() }) },
+  ];
+}
+
+class SharedStream<Input extends DescMessage, Output extends DescMessage>
+  implements Shared, KeptStreamHandler<Output>
+{
+  readonly followers: Set<StreamFollower> = new Set();
+  idle: Timer | undefined;
+  readonly #output: Output;
+  readonly #snapshot: StreamSnapshot<Output>;
+  readonly #stream: RunningStream;
+  #interrupted = false;
+  #rejected: GrpcStatus | undefined;
+
+  constructor(
+    method: DescMethodServerStreaming<Input, Output>,
+    {
+      streams,
+      input,
+      snapshot,
+    }: { streams: ControlStreams; input: Uint8Array; snapshot: StreamSnapshot<Output> },
+  ) {
+    this.#output = method.output;
+    this.#snapshot = snapshot;
+    this.#stream = streams.keep(method, fromBinary(method.input, input), this);
+  }
+
+  replay(follower: StreamFollower): void {
+    if (this.#rejected !== undefined) {
+      follower.onRejected(this.#rejected);
+      return;
+    }
+    for (const [index, message] of this.#snapshot.messages().entries()) {
+      follower.onMessage(toBinary(this.#output, message), index === 0);
+    }
+    if (this.#interrupted) follower.onInterrupted();
+  }
+
+  onMessage(message: MessageShape<Output>, first: boolean): void {
+    this.#interrupted = false;
+    this.#snapshot.apply(message, first);
+    const bytes = toBinary(this.#output, message);
+    for (const follower of this.followers) follower.onMessage(bytes, first);
+  }
+
+  onInterrupted(): void {
+    this.#interrupted = true;
+    for (const follower of this.followers) follower.onInterrupted();
+  }
+
+  onRejected(status: GrpcStatus): void {
+    this.#rejected = status;
+    for (const follower of this.followers) follower.onRejected(status);
+  }
+
+  cancel(): void {
+    this.idle?.cancel();
+    this.#stream.cancel();
+  }
+}
+
+export class StreamRelay {
+  readonly #clock: Clock;
+  readonly #streams: ControlStreams;
+  readonly #shared: Map<string, Shared> = new Map();
+
+  constructor({ clock, streams }: { clock: Clock; streams: ControlStreams }) {
+    this.#clock = clock;
+    this.#streams = streams;
+  }
+
+  /** Streams that are open; those of nobody are kept for a while. */
+  get size(): number {
+    return this.#shared.size;
+  }
+
+  /** Undefined for a method that workers have no business with. */
+  follow(method: string, input: Uint8Array, follower: StreamFollower): RunningStream | undefined {
+    const key = `${method} ${Buffer.from(input).toString('base64')}`;
+    const shared = this.#shared.get(key) ?? questions.get(method)?.open(this.#streams, input);
+    if (shared === undefined) return undefined;
+    this.#shared.set(key, shared);
+    shared.idle?.cancel();
+    shared.followers.add(follower);
+    shared.replay(follower);
+    return {
+      cancel: () => {
+        if (!shared.followers.delete(follower) || shared.followers.size > 0) return;
+        shared.idle = this.#clock.after(
+          idleMs,
+          () => {
+            this.#shared.delete(key);
+            shared.cancel();
+          },
+          true,
+        );
+      },
+    };
+  }
+
+  close(): void {
+    for (const shared of this.#shared.values()) shared.cancel();
+    this.#shared.clear();
+  }
+}
