@@ -8,7 +8,7 @@
 import type { Member } from '@mesh/balance/member';
 import type { RetryBudget } from '@mesh/balance/retry-budget';
 import type { Clock } from '@mesh/clock/clock';
-import { removeHeader } from '@mesh/http/headers';
+import { getHeader, removeHeader } from '@mesh/http/headers';
 import type {
   ClientStream,
   Headers,
@@ -25,7 +25,7 @@ import { Attempt } from './attempt.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { EndpointPool, PoolWaiter } from './endpoint-pool.ts';
 import { type HttpCells, noGrpcStatus } from './http-metrics.ts';
-import { origProtoHeader, origProtoOf } from './l5d-headers.ts';
+import { origProtoHeader, origProtoOf, upgraded } from './l5d-headers.ts';
 import type { Lane } from './lane.ts';
 import type { DataplaneLimit } from './limits.ts';
 
@@ -209,8 +209,14 @@ export class Exchange implements StreamHandler, PoolWaiter {
   respond(head: ResponseHead, end: boolean): void {
     this.#forgetBody();
     this.#responded = true;
-    if (this.#carried) removeHeader(head.headers, origProtoHeader);
-    if (this.#restored !== '') head.headers.push(origProtoHeader, this.#restored);
+    if (this.#carried) {
+      if (this.head.upgrade !== '' && getHeader(head.headers, origProtoHeader) === upgraded)
+        head.status = 101;
+      removeHeader(head.headers, origProtoHeader);
+    }
+    if (this.#restored !== '') {
+      head.headers.push(origProtoHeader, head.status === 101 ? upgraded : this.#restored);
+    }
     this.#stream.respond(head, end);
   }
 

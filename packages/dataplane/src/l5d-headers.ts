@@ -10,6 +10,11 @@ export const clientIdHeader = 'l5d-client-id';
 export const proxyErrorHeader = 'l5d-proxy-error';
 
 const absoluteForm = '; absolute-form';
+/**
+ * In a response: the upgrade was accepted. HTTP/2 says 200 for that (RFC 8441 §4), which is also what an application
+ * answers that ignored the upgrade.
+ */
+export const upgraded = 'HTTP/1.1; upgraded';
 
 /** Removes every `l5d-*` field in place. */
 export function stripL5d(headers: Headers): void {
@@ -48,6 +53,14 @@ const known: ReadonlyMap<string, OrigProto> = new Map(
     [`HTTP/1.0${absoluteForm}`]: { version: 10, absolute: true, text: 'HTTP/1.0' },
   } satisfies Record<string, OrigProto>),
 );
+
+/** Makes `head`, which came as HTTP/2, the HTTP/1 request that it carries. */
+export function restoreOriginal(head: RequestHead, { version, absolute }: OrigProto): void {
+  head.version = version;
+  if (!absolute) head.scheme = '';
+  // HTTP/2 asks for an upgrade by CONNECT (RFC 8441 §4); only a GET is ever carried so.
+  if (head.upgrade !== '') head.method = 'GET';
+}
 
 /** Undefined for a value that no proxy sends. */
 export function parseOrigProto(value: string): OrigProto | undefined {

@@ -107,8 +107,8 @@ function checkExpectation(head: RequestHead, facts: FieldFacts): Http1Fault | un
 }
 
 /**
- * An upgrade counts in HTTP/1.1, on a request without body; h2c never does, as nobody on the way could see what
- * follows. Otherwise the field is ignored, which RFC 9110 §7.8 always allows.
+ * An upgrade counts in HTTP/1.1, on a GET without body; h2c never does, as nobody on the way could see what follows.
+ * Otherwise the field is ignored, which RFC 9110 §7.8 always allows.
  */
 function noteUpgrade(head: RequestHead, facts: FieldFacts): RequestHead {
   if (
@@ -116,7 +116,7 @@ function noteUpgrade(head: RequestHead, facts: FieldFacts): RequestHead {
     facts.upgrade !== 'h2c' &&
     facts.connectionUpgrade &&
     head.version === 11 &&
-    head.method !== 'CONNECT' &&
+    head.method === 'GET' &&
     !facts.chunked &&
     facts.contentLength <= 0
   ) {

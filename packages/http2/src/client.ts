@@ -26,7 +26,7 @@ export interface Http2ClientConnection extends ClientConnection {
   ping(onPong: (rttMs: number) => void): void;
   /**
    * The server accepts extended CONNECT (RFC 8441); undefined until its SETTINGS arrived, which `onChange` tells.
-   * A request with `upgrade` is reset with `http11` unless this is true.
+   * A request with `upgrade` is reset with `http11` when this is false, with `refused` while it is not known.
    */
   readonly extendedConnect: boolean | undefined;
 }
@@ -85,7 +85,9 @@ export class Http2Client extends Connection implements Http2ClientConnection {
     stream.isHead = head.method === 'HEAD';
     stream.isUpgrade = head.upgrade !== '';
     if (!this.usable) return this.#reject(stream, 'refused');
-    if (stream.isUpgrade && this.extendedConnect !== true) return this.#reject(stream, 'http11');
+    if (stream.isUpgrade && this.extendedConnect !== true) {
+      return this.#reject(stream, this.extendedConnect === undefined ? 'refused' : 'http11');
+    }
     stream.openedInFlush = this.flushes;
     this.#nextId += 2;
     // The last id there is: the connection goes on until its streams are done.

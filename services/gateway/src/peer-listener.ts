@@ -1,7 +1,13 @@
 /** Serves one peer's HTTP/2 connection: each request is admitted by itself, stamped with its caller, and forwarded. */
 import { Discard } from '@mesh/dataplane/discard';
 import { forward } from '@mesh/dataplane/http-forwarder';
-import { clientIdHeader, origProtoHeader, parseOrigProto, stripL5d } from '@mesh/dataplane/l5d-headers';
+import {
+  clientIdHeader,
+  origProtoHeader,
+  parseOrigProto,
+  restoreOriginal,
+  stripL5d,
+} from '@mesh/dataplane/l5d-headers';
 import { getHeader } from '@mesh/http/headers';
 import type { RequestHead, RequestListener, ServerStream, StreamHandler } from '@mesh/http/message';
 import { isGrpc, syntheticResponse, type SyntheticReason } from '@mesh/http/synthetic';
@@ -67,11 +73,8 @@ export class PeerListener implements RequestListener {
         : targets.context(admission.authority, admission.service, caller.cluster);
     if (context === undefined) return this.#refuse(stream, head, 'no-table');
     if (admission.kind === 'export') head.authority = admission.authority;
-    if (original !== undefined) {
-      // Carried again to a pod with a sidecar, sent as it was to one without.
-      head.version = original.version;
-      if (!original.absolute) head.scheme = '';
-    }
+    // Carried again to a pod with a sidecar, sent as it was to one without.
+    if (original !== undefined) restoreOriginal(head, original);
     return forward(context, { stream, head, end, restored: original?.text ?? '' });
   }
 

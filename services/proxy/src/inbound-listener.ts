@@ -10,6 +10,7 @@ import {
   type OrigProto,
   origProtoHeader,
   parseOrigProto,
+  restoreOriginal,
   stripL5d,
 } from '@mesh/dataplane/l5d-headers';
 import type { Counter } from '@mesh/telemetry/metrics';
@@ -64,10 +65,7 @@ export class InboundListener implements RequestListener {
     }
     allowed.value++;
     if (caller !== undefined) headers.push(clientIdHeader, caller);
-    if (restored !== undefined) {
-      head.version = restored.version;
-      if (!restored.absolute) head.scheme = '';
-    }
+    if (restored !== undefined) restoreOriginal(head, restored);
     return forward(context, { stream, head, end, restored: restored?.text ?? '' });
   }
 
