@@ -21,7 +21,7 @@ export const localCommands: readonly Command[] = [
     name: 'local up',
     summary: 'Start local Kubernetes clusters, without Docker',
     details:
-      'Pods are processes in namespaces of their own; nothing of the host is changed. They run until `mesh local down`.',
+      'Pods are processes in namespaces of their own; nothing of the host is changed. They run until `mesh local down`. With KUBEBUILDER_ASSETS naming a directory of kube-apiserver and etcd, those serve the API.',
     flags: {
       ...directory,
       topology: {
@@ -80,25 +80,31 @@ export const localCommands: readonly Command[] = [
         return 1;
       }
       const rows = await Promise.all(
-        running.clusters.map(async ({ name, ready, server, podCidr, gatewayCidr, kubeconfig: file }) => {
-          const client = new KubeClient({ ...fromKubeconfig(file), clock });
-          const listed = await client.listAll(deployments, { timeoutMs: 2000 }).catch(() => undefined);
-          client.close();
-          const whole = listed?.items.filter(
-            ({ status: now, spec }) => (now?.readyReplicas ?? 0) >= (spec?.replicas ?? 1),
-          ).length;
-          const work = listed === undefined ? 'no answer' : `${whole}/${listed.items.length}`;
-          return [
-            name,
-            ready ? output.paint('green', 'ready') : output.paint('yellow', 'starting'),
-            server,
-            work,
-            podCidr,
-            gatewayCidr,
-          ];
-        }),
+        running.clusters.map(
+          async ({ name, ready, server, provider, version, kubeconfig: file, ...networks }) => {
+            const client = new KubeClient({ ...fromKubeconfig(file), clock });
+            const listed = await client.listAll(deployments, { timeoutMs: 2000 }).catch(() => undefined);
+            client.close();
+            const whole = listed?.items.filter(
+              ({ status: now, spec }) => (now?.readyReplicas ?? 0) >= (spec?.replicas ?? 1),
+            ).length;
+            const work = listed === undefined ? 'no answer' : `${whole}/${listed.items.length}`;
+            return [
+              name,
+              ready ? output.paint('green', 'ready') : output.paint('yellow', 'starting'),
+              server,
+              `${provider} ${version}`.trim(),
+              work,
+              networks.podCidr,
+              networks.gatewayCidr,
+            ];
+          },
+        ),
       );
-      for (const line of table(['CLUSTER', 'STATE', 'API', 'DEPLOYMENTS', 'PODS', 'GATEWAYS'], rows))
+      for (const line of table(
+        ['CLUSTER', 'STATE', 'API', 'SERVED BY', 'DEPLOYMENTS', 'PODS', 'GATEWAYS'],
+        rows,
+      ))
         output.print(line);
       return 0;
     },

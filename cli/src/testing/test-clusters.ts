@@ -70,7 +70,6 @@ export async function startClusters(
       port: 0,
       nodeName: 'node-1',
       serviceCidr: '10.96.0.0/16',
-      loadBalancerCidr: `172.30.${index + 1}.0/28`,
       clock,
       random,
       log: silentLogger,
@@ -87,7 +86,7 @@ export async function startClusters(
     merged.clusters.push({ ...own.clusters[0], name: context });
     merged.users.push({ ...own.users[0], name: context });
     merged.contexts.push({ name: context, context: { cluster: context, user: context } });
-    await install(client, setup);
+    await install(client, setup, `172.30.${index + 1}.1`);
   }
   const kubeconfig = join(directory, 'config');
   writeFileSync(kubeconfig, stringify(merged));
@@ -108,6 +107,7 @@ export async function startClusters(
 async function install(
   client: KubeClient,
   { context, cluster = context, anchors, gateway = 'LoadBalancer' }: ClusterSetup,
+  address: string,
 ): Promise<void> {
   if (anchors === undefined) return;
   for (const name of ['mesh', multiclusterNamespace]) await client.create(namespaces, { metadata: { name } });
@@ -124,9 +124,14 @@ async function install(
     return true;
   });
   if (gateway === 'none') return;
-  await client.create(services, {
+  const created = await client.create(services, {
     metadata: { name: 'mesh-gateway', namespace: multiclusterNamespace },
     spec: { type: gateway, selector: { app: 'gateway' }, ports: [{ name: 'mc-gateway', port: 4143 }] },
+  });
+  if (gateway !== 'LoadBalancer') return;
+  await client.updateStatus(services, {
+    ...created,
+    status: { loadBalancer: { ingress: [{ ip: address }] } },
   });
 }
 

@@ -1,7 +1,8 @@
 /** Admission: what the server itself insists on, then the webhooks. */
 import type { Random } from '@mesh/clock/clock';
 import type { User } from './authentication.ts';
-import { textAt } from './json.ts';
+import { listAt, textAt } from './json.ts';
+import { section } from './kinds/rules.ts';
 import { isTerminating, type KubeObject } from './object.ts';
 import { admitPod } from './pod-admission.ts';
 import type { RbacAuthorizer } from './rbac.ts';
@@ -61,6 +62,7 @@ export class Admission {
     this.#checkNamespace(request);
     let result = object;
     if (isPodCreate(request)) admitPod(result, request.namespace, this.#store, this.#random);
+    if (request.info.kind === 'Node' && request.operation === 'CREATE') taintNode(result);
     result = await this.#webhooks.mutate(request, result, afterChange);
     // Containers that a webhook added get their token mounts too.
     if (isPodCreate(request)) admitPod(result, request.namespace, this.#store, this.#random);
@@ -102,6 +104,16 @@ export class Admission {
       ],
     );
   }
+}
+
+/** A node takes no pods until the node controller has seen that it is ready (admission plugin TaintNodesByCondition). */
+function taintNode(node: KubeObject): void {
+  const key = 'node.kubernetes.io/not-ready';
+  const spec = section(node, 'spec');
+  const taints = listAt(spec, 'taints');
+  if (taints.some((taint) => textAt(taint, 'key') === key && textAt(taint, 'effect') === 'NoSchedule'))
+    return;
+  spec['taints'] = [...taints, { key, effect: 'NoSchedule' }];
 }
 
 function isPodCreate({ info, operation, subresource }: AdmissionRequest): boolean {

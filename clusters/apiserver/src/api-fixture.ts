@@ -162,7 +162,6 @@ export async function startFixture(
     port: 0,
     nodeName: 'node',
     serviceCidr: '10.96.0.0/24',
-    loadBalancerCidr: '172.30.0.0/28',
     clock: systemClock,
     random: systemRandom,
     log: silentLogger,

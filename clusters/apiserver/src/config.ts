@@ -9,6 +9,10 @@ export const apiserverConfig = {
     pattern: /^[a-z]([-a-z0-9]{0,18}[a-z0-9])?$/,
   }),
   MESH_APISERVER_DIR: text({ doc: 'State directory: journal, keys, kubeconfigs. Made when missing.' }),
+  MESH_APISERVER_BINARIES: text({
+    doc: 'Directory of kube-apiserver and etcd, which then serve in place of the embedded server; empty for none.',
+    default: '',
+  }),
   MESH_APISERVER_ADDRESS: text({
     doc: 'Address to listen on and to name in the kubeconfigs.',
     default: '127.0.0.1',
@@ -34,19 +38,10 @@ export const apiserverConfig = {
     max: 65535,
   }),
   MESH_APISERVER_WEBHOOK_SOCKET: text({
-    doc: 'Unix socket of the node that connects to pod addresses, for admission webhooks; empty dials directly.',
-    default: '',
-  }),
-  MESH_APISERVER_LOG_DIR: text({
-    doc: 'Directory of container logs, NAMESPACE/POD/CONTAINER.log; empty means logs under the state directory.',
+    doc: 'Unix socket of the node that connects to addresses inside the cluster, for webhooks and logs; empty dials directly.',
     default: '',
   }),
   MESH_NODE_NAME: text({ doc: 'Node that node.kubeconfig is for.', default: 'node' }),
   MESH_SERVICE_CIDR: text({ doc: 'IPv4 range of ClusterIPs.', default: '10.96.0.0/16', pattern: range }),
-  MESH_LOADBALANCER_CIDR: text({
-    doc: 'IPv4 range of load balancer addresses.',
-    default: '172.30.0.0/24',
-    pattern: range,
-  }),
   MESH_LOG_LEVEL: oneOf(logLevels, { doc: 'Least severe log level that is written.', default: 'info' }),
 } as const satisfies ConfigTable;

@@ -32,11 +32,6 @@ export const apiserverLimits = {
     unit: 'bytes',
     why: 'an admission webhook is somebody else’s program',
   },
-  apiserver_log_chunk: {
-    default: 64 * 1024,
-    unit: 'bytes',
-    why: 'one read of a container log, so that a large log is streamed',
-  },
   apiserver_patch_operations: {
     default: 10_000,
     unit: 'count',

@@ -1,9 +1,31 @@
 import { systemClock, systemRandom } from '@mesh/clock/system';
-import { readConfig } from '@mesh/config/environment';
+import { readConfig, type Config } from '@mesh/config/environment';
 import { describeError } from '@mesh/errors/mesh-error';
 import { createLogger } from '@mesh/telemetry/log';
 import { apiserverConfig } from './config.ts';
+import { findBinaries } from './kubernetes/binaries.ts';
+import { startKubernetes, type KubernetesOptions } from './kubernetes/kubernetes-server.ts';
 import { startApiserver } from './server.ts';
+
+async function start(
+  shared: Omit<KubernetesOptions, 'binaries'>,
+  config: Config<typeof apiserverConfig>,
+): Promise<{ url: string; close(): Promise<void> }> {
+  if (config.MESH_APISERVER_BINARIES === '') {
+    return await startApiserver({
+      ...shared,
+      random: systemRandom,
+    });
+  }
+  const binaries = findBinaries(config.MESH_APISERVER_BINARIES);
+  const server = await startKubernetes({ ...shared, binaries });
+  // Whoever started us starts both anew.
+  void server.broken.then((how) => {
+    shared.log.error(how);
+    void server.close().finally(() => process.exit(1));
+  });
+  return server;
+}
 
 async function main(): Promise<void> {
   const config = readConfig(apiserverConfig, process.env);
@@ -13,19 +35,17 @@ async function main(): Promise<void> {
     write: (line) => process.stderr.write(line),
     fields: { cluster: config.MESH_CLUSTER },
   });
-  const server = await startApiserver({
+  const optional = <Key extends string>(key: Key, value: string): Partial<Record<Key, string>> =>
+    value === '' ? {} : ({ [key]: value } as Record<Key, string>);
+  const shared = {
     cluster: config.MESH_CLUSTER,
     directory: config.MESH_APISERVER_DIR,
     address: config.MESH_APISERVER_ADDRESS,
     port: config.MESH_APISERVER_PORT,
     nodeName: config.MESH_NODE_NAME,
     serviceCidr: config.MESH_SERVICE_CIDR,
-    loadBalancerCidr: config.MESH_LOADBALANCER_CIDR,
-    ...(config.MESH_APISERVER_SOCKET === '' ? {} : { socketPath: config.MESH_APISERVER_SOCKET }),
-    ...(config.MESH_APISERVER_WEBHOOK_SOCKET === ''
-      ? {}
-      : { webhookRelayPath: config.MESH_APISERVER_WEBHOOK_SOCKET }),
-    ...(config.MESH_APISERVER_LOG_DIR === '' ? {} : { logDirectory: config.MESH_APISERVER_LOG_DIR }),
+    ...optional('socketPath', config.MESH_APISERVER_SOCKET),
+    ...optional('webhookRelayPath', config.MESH_APISERVER_WEBHOOK_SOCKET),
     ...(config.MESH_APISERVER_NODE_ADDRESS === ''
       ? {}
       : {
@@ -35,9 +55,9 @@ async function main(): Promise<void> {
           },
         }),
     clock: systemClock,
-    random: systemRandom,
     log,
-  });
+  };
+  const server = await start(shared, config);
   log.info('serving', { url: server.url });
   const stop = (): void => {
     server.close().then(

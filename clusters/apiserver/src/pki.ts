@@ -40,13 +40,26 @@ export interface ClusterKeys {
   readonly tokenPublicKey: KeyObject;
   /** A client certificate for `user`, made anew on each call. */
   issueClient(user: string, groups: readonly string[]): Promise<KeyPair>;
+  /** A serving certificate, made anew on each call. */
+  issueServing(subject: CertificateSubject): Promise<KeyPair>;
+}
+
+interface CertificateSubject {
+  user: string;
+  groups: readonly string[];
+  names: readonly CertificateName[];
+}
+
+export interface CertificateName {
+  readonly type: 'dns' | 'ip';
+  readonly value: string;
 }
 
 interface KeyOptions {
   directory: string;
   cluster: string;
   clock: Clock;
-  servingNames: readonly { type: 'dns' | 'ip'; value: string }[];
+  servingNames: readonly CertificateName[];
 }
 
 async function keyToPem(key: webcrypto.CryptoKey): Promise<string> {
@@ -111,14 +124,13 @@ export async function loadClusterKeys({
   const signingKey = await keyFromPem(ca.keyPem);
 
   const issue = async (
-    subject: { CN: string[] }[] | { O: string[] }[] | Record<string, string[]>[],
+    { user, groups, names }: CertificateSubject,
     usage: ExtendedKeyUsage,
-    names: readonly { type: 'dns' | 'ip'; value: string }[],
   ): Promise<KeyPair> => {
     const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
     const certificate = await X509CertificateGenerator.create({
       serialNumber: serialNumber(),
-      subject,
+      subject: [...groups.map((group) => ({ O: [group] })), { CN: [user] }],
       issuer,
       ...valid(1),
       signingAlgorithm: algorithm,
@@ -134,7 +146,10 @@ export async function loadClusterKeys({
   };
 
   // Made at each start: its names follow the settings, and it cannot expire before the next start is due.
-  const serving = await issue([{ CN: ['kube-apiserver'] }], ExtendedKeyUsage.serverAuth, servingNames);
+  const serving = await issue(
+    { user: 'kube-apiserver', groups: [], names: servingNames },
+    ExtendedKeyUsage.serverAuth,
+  );
   const tokens = await stored(directory, 'service-account', async () => {
     const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
     const keyPem = await keyToPem(keys.privateKey);
@@ -149,7 +164,7 @@ export async function loadClusterKeys({
     serving,
     tokenKey,
     tokenPublicKey: createPublicKey(tokenKey),
-    issueClient: (user, groups) =>
-      issue([...groups.map((group) => ({ O: [group] })), { CN: [user] }], ExtendedKeyUsage.clientAuth, []),
+    issueClient: (user, groups) => issue({ user, groups, names: [] }, ExtendedKeyUsage.clientAuth),
+    issueServing: (subject) => issue(subject, ExtendedKeyUsage.serverAuth),
   };
 }

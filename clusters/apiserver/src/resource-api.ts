@@ -5,7 +5,7 @@ import { textAt, type Json } from './json.ts';
 import type { LimitLedger } from '@mesh/limits/limits';
 import type { ApiserverLimit } from './limits.ts';
 import { asObject, type KubeObject } from './object.ts';
-import type { PodLogs } from './pod-logs.ts';
+import type { KubeletLogs } from './kubelet-logs.ts';
 import { protobufType } from './protobuf.ts';
 import type { ReadApi } from './read-api.ts';
 import { groupVersion } from './resources.ts';
@@ -20,7 +20,7 @@ interface ResourceApiOptions {
   writes: WriteApi;
   writer: Writer;
   reviews: Reviews;
-  logs: PodLogs;
+  logs: KubeletLogs;
   limits: LimitLedger<ApiserverLimit>;
 }
 
@@ -29,7 +29,7 @@ export class ResourceApi {
   readonly #writes: WriteApi;
   readonly #writer: Writer;
   readonly #reviews: Reviews;
-  readonly #logs: PodLogs;
+  readonly #logs: KubeletLogs;
   readonly #limits: LimitLedger<ApiserverLimit>;
 
   constructor({ reads, writes, writer, reviews, logs, limits }: ResourceApiOptions) {

@@ -1,7 +1,7 @@
 /** The embedded API server of one cluster: assembles the parts, listens, and writes the kubeconfigs. */
 import { constants } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import { createServer as createNetServer, type Server as NetServer, type Socket } from 'node:net';
 import { join } from 'node:path';
@@ -9,23 +9,23 @@ import type { Clock, Random } from '@mesh/clock/clock';
 import { LimitLedger } from '@mesh/limits/limits';
 import type { Logger } from '@mesh/telemetry/log';
 import { Admission } from './admission.ts';
+import { servingNames, writeCredentials } from './credentials.ts';
 import { bootstrapObjects } from './bootstrap.ts';
 import { followDefinitions } from './definitions.ts';
 import { expireEvents } from './event-expiry.ts';
 import { Journal } from './journal.ts';
 import { clone } from './json.ts';
-import { kubeconfig } from './kubeconfig.ts';
+import { KubeletLogs } from './kubelet-logs.ts';
 import { apiserverLimits, type ApiserverLimit } from './limits.ts';
 import { asObject } from './object.ts';
 import { loadClusterKeys, type ClusterKeys } from './pki.ts';
-import { PodLogs } from './pod-logs.ts';
 import { RbacAuthorizer } from './rbac.ts';
 import { ReadApi } from './read-api.ts';
 import { ResourceApi } from './resource-api.ts';
 import { ResourceRegistry, storageName } from './resources.ts';
 import { Reviews } from './reviews.ts';
 import { Router } from './router.ts';
-import { firstAddress, parseRange, ServiceAddresses } from './service-addresses.ts';
+import { parseRange, ServiceAddresses } from './service-addresses.ts';
 import { ApiError } from './status.ts';
 import { Store } from './store.ts';
 import { ServiceAccountTokens } from './tokens.ts';
@@ -44,10 +44,8 @@ export interface ApiserverOptions {
   /** How pods reach this server. */
   podEndpoint?: { address: string; port: number };
   webhookRelayPath?: string;
-  logDirectory?: string;
   nodeName: string;
   serviceCidr: string;
-  loadBalancerCidr: string;
   clock: Clock;
   random: Random;
   log: Logger;
@@ -69,12 +67,11 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
   const { cluster, directory, clock, random, log } = options;
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const limits = new LimitLedger(apiserverLimits, options.limits);
-  const serviceRange = parseRange(options.serviceCidr);
   const keys = await loadClusterKeys({
     directory: join(directory, 'pki'),
     cluster,
     clock,
-    servingNames: servingNames(options, firstAddress(serviceRange)),
+    servingNames: servingNames(options),
   });
   const store = new Store({ limits, journal: new Journal(join(directory, 'journal')) });
   const registry = new ResourceRegistry();
@@ -94,11 +91,7 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
     random,
     limits,
     admission: new Admission({ store, random, webhooks, authorizer }),
-    addresses: new ServiceAddresses({
-      store,
-      cluster: serviceRange,
-      loadBalancer: parseRange(options.loadBalancerCidr),
-    }),
+    addresses: new ServiceAddresses({ store, range: parseRange(options.serviceCidr) }),
   });
   await bootstrap({ writer, registry, log, options });
 
@@ -115,11 +108,7 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
       writes: new WriteApi({ writer, reads, clock, limits }),
       writer,
       reviews: new Reviews({ store, tokens, authorizer }),
-      logs: new PodLogs({
-        directory: options.logDirectory ?? join(directory, 'logs'),
-        limits,
-        wall: () => clock.wall(),
-      }),
+      logs: new KubeletLogs({ store, keys, relayPath: options.webhookRelayPath }),
       limits,
     }),
   });
@@ -155,7 +144,7 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
   const port = typeof address === 'object' && address !== null ? address.port : options.port;
   url = `https://${options.address}:${port}`;
   const relay = options.socketPath === undefined ? undefined : await listenUnix(server, options.socketPath);
-  await writeKubeconfigs({ directory, cluster, url, keys, nodeName: options.nodeName });
+  await writeCredentials({ ...options, url, keys });
   return {
     port,
     url,
@@ -175,22 +164,6 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
   };
 }
 
-function servingNames(
-  { address, podEndpoint, cluster }: ApiserverOptions,
-  serviceAddress: string,
-): { type: 'dns' | 'ip'; value: string }[] {
-  const names = ['localhost', 'kubernetes', 'kubernetes.default', 'kubernetes.default.svc'];
-  const addresses = new Set(['127.0.0.1', address, serviceAddress]);
-  if (podEndpoint !== undefined) addresses.add(podEndpoint.address);
-  return [
-    ...[...names, 'kubernetes.default.svc.cluster.local', `apiserver.${cluster}`].map((value) => ({
-      type: 'dns' as const,
-      value,
-    })),
-    ...[...addresses].map((value) => ({ type: 'ip' as const, value })),
-  ];
-}
-
 /** The same TLS server behind a unix socket. */
 async function listenUnix(server: HttpsServer, path: string): Promise<NetServer> {
   rmSync(path, { force: true });
@@ -198,30 +171,6 @@ async function listenUnix(server: HttpsServer, path: string): Promise<NetServer>
   relay.listen(path);
   await once(relay, 'listening');
   return relay;
-}
-
-async function writeKubeconfigs(options: {
-  directory: string;
-  cluster: string;
-  url: string;
-  keys: ClusterKeys;
-  nodeName: string;
-}): Promise<void> {
-  const { directory, cluster, url, keys, nodeName } = options;
-  const users = [
-    { file: 'admin', user: 'kubernetes-admin', groups: ['system:masters'] },
-    { file: 'node', user: `system:node:${nodeName}`, groups: ['system:nodes'] },
-    { file: 'controllers', user: 'system:kube-controller-manager', groups: [] },
-  ];
-  for (const { file, user, groups } of users) {
-    const credential = await keys.issueClient(user, groups);
-    const name = file === 'admin' ? `${cluster}-admin` : user;
-    const text = kubeconfig({ cluster, server: url, caPem: keys.caPem, user: name, credential });
-    // Whoever waits for the file must never read half of it.
-    const target = join(directory, `${file}.kubeconfig`);
-    writeFileSync(`${target}.fresh`, text, { mode: 0o600 });
-    renameSync(`${target}.fresh`, target);
-  }
 }
 
 /** Creates what a cluster starts with, leaving alone what is already there. */

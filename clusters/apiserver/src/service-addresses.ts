@@ -1,10 +1,10 @@
 /**
- * ClusterIPs and load balancer addresses. What is in use is read from the stored Services, so there is no second
+ * ClusterIPs. What is in use is read from the stored Services, so there is no second
  * list that could disagree; assignment happens in the same turn as the write, so no address is given twice.
  */
 import { MeshError } from '@mesh/errors/mesh-error';
 import { Faults } from './faults.ts';
-import { at, listAt, textAt, type JsonObject } from './json.ts';
+import { textAt, type JsonObject } from './json.ts';
 import { namespaceOf, type KubeObject } from './object.ts';
 import { isHeadless } from './kinds/service.ts';
 import { section } from './kinds/rules.ts';
@@ -79,26 +79,24 @@ class Pool {
 export class ServiceAddresses {
   readonly #store: Store;
   readonly #cluster: Pool;
-  readonly #loadBalancer: Pool;
 
-  constructor({ store, cluster, loadBalancer }: { store: Store; cluster: Range; loadBalancer: Range }) {
+  constructor({ store, range }: { store: Store; range: Range }) {
     this.#store = store;
-    this.#cluster = new Pool(cluster);
-    this.#loadBalancer = new Pool(loadBalancer);
+    this.#cluster = new Pool(range);
   }
 
-  /** Gives `service` the addresses its type needs and takes away the others, in place. */
+  /** Gives `service` the ClusterIP its type needs and takes away what another type had, in place. */
   assign(service: KubeObject, faults: Faults): void {
     const spec = section(service, 'spec');
     if (spec['type'] === 'ExternalName') {
       for (const name of ['clusterIP', 'clusterIPs', 'ipFamilies', 'ipFamilyPolicy', 'internalTrafficPolicy'])
         delete spec[name];
     } else if (!isHeadless(service)) this.#assignClusterIp(service, spec, faults);
-    this.#assignIngress(service, spec, faults);
+    if (spec['type'] !== 'LoadBalancer') section(service, 'status')['loadBalancer'] = {};
   }
 
   #assignClusterIp(service: KubeObject, spec: JsonObject, faults: Faults): void {
-    const used = this.#used(service, (other) => [textAt(other, 'spec', 'clusterIP')]);
+    const used = this.#used(service);
     let address = textAt(spec, 'clusterIP') ?? '';
     if (address === '') {
       const isKubernetes = service.metadata.name === 'kubernetes' && namespaceOf(service) === 'default';
@@ -126,40 +124,13 @@ export class ServiceAddresses {
     spec['clusterIPs'] = [address];
   }
 
-  #assignIngress(service: KubeObject, spec: JsonObject, faults: Faults): void {
-    const status = section(service, 'status');
-    if (spec['type'] !== 'LoadBalancer') {
-      status['loadBalancer'] = {};
-      return;
-    }
-    const used = this.#used(service, (other) =>
-      listAt(other, 'status', 'loadBalancer', 'ingress').map((ingress) => textAt(ingress, 'ip')),
-    );
-    const wanted = textAt(spec, 'loadBalancerIP') ?? '';
-    const current = textAt(at(status, 'loadBalancer', 'ingress', 0), 'ip');
-    if (current !== undefined && (wanted === '' || wanted === current) && !used.has(current)) return;
-    if (wanted !== '' && (!this.#loadBalancer.contains(wanted) || used.has(wanted))) {
-      faults.invalid(
-        'spec.loadBalancerIP',
-        wanted,
-        `is outside ${this.#loadBalancer.range.text} or already in use`,
-      );
-      return;
-    }
-    const address = wanted === '' ? this.#loadBalancer.allocate(used) : wanted;
-    if (address === undefined) {
-      faults.invalid('spec.type', 'LoadBalancer', `the pool ${this.#loadBalancer.range.text} is full`);
-      return;
-    }
-    status['loadBalancer'] = { ingress: [{ ip: address, ipMode: 'VIP' }] };
-  }
-
-  #used(service: KubeObject, read: (other: KubeObject) => (string | undefined)[]): Set<string> {
+  #used(service: KubeObject): Set<string> {
     const used = new Set<string>();
     for (const other of this.#store.list(services)) {
       if (other.metadata.name === service.metadata.name && namespaceOf(other) === namespaceOf(service))
         continue;
-      for (const address of read(other)) if (address !== undefined) used.add(address);
+      const address = textAt(other, 'spec', 'clusterIP');
+      if (address !== undefined) used.add(address);
     }
     return used;
   }

@@ -1,6 +1,7 @@
 import { systemClock, systemRandom } from '@mesh/clock/system';
 import { readConfig } from '@mesh/config/environment';
 import { describeError } from '@mesh/errors/mesh-error';
+import { parseCidr } from '@mesh/kube/cidr';
 import { KubeClient } from '@mesh/kube/client';
 import { fromKubeconfig } from '@mesh/kube/config';
 import { createLogger } from '@mesh/telemetry/log';
@@ -23,6 +24,7 @@ try {
     clock: systemClock,
     random: systemRandom,
     clusterCa: kube.ca,
+    loadBalancerPool: parseCidr(config.MESH_LOADBALANCER_CIDR),
     nodeGraceMs: config.MESH_NODE_GRACE,
   });
   // watches and timers do not keep the process alive while the API server is away

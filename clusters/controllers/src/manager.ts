@@ -1,4 +1,5 @@
 import type { Clock, Random } from '@mesh/clock/clock';
+import type { Cidr } from '@mesh/kube/cidr';
 import type { KubeClient } from '@mesh/kube/client';
 import type { Logger } from '@mesh/telemetry/log';
 import type { Controller, ControllerContext } from './context.ts';
@@ -6,6 +7,7 @@ import { deploymentController } from './deployment.ts';
 import { endpointSliceController } from './endpoint-slices.ts';
 import { GarbageCollector } from './garbage-collector.ts';
 import { InformerSet } from './informer-set.ts';
+import { loadBalancerController } from './load-balancer.ts';
 import { namespaceDefaultsController } from './namespace-defaults.ts';
 import { namespaceDeletionController } from './namespace-deletion.ts';
 import { nodeLifecycleController } from './node-lifecycle.ts';
@@ -21,6 +23,8 @@ export interface ControllerManagerOptions {
   log: Logger;
   /** PEM of the API server's authority, given to every namespace. */
   clusterCa: string | undefined;
+  /** Addresses for Services of type LoadBalancer; without it they stay pending. */
+  loadBalancerPool?: Cidr | undefined;
   /** Silence of a node that is tolerated, in milliseconds. Default 40 000. */
   nodeGraceMs?: number;
   /** Time a deleted node's pods are kept, in milliseconds. Default 10 000. */
@@ -34,6 +38,7 @@ export class ControllerManager {
 
   constructor({
     clusterCa,
+    loadBalancerPool,
     nodeGraceMs = 40_000,
     podQuarantineMs = 10_000,
     ...shared
@@ -47,6 +52,7 @@ export class ControllerManager {
       replicaSetController(context),
       statefulSetController(context),
       endpointSliceController(context),
+      ...(loadBalancerPool === undefined ? [] : [loadBalancerController(context, loadBalancerPool)]),
       namespaceDeletionController(context),
       new GarbageCollector(context),
       podGarbageController(context, podQuarantineMs),

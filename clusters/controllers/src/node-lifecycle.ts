@@ -11,7 +11,8 @@ import { isReady, isTerminal } from './pod-state.ts';
 const leaseNamespace = 'kube-node-lease';
 
 /**
- * Marks a node whose lease is no longer renewed as unknown, and its pods as not ready, so that nothing new goes there.
+ * Marks a node whose lease is no longer renewed as unknown, and its pods as not ready, so that nothing new goes there;
+ * keeps the taints that follow from a node's condition.
  * Whether a lease is renewed is judged by our own clock from when it changed, never by comparing two machines' clocks.
  * @param graceMs silence that is tolerated
  */
@@ -23,6 +24,15 @@ export function nodeLifecycleController(context: ControllerContext, graceMs: num
   })
     .watch(nodes, (node) => [node.metadata.name])
     .watch(leases, (lease) => (lease.metadata.namespace === leaseNamespace ? [lease.metadata.name] : []));
+}
+
+const conditionTaints = {
+  notReady: 'node.kubernetes.io/not-ready',
+  unknown: 'node.kubernetes.io/unreachable',
+} as const;
+
+function isConditionTaint({ key, effect }: { key: string; effect: string }): boolean {
+  return effect === 'NoSchedule' && (Object.values(conditionTaints) as string[]).includes(key);
 }
 
 class NodeMonitor {
@@ -49,6 +59,7 @@ class NodeMonitor {
     const renewal = `${lease?.spec?.renewTime ?? ''} ${heartbeat ?? ''}`;
     const known = this.#renewals.get(name);
     if (known?.renewal !== renewal) this.#renewals.set(name, { renewal, at: clock.now() });
+    await this.#taint(node);
     const leftMs = (this.#renewals.get(name)?.at ?? clock.now()) + this.#graceMs - clock.now();
     if (leftMs > 0) return { requeueAfterMs: leftMs };
     const current = await client.find(nodes, { name });
@@ -56,6 +67,20 @@ class NodeMonitor {
     await this.#markUnknown(current);
     for (const pod of informers.of(pods).byIndex(byNode, name)) await this.#markNotReady(pod);
     return { requeueAfterMs: this.#graceMs };
+  }
+
+  /** A node's condition as a taint (the API server gives every new node the first one). */
+  async #taint({ metadata: { name, resourceVersion }, spec, status }: Stored<Node>): Promise<void> {
+    const ready = status?.conditions?.find(({ type }) => type === 'Ready')?.status;
+    const wanted =
+      ready === 'True' ? undefined : ready === 'Unknown' ? conditionTaints.unknown : conditionTaints.notReady;
+    const before = spec?.taints ?? [];
+    const own = before.filter(isConditionTaint);
+    if (wanted === undefined ? own.length === 0 : own.length === 1 && own[0]?.key === wanted) return;
+    const taints = before.filter((taint) => !isConditionTaint(taint));
+    if (wanted !== undefined) taints.push({ key: wanted, effect: 'NoSchedule' });
+    const body = { metadata: { resourceVersion }, spec: { taints } };
+    await this.#context.client.patch(nodes, { name }, { patch: { type: 'merge', body } });
   }
 
   async #markUnknown(node: Stored<Node>): Promise<void> {

@@ -7,6 +7,7 @@ import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { sleep, type Clock } from '@mesh/clock/clock';
 import { systemClock } from '@mesh/clock/system';
+import { assetsVariable, findBinaries } from '@mesh/apiserver/kubernetes/binaries';
 import { MeshError } from '@mesh/errors/mesh-error';
 import { toolPath } from '@mesh/node/run-tool';
 import { bundleDirectory } from './bundle-directory.ts';
@@ -40,11 +41,14 @@ export interface LocalClusters {
 
 /**
  * Starts the clusters of a topology and resolves when their nodes are ready.
- * @throws MeshError packages-missing, namespaces-forbidden, topology-invalid or local-clusters
+ * With KUBEBUILDER_ASSETS in the environment their API is served by the kube-apiserver and etcd in that directory.
+ * @throws MeshError packages-missing, namespaces-forbidden, assets-missing, topology-invalid or local-clusters
  */
 export async function up(options: UpOptions): Promise<LocalClusters> {
   const { onProgress = () => {}, attached = false, keepData = false, logLevel = 'info' } = options;
   checkPrerequisites();
+  const binaries = process.env[assetsVariable] ?? '';
+  if (binaries !== '') findBinaries(binaries);
   const bundles = bundleDirectory();
   const topologyFile = findTopology(options.topology, bundles);
   parseTopology(readFileSync(topologyFile, 'utf8'), topologyFile);
@@ -64,6 +68,7 @@ export async function up(options: UpOptions): Promise<LocalClusters> {
       PATH: toolPath,
       HOME: process.env['HOME'] ?? '/',
       MESH_LOCAL_DIR: state.path,
+      MESH_LOCAL_BINARIES: binaries,
       MESH_LOCAL_TOPOLOGY: topologyFile,
       MESH_LOCAL_ATTACHED: String(attached),
       MESH_LOCAL_REMOVE: String(!keepData),

@@ -13,6 +13,8 @@ export interface LocalState {
   readonly world: number | undefined;
 }
 
+export type ApiProvider = 'embedded' | 'kube-apiserver';
+
 export interface LocalCluster extends ClusterPlan {
   /** URL of the API server on the host's loopback. */
   readonly server: string;
@@ -22,6 +24,10 @@ export interface LocalCluster extends ClusterPlan {
   readonly controlSocket: string;
   readonly logDirectory: string;
   readonly ready: boolean;
+  /** What serves the API: `embedded`, or `kube-apiserver` with etcd. */
+  readonly provider: ApiProvider;
+  /** What its /version said; empty until it has answered. */
+  readonly version: string;
   readonly apiserver: number | undefined;
   readonly controllers: number | undefined;
 }
@@ -33,6 +39,8 @@ export interface ClusterPaths {
   readonly apiSocket: string;
   readonly adminKubeconfig: string;
   readonly nodeKubeconfig: string;
+  /** Certificate and key with which the node answers the API server. */
+  readonly nodeServing: string;
   readonly controllersKubeconfig: string;
   readonly controlSocket: string;
   readonly logs: string;
@@ -78,6 +86,7 @@ export class StateDirectory {
       apiSocket: join(root, 'api.sock'),
       adminKubeconfig: join(api, 'admin.kubeconfig'),
       nodeKubeconfig: join(api, 'node.kubeconfig'),
+      nodeServing: join(api, 'node-serving.pem'),
       controllersKubeconfig: join(api, 'controllers.kubeconfig'),
       controlSocket: join(root, 'node.sock'),
       logs: join(root, 'logs'),

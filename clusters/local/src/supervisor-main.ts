@@ -10,6 +10,10 @@ import { parseTopology } from './topology.ts';
 
 export const supervisorConfig = {
   MESH_LOCAL_DIR: text({ doc: 'State directory of the local clusters.' }),
+  MESH_LOCAL_BINARIES: text({
+    doc: 'Directory of kube-apiserver and etcd; empty runs the embedded API server.',
+    default: '',
+  }),
   MESH_LOCAL_TOPOLOGY: text({ doc: 'Topology file.' }),
   MESH_LOCAL_ATTACHED: flag({
     doc: 'Stop when standard input closes, that is, when the parent dies.',
@@ -35,6 +39,7 @@ const supervisor = new Supervisor({
   bundleDirectory: bundleDirectory(),
   logLevel: config.MESH_LOG_LEVEL,
   uid: process.getuid?.() ?? 0,
+  binaries: config.MESH_LOCAL_BINARIES === '' ? undefined : config.MESH_LOCAL_BINARIES,
   clock: systemClock,
   say: (line) => tell({ say: line }),
 });

@@ -14,6 +14,7 @@ import { mergeKubeconfigs } from './merge-kubeconfigs.ts';
 import { worldNamespaces } from './prerequisites.ts';
 import {
   processStartTime,
+  type ApiProvider,
   type ClusterPaths,
   type LocalState,
   type StateDirectory,
@@ -29,6 +30,8 @@ export interface SupervisorOptions {
   bundleDirectory: string;
   logLevel: string;
   uid: number;
+  /** Directory of kube-apiserver and etcd; without it the embedded API server runs. */
+  binaries: string | undefined;
   clock: Clock;
   /** Progress for people, one line each. */
   say: (line: string) => void;
@@ -42,9 +45,14 @@ interface Running {
   apiserver: SupervisedProcess;
   controllers: SupervisedProcess;
   ready: boolean;
+  version: string;
 }
 
-const apiPatienceMs = 30_000;
+const nodePatienceMs = 30_000;
+/** kube-apiserver takes a while to set up its storage, more so when several start on few cores. */
+const apiPatienceMs = 120_000;
+/** Port of the API inside the cluster. kube-apiserver announces the port that it listens on. */
+const embeddedNodePort = 6443;
 const pollMs = 50;
 
 /** Starts and keeps alive what local clusters consist of: API servers and controllers, and the one world. */
@@ -86,7 +94,7 @@ export class Supervisor {
     const files = this.#clusters.map(({ paths }) => readFileSync(paths.adminKubeconfig, 'utf8'));
     writeFileSync(state.kubeconfig, mergeKubeconfigs(files), { mode: 0o600 });
     const patience = new AbortController();
-    const late = sleep(clock, apiPatienceMs, patience.signal).then(() => {
+    const late = sleep(clock, nodePatienceMs, patience.signal).then(() => {
       throw new MeshError('local-clusters', 'the nodes are not ready after 30 s', {
         remedy: `See the logs in ${state.path}/*/logs/node.log.`,
       });
@@ -114,22 +122,21 @@ export class Supervisor {
   }
 
   async #prepare(plan: ClusterPlan, index: number): Promise<Running> {
-    const { state, bundleDirectory, logLevel, clock, say } = this.#options;
+    const { state, bundleDirectory, logLevel, clock, say, binaries } = this.#options;
     const paths = state.cluster(plan.name);
     const known: unknown = existsSync(paths.plan) ? JSON.parse(readFileSync(paths.plan, 'utf8')) : undefined;
-    const { port: knownPort, ...knownPlan } = (known ?? {}) as { port?: number };
-    // Another network under the same name is another cluster.
-    if (known !== undefined && !isDeepStrictEqual(knownPlan, { ...plan })) {
+    const provider = this.#provider;
+    const { port: knownPort, ...knownPlan } = { provider: 'embedded', ...(known as { port?: number }) };
+    // Another network or another store under the same name is another cluster.
+    if (known !== undefined && !isDeepStrictEqual(knownPlan, { ...plan, provider })) {
       rmSync(paths.root, { recursive: true, force: true });
     }
     for (const directory of [paths.api, paths.podLogs, paths.run])
       mkdirSync(directory, { recursive: true, mode: 0o755 });
     // Those of an earlier run may name another port; the API server writes them anew.
-    for (const file of [paths.adminKubeconfig, paths.nodeKubeconfig, paths.controllersKubeconfig]) {
-      rmSync(file, { force: true });
-    }
+    for (const file of credentialFiles(paths)) rmSync(file, { force: true });
     const port = await freePort(knownPort);
-    writeFileSync(paths.plan, JSON.stringify({ ...plan, port }));
+    writeFileSync(paths.plan, JSON.stringify({ ...plan, provider, port }));
     const program = (name: string): string[] => [process.execPath, join(bundleDirectory, `${name}.js`)];
     const supervised = (name: string, environment: Record<string, string>): SupervisedProcess =>
       new SupervisedProcess({
@@ -146,6 +153,7 @@ export class Supervisor {
       paths,
       port,
       ready: false,
+      version: '',
       apiserver: supervised('apiserver', {
         MESH_CLUSTER: plan.name,
         MESH_APISERVER_DIR: paths.api,
@@ -153,13 +161,19 @@ export class Supervisor {
         MESH_APISERVER_SOCKET: paths.apiSocket,
         MESH_APISERVER_NODE_ADDRESS: nodeAddress(index),
         MESH_APISERVER_WEBHOOK_SOCKET: paths.controlSocket,
-        MESH_APISERVER_LOG_DIR: paths.podLogs,
+        ...(binaries === undefined ? {} : { MESH_APISERVER_BINARIES: binaries }),
         MESH_NODE_NAME: `${plan.name}-node`,
         MESH_SERVICE_CIDR: plan.serviceCidr,
+      }),
+      controllers: supervised('controllers', {
+        MESH_KUBECONFIG: paths.controllersKubeconfig,
         MESH_LOADBALANCER_CIDR: plan.gatewayCidr,
       }),
-      controllers: supervised('controllers', { MESH_KUBECONFIG: paths.controllersKubeconfig }),
     };
+  }
+
+  get #provider(): ApiProvider {
+    return this.#options.binaries === undefined ? 'embedded' : 'kube-apiserver';
   }
 
   #startWorld(): void {
@@ -167,10 +181,12 @@ export class Supervisor {
     const plan: WorldPlan = {
       bundleDirectory,
       logLevel,
-      clusters: this.#clusters.map(({ plan: { name, podCidr, serviceCidr, gatewayCidr }, paths }) => ({
+      clusters: this.#clusters.map(({ plan: { name, podCidr, serviceCidr, gatewayCidr }, paths, port }) => ({
         ...{ name, podCidr, serviceCidr, gatewayCidr },
         apiSocket: paths.apiSocket,
+        apiPort: this.#provider === 'embedded' ? embeddedNodePort : port,
         kubeconfig: paths.nodeKubeconfig,
+        servingFile: paths.nodeServing,
         controlSocket: paths.controlSocket,
         podLogs: paths.podLogs,
         nodeLog: join(paths.logs, 'node.log'),
@@ -235,17 +251,12 @@ export class Supervisor {
     }
   }
 
-  async #apiReady({ paths, plan }: Running): Promise<void> {
+  async #apiReady(cluster: Running): Promise<void> {
+    const { paths, plan } = cluster;
     const { clock, say } = this.#options;
     const deadline = clock.now() + apiPatienceMs;
     for (;;) {
-      const files = [
-        paths.apiSocket,
-        paths.adminKubeconfig,
-        paths.nodeKubeconfig,
-        paths.controllersKubeconfig,
-      ];
-      if (files.every((file) => existsSync(file))) {
+      if ([paths.apiSocket, ...credentialFiles(paths)].every((file) => existsSync(file))) {
         const client = new KubeClient({
           ...fromKubeconfig(paths.adminKubeconfig),
           socketPath: paths.apiSocket,
@@ -254,7 +265,9 @@ export class Supervisor {
         try {
           const { status } = await client.raw('GET', '/readyz', { timeoutMs: 2000 });
           if (status === 200) {
-            say(`${plan.name}: API server ready`);
+            const { body } = await client.raw('GET', '/version', { timeoutMs: 2000 });
+            cluster.version = (JSON.parse(body) as { gitVersion?: string }).gitVersion ?? '';
+            say(`${plan.name}: API server ready (${this.#provider} ${cluster.version})`);
             return;
           }
         } catch {
@@ -264,7 +277,7 @@ export class Supervisor {
         }
       }
       if (clock.now() > deadline) {
-        throw new MeshError('local-clusters', `the API server of ${plan.name} is not ready after 30 s`, {
+        throw new MeshError('local-clusters', `the API server of ${plan.name} is not ready after 120 s`, {
           remedy: `See ${join(paths.logs, 'apiserver.log')}.`,
         });
       }
@@ -278,20 +291,28 @@ export class Supervisor {
       phase: this.#clusters.every(({ ready }) => ready) ? 'ready' : 'starting',
       supervisor: { pid: process.pid, startTime: processStartTime(process.pid) ?? '' },
       world: this.#world?.pid,
-      clusters: this.#clusters.map(({ plan, index, paths, port, ready, apiserver, controllers }) => ({
-        ...plan,
-        server: `https://127.0.0.1:${port}`,
-        kubeconfig: paths.adminKubeconfig,
-        nodeAddress: nodeAddress(index),
-        controlSocket: paths.controlSocket,
-        logDirectory: paths.logs,
-        ready,
-        apiserver: apiserver.pid,
-        controllers: controllers.pid,
-      })),
+      clusters: this.#clusters.map(
+        ({ plan, index, paths, port, ready, version, apiserver, controllers }) => ({
+          ...plan,
+          provider: this.#provider,
+          version,
+          server: `https://127.0.0.1:${port}`,
+          kubeconfig: paths.adminKubeconfig,
+          nodeAddress: nodeAddress(index),
+          controlSocket: paths.controlSocket,
+          logDirectory: paths.logs,
+          ready,
+          apiserver: apiserver.pid,
+          controllers: controllers.pid,
+        }),
+      ),
     };
     this.#options.state.write(state);
   }
+}
+
+function credentialFiles(paths: ClusterPaths): string[] {
+  return [paths.adminKubeconfig, paths.nodeKubeconfig, paths.controllersKubeconfig, paths.nodeServing];
 }
 
 /** `wanted` when it is free, so that kubeconfigs stay good over restarts; any free port of the loopback otherwise. */

@@ -1,4 +1,4 @@
-import { cidrsOverlap, parseCidr, type Cidr } from '@mesh/node/cidr';
+import { cidrsOverlap, parseCidr, type Cidr } from '@mesh/kube/cidr';
 import { MeshError } from '@mesh/errors/mesh-error';
 import { parse } from 'yaml';
 

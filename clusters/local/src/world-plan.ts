@@ -1,4 +1,4 @@
-import { addressAt, parseCidr } from '@mesh/node/cidr';
+import { addressAt, parseCidr } from '@mesh/kube/cidr';
 import { underlay } from './topology.ts';
 
 /** What the world process is told of one cluster. */
@@ -9,7 +9,11 @@ export interface WorldCluster {
   readonly gatewayCidr: string;
   /** Unix socket of the API server. */
   readonly apiSocket: string;
+  /** Port of the API server in the endpoint of the Service kubernetes. */
+  readonly apiPort: number;
   readonly kubeconfig: string;
+  /** Certificate and key of the node's own server. */
+  readonly servingFile: string;
   /** Unix socket that the node makes. */
   readonly controlSocket: string;
   readonly podLogs: string;

@@ -1,6 +1,6 @@
 import { duration, integer, oneOf, text } from '@mesh/config/environment';
 import { logLevels } from '@mesh/telemetry/log';
-import { parseCidr, parseIp } from './cidr.ts';
+import { parseCidr, parseIp } from '@mesh/kube/cidr';
 import type { ConfigEntry } from '@mesh/config/environment';
 
 function address(doc: string): ConfigEntry<string> {
@@ -34,8 +34,17 @@ export const nodeConfig = {
   ),
   MESH_NODE_GATEWAY_CIDR: cidr('Prefix of the LoadBalancer addresses.'),
   MESH_NODE_API_SOCKET: text({ doc: 'Unix socket on which the API server speaks TLS.' }),
+  MESH_NODE_API_PORT: integer({
+    doc: "Port of the Service kubernetes' endpoint: the node carries it to the API server, too.",
+    default: 6443,
+    min: 1,
+    max: 65535,
+  }),
   MESH_NODE_KUBECONFIG: text({
     doc: 'Kubeconfig of the node; its server is dialled through MESH_NODE_API_SOCKET.',
+  }),
+  MESH_NODE_SERVING_FILE: text({
+    doc: 'PEM certificate and key with which the node answers the API server on port 10250 of its address.',
   }),
   MESH_NODE_CONTROL_SOCKET: text({
     doc: 'Unix socket the agent listens on for CONNECT (the API server reaches pods) and KILL (tests).',

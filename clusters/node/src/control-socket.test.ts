@@ -84,6 +84,31 @@ void test('the command may come in pieces, and the first bytes right behind it',
   assert.equal(heard, 'OK\nping');
 });
 
+void test('kube-apiserver asks as of an HTTP proxy, and is answered as by one', async (t) => {
+  const { path } = await control(t);
+  const { port } = await listen(t, (socket) => socket.pipe(socket));
+  const ask = async (address: string, until: string): Promise<string> => {
+    const socket = connect(path);
+    t.after(() => socket.destroy());
+    for (const byte of `CONNECT ${address} HTTP/1.1\r\nHost: ${address}\r\n\r`) socket.write(byte);
+    socket.write('\nping');
+    let heard = '';
+    socket.on('data', (chunk) => {
+      heard += String(chunk);
+      if (heard.endsWith(until)) socket.end();
+    });
+    await once(socket, 'close');
+    return heard;
+  };
+  const echoed = await ask(`127.0.0.1:${port}`, 'ping');
+  assert.equal(echoed, 'HTTP/1.1 200 Connection established\r\n\r\nping');
+  assert.match(
+    await ask('127.0.0.1:1', 'ECONNREFUSED 127.0.0.1:1'),
+    /^HTTP\/1\.1 502 Bad Gateway\r\ncontent-length: \d+\r\n\r\nconnect ECONNREFUSED/,
+  );
+  assert.match(await ask('cart.shop:80', '80'), /^HTTP\/1\.1 502 Bad Gateway[^]*CONNECT needs ADDRESS:PORT/);
+});
+
 void test('a refusal says why', async (t) => {
   const { path, killed } = await control(t);
   await assert.rejects(

@@ -2,6 +2,8 @@
  * The node's control socket: how the host reaches into the cluster's network, one command per connection.
  *
  * - `CONNECT ADDRESS:PORT` dials in the node's network, answers `OK`, then carries bytes both ways.
+ * - `CONNECT ADDRESS:PORT HTTP/1.1` and headers: the same as an HTTP proxy (RFC 9110 §9.3.6), which is how kube-apiserver
+ *   reaches into a cluster (its egress selector).
  * - `KILL NAMESPACE/POD CONTAINER SIGNAL` signals a container's main process and answers `OK`.
  *
  * Every line ends with a newline; a refusal is `ERR reason`. Only the owner of the clusters can open the socket.
@@ -11,13 +13,41 @@ import { chmodSync, rmSync } from 'node:fs';
 import { constants } from 'node:os';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import type { Clock } from '@mesh/clock/clock';
-import { parseIp } from './cidr.ts';
+import { parseIp } from '@mesh/kube/cidr';
 import { nodeLimits } from './limits.ts';
 import { joinSockets } from './relay.ts';
 
 export type ControlCommand =
   | { kind: 'connect'; address: string; port: number }
   | { kind: 'kill'; namespace: string; pod: string; container: string; signal: NodeJS.Signals };
+
+/** How the one who asked wants to be answered. */
+interface Tongue {
+  /** Where the command ends, undefined while more of it must come. */
+  end(head: Buffer): number | undefined;
+  readonly accepted: string;
+  refused(reason: string): string;
+}
+
+const plain: Tongue = {
+  end: (head) => after(head, '\n'),
+  accepted: 'OK\n',
+  refused: (reason) => `ERR ${reason}\n`,
+};
+
+const http: Tongue = {
+  end: (head) => after(head, '\r\n\r\n'),
+  accepted: 'HTTP/1.1 200 Connection established\r\n\r\n',
+  refused: (reason) =>
+    `HTTP/1.1 502 Bad Gateway\r\ncontent-length: ${Buffer.byteLength(reason)}\r\n\r\n${reason}`,
+};
+
+const httpVersion = / HTTP\/1\.1\r?$/;
+
+function after(head: Buffer, mark: string): number | undefined {
+  const start = head.indexOf(mark);
+  return start === -1 ? undefined : start + mark.length;
+}
 
 const maxLineBytes = nodeLimits.node_control_line_bytes.default;
 const dialTimeoutMs = nodeLimits.node_control_dial_ms.default;
@@ -78,29 +108,33 @@ export class ControlSocket {
     let head: Buffer = Buffer.alloc(0);
     const onData = (chunk: Buffer): void => {
       head = Buffer.concat([head, chunk]);
-      const end = head.indexOf(10);
-      if (end === -1) {
-        if (head.length > maxLineBytes) socket.end('ERR the command is too long\n');
+      const lineEnd = head.indexOf(10);
+      const line = lineEnd === -1 ? '' : head.subarray(0, lineEnd).toString('utf8');
+      const tongue = httpVersion.test(line) ? http : plain;
+      const end = tongue.end(head);
+      if (end === undefined) {
+        if (head.length > maxLineBytes) socket.end(tongue.refused('the command is too long'));
         return;
       }
       socket.off('data', onData);
       socket.pause();
-      const rest = head.subarray(end + 1);
+      const rest = head.subarray(end);
       if (rest.length > 0) socket.unshift(rest);
-      this.#obey(socket, parseCommand(head.subarray(0, end).toString('utf8')));
+      this.#obey(socket, tongue, parseCommand(line.replace(httpVersion, '')));
     };
     socket.on('data', onData);
   }
 
-  #obey(socket: Socket, command: ControlCommand | { fault: string }): void {
+  #obey(socket: Socket, tongue: Tongue, command: ControlCommand | { fault: string }): void {
     if ('fault' in command) {
-      socket.end(`ERR ${command.fault}\n`);
+      socket.end(tongue.refused(command.fault));
       return;
     }
     if (command.kind === 'kill') {
       const done = this.#options.kill(command);
       const { namespace, pod, container } = command;
-      socket.end(done ? 'OK\n' : `ERR no container ${container} runs in pod ${namespace}/${pod}\n`);
+      const missing = `no container ${container} runs in pod ${namespace}/${pod}`;
+      socket.end(done ? tongue.accepted : tongue.refused(missing));
       return;
     }
     const upstream = connect({
@@ -117,13 +151,13 @@ export class ControlSocket {
     );
     const refuse = (error: Error): void => {
       timer.cancel();
-      socket.end(`ERR ${error.message}\n`);
+      socket.end(tongue.refused(error.message));
     };
     upstream.once('error', refuse);
     upstream.once('connect', () => {
       timer.cancel();
       upstream.off('error', refuse);
-      socket.write('OK\n');
+      socket.write(tongue.accepted);
       joinSockets(socket, upstream);
     });
   }

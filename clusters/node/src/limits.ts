@@ -21,6 +21,11 @@ export const nodeLimits = {
     unit: 'bytes',
     why: 'Longer lines are written in parts, as container runtimes do.',
   },
+  node_log_chunk_bytes: {
+    default: 64 * 1024,
+    unit: 'bytes',
+    why: 'One read of a container log, so that a large log is streamed.',
+  },
   node_tool_output_bytes: {
     default: 2000,
     unit: 'bytes',

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock, systemRandom } from '@mesh/clock/system';
 import { readConfig } from '@mesh/config/environment';
@@ -6,17 +7,19 @@ import { KubeClient } from '@mesh/kube/client';
 import { fromKubeconfig } from '@mesh/kube/config';
 import { createLogger } from '@mesh/telemetry/log';
 import { Catalog } from './catalog.ts';
-import { parseCidr } from './cidr.ts';
+import { parseCidr } from '@mesh/kube/cidr';
 import { CoalescedTask } from './coalesced-task.ts';
 import { nodeConfig } from './config.ts';
 import { ControlSocket } from './control-socket.ts';
 import { DnsServer } from './dns-server.ts';
 import { DnsZone } from './dns-zone.ts';
+import { KubeletServer, kubeletPort } from './kubelet-server.ts';
 import { NamespaceRuntime } from './namespace-runtime.ts';
 import { NodeAgent } from './node-agent.ts';
 import { mountPrivate, NodeSide } from './node-network.ts';
 import { NodeRegistration } from './node-registration.ts';
 import { PodAddresses } from './pod-addresses.ts';
+import { PodLogs } from './pod-logs.ts';
 import { ApiRelay } from './relay.ts';
 import { RootBuilder } from './rootfs.ts';
 import { createSandbox } from './sandbox.ts';
@@ -58,10 +61,11 @@ async function main(): Promise<void> {
 
   const relay = new ApiRelay(config.MESH_NODE_API_SOCKET);
   await relay.listen(network.apiAddress, 443);
-  await relay.listen(config.MESH_NODE_ADDRESS, 6443);
+  await relay.listen(config.MESH_NODE_ADDRESS, config.MESH_NODE_API_PORT);
 
+  const kube = fromKubeconfig(config.MESH_NODE_KUBECONFIG);
   const client = new KubeClient({
-    ...fromKubeconfig(config.MESH_NODE_KUBECONFIG),
+    ...kube,
     socketPath: config.MESH_NODE_API_SOCKET,
     clock,
   });
@@ -99,6 +103,18 @@ async function main(): Promise<void> {
   });
   const control = new ControlSocket({ clock, kill: (target) => agent.kill(target) });
   await control.listen(config.MESH_NODE_CONTROL_SOCKET);
+  const logs = new PodLogs({
+    directory: config.MESH_NODE_LOG_DIR,
+    pod: (namespace, name) => agent.pod(namespace, name),
+    wall: () => clock.wall(),
+  });
+  const kubelet = new KubeletServer({
+    serving: readFileSync(config.MESH_NODE_SERVING_FILE, 'utf8'),
+    ca: kube.ca ?? '',
+    serveLog: (request, response) => logs.serve(request, response),
+    onError: warn('a log cannot be read'),
+  });
+  await kubelet.listen(config.MESH_NODE_ADDRESS, kubeletPort);
   process.stdout.write('network\n');
 
   const rules = new CoalescedTask({

@@ -68,6 +68,13 @@ export class NodeAgent {
     this.#reconciler.start();
   }
 
+  /** A pod of this node with its present status, which the API may learn a little later. */
+  pod(namespace: string, name: string): Pod | undefined {
+    const key = `${namespace}/${name}`;
+    const worker = this.#workers.get(key);
+    return worker === undefined ? this.#informer.getByKey(key) : { ...worker.pod, status: worker.status() };
+  }
+
   /** Signals a container; false when none of that name runs. */
   kill(target: { namespace: string; pod: string; container: string; signal: NodeJS.Signals }): boolean {
     const worker = this.#workers.get(`${target.namespace}/${target.pod}`);

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { MeshError } from '@mesh/errors/mesh-error';
-import { addressAt, parseCidr } from './cidr.ts';
+import { addressAt, parseCidr } from '@mesh/kube/cidr';
 import { runTool, toolPath } from './run-tool.ts';
 import { renderServiceRules, type NodeNetwork, type ServicePort } from './service-rules.ts';
 

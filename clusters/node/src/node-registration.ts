@@ -4,6 +4,7 @@ import { isAlreadyExists } from '@mesh/kube/api-error';
 import type { KubeClient } from '@mesh/kube/client';
 import { leases, nodes } from '@mesh/kube/resources';
 import type { Node } from '@mesh/kube/types';
+import { kubeletPort } from './kubelet-server.ts';
 import { apiTime } from './pod-status.ts';
 
 interface NodeRegistrationOptions {
@@ -86,6 +87,7 @@ export class NodeRegistration {
         { type: 'InternalIP', address },
         { type: 'Hostname', address: name },
       ],
+      daemonEndpoints: { kubeletEndpoint: { Port: kubeletPort } },
       capacity,
       allocatable: capacity,
       conditions: [

@@ -1,4 +1,4 @@
-import { cidrContains, cidrSize, formatIp, parseIp, type Cidr } from './cidr.ts';
+import { cidrContains, cidrSize, formatIp, parseIp, type Cidr } from '@mesh/kube/cidr';
 
 /**
  * Addresses of the pods of one node. A released address is used again only after all others were, so that a peer which

@@ -6,7 +6,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { MeshError } from '@mesh/errors/mesh-error';
-import { parseIp } from './cidr.ts';
+import { parseIp } from '@mesh/kube/cidr';
 import { onlyChild } from './only-child.ts';
 import { runTool, toolPath } from './run-tool.ts';
 

@@ -26,6 +26,7 @@ export const errorCodes = {
   'pod-sandbox': 'The namespaces of a pod could not be set up.',
   'namespaces-forbidden': 'The kernel does not let this user create the namespaces of local clusters.',
   'packages-missing': 'A Debian package that local clusters need is not installed.',
+  'assets-missing': 'KUBEBUILDER_ASSETS names a directory without a usable kube-apiserver and etcd.',
   'topology-invalid': 'A topology file has an entry that is not allowed.',
   'local-clusters': 'Local clusters could not be started, found or stopped.',
   'tls-dial-failed': 'A TLS connection to an expected identity could not be made.',

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { startApiserver } from '@mesh/apiserver/server';
 import { systemClock, systemRandom } from '@mesh/clock/system';
+import { parseCidr } from '@mesh/kube/cidr';
 import { KubeClient } from '@mesh/kube/client';
 import { fromKubeconfig } from '@mesh/kube/config';
 import { deployments, namespaces, serviceAccounts } from '@mesh/kube/resources';
@@ -42,7 +43,6 @@ export async function startTestCluster(
     port: 0,
     nodeName: 'node-1',
     serviceCidr: '10.96.0.0/16',
-    loadBalancerCidr: '172.30.0.0/24',
     clock: systemClock,
     random: systemRandom,
     log,
@@ -61,6 +61,7 @@ export async function startTestCluster(
     random: systemRandom,
     log,
     clusterCa: own.ca,
+    loadBalancerPool: parseCidr('172.30.0.0/28'),
     nodeGraceMs,
     podQuarantineMs: 500,
   });

@@ -88,7 +88,6 @@ export async function startCluster(
     port: 0,
     nodeName: 'node-1',
     serviceCidr: '10.96.0.0/16',
-    loadBalancerCidr: '172.30.0.0/24',
     clock,
     random,
     log: silentLogger,
