@@ -54,15 +54,27 @@ test('the proxy holds no capability and no root', () => {
   });
 });
 
+function setting(template: PodTemplate, wanted: string): unknown {
+  const env = (template.spec?.initContainers?.[1]?.['env'] ?? []) as { name: string; value?: string }[];
+  return env.find(({ name }) => name === wanted)?.value;
+}
+
 test("settings on the pod win over the namespace's, and those over the install's", () => {
-  const opaque = (template: PodTemplate): unknown =>
-    ((template.spec?.initContainers?.[1]?.['env'] ?? []) as { name: string; value?: string }[]).find(
-      ({ name }) => name === 'MESH_OPAQUE_PORTS',
-    )?.value;
+  const opaque = (template: PodTemplate): unknown => setting(template, 'MESH_OPAQUE_PORTS');
   const key = 'mesh.io/opaque-ports';
   assert.equal(opaque(withSidecar(pod(), values)), values.opaquePorts.join(','));
   assert.equal(opaque(withSidecar(pod(), values, { [key]: '1' })), '1');
   assert.equal(opaque(withSidecar(pod({}, { [key]: '2' }), values, { [key]: '1' })), '2');
+});
+
+test('the proxy is told the TCP ports of the pod, each once', () => {
+  const ports = [{ containerPort: 80 }, { containerPort: 53, protocol: 'UDP' }];
+  const containers = [
+    { name: 'cart', ports },
+    { name: 'log', ports: [{ containerPort: 81, protocol: 'TCP' }, ...ports] },
+    { name: 'none' },
+  ];
+  assert.equal(setting(withSidecar(pod({ containers }), values), 'MESH_INBOUND_PORTS'), '80,81');
 });
 
 test('the pod that came in is not changed', () => {

@@ -25,6 +25,7 @@ export const controlPlaneLabel = 'mesh.io/control-plane-ns';
 
 interface Container {
   name: string;
+  ports?: readonly { containerPort: number; protocol?: string; name?: string }[];
   [field: string]: unknown;
 }
 
@@ -85,7 +86,7 @@ export function withSidecar(
       ...spec,
       initContainers: [
         initContainer(values, settings),
-        proxyContainer(values, settings),
+        proxyContainer(values, settings, spec.containers),
         ...(spec.initContainers ?? []),
       ],
       volumes: [...(spec.volumes ?? []), identityTokenVolume],
@@ -113,7 +114,11 @@ function initContainer(values: Values, settings: Readonly<Record<string, string>
   };
 }
 
-function proxyContainer(values: Values, settings: Readonly<Record<string, string>>): Container {
+function proxyContainer(
+  values: Values,
+  settings: Readonly<Record<string, string>>,
+  containers: readonly Container[],
+): Container {
   return {
     name: 'mesh-proxy',
     image: values.image,
@@ -123,6 +128,7 @@ function proxyContainer(values: Values, settings: Readonly<Record<string, string
       ...workloadEnv(values),
       ...env({
         MESH_OPAQUE_PORTS: settings[opaquePortsAnnotation] ?? values.opaquePorts.join(','),
+        MESH_INBOUND_PORTS: tcpPorts(containers).join(','),
         MESH_INBOUND_DEFAULT_POLICY: settings[inboundPolicyAnnotation] ?? values.inboundPolicy,
       }),
     ],
@@ -135,6 +141,16 @@ function proxyContainer(values: Values, settings: Readonly<Record<string, string
     securityContext: lockedDown(2102),
     volumeMounts: [identityTokenMount],
   };
+}
+
+/** The TCP ports that the containers declare. */
+function tcpPorts(containers: readonly Container[]): number[] {
+  const declared = containers.flatMap(({ ports = [] }) => ports);
+  return [
+    ...new Set(
+      declared.filter(({ protocol = 'TCP' }) => protocol === 'TCP').map((port) => port.containerPort),
+    ),
+  ];
 }
 
 /** What every program with a workload identity needs to know. */

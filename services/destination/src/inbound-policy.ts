@@ -1,7 +1,11 @@
-/** Policy of a port that a pod serves. Until policy objects exist it is the default named by annotation or setting. */
+/**
+ * Policy of a port that a pod serves. Until policy objects exist it is the default named by annotation or setting, and what a
+ * kubelet probes is open to all, because kubelets have no identity.
+ */
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { durationFromMs, ipFromText } from '@mesh/control-api/convert';
-import type { AuthzSchema, ServerSchema } from '@mesh/control-api/gen/linkerd/inbound_pb';
+import { HttpMethod_Registered } from '@mesh/control-api/gen/linkerd/http_types_pb';
+import type { AuthzSchema, HttpRouteSchema, ServerSchema } from '@mesh/control-api/gen/linkerd/inbound_pb';
 import { annotationOf } from '@mesh/kube/objects';
 import type { Namespace, Pod } from '@mesh/kube/types';
 import { isOpaquePodPort } from './ports.ts';
@@ -39,11 +43,53 @@ export function inboundServer({ pod, namespace, port }: PortQuestion, settings: 
     protocol: {
       kind: opaque
         ? { case: 'opaque', value: {} }
-        : { case: 'detect', value: { timeout: durationFromMs(detectTimeoutMs) } },
+        : {
+            case: 'detect',
+            value: { timeout: durationFromMs(detectTimeoutMs), httpRoutes: httpRoutes(pod, port) },
+          },
     },
     authorizations: authorizations(name, settings),
     labels: { group: '', kind: 'default', name },
   };
+}
+
+/** A route for each path that the pod's probes ask for on `port`, and one for all the rest; none without probes. */
+function httpRoutes(pod: Pod, port: number): MessageInitShape<typeof HttpRouteSchema>[] {
+  const paths = probedPaths(pod, port);
+  if (paths.length === 0) return [];
+  const anybody = { permit: { case: 'unauthenticated' as const, value: {} } };
+  const name = (value: string) => ({ kind: { case: 'default' as const, value } });
+  const probes = paths.map((path) => ({
+    metadata: name('probe'),
+    authorizations: [{ networks: anyNetwork, authentication: anybody, metadata: name('probe') }],
+    rules: [
+      {
+        matches: [
+          {
+            path: { kind: { case: 'exact' as const, value: path } },
+            method: { type: { case: 'registered' as const, value: HttpMethod_Registered.GET } },
+          },
+        ],
+      },
+    ],
+  }));
+  const rest = { path: { kind: { case: 'prefix' as const, value: '/' } } };
+  return [...probes, { metadata: name('default'), rules: [{ matches: [rest] }] }];
+}
+
+/** Paths of HTTP probes on `port`, without their queries. Probes over TLS cannot be seen into. */
+function probedPaths({ spec }: Pod, port: number): string[] {
+  const paths = new Set<string>();
+  const sidecars = spec?.initContainers?.filter(({ restartPolicy }) => restartPolicy === 'Always') ?? [];
+  for (const { ports, ...container } of [...(spec?.containers ?? []), ...sidecars]) {
+    for (const probe of [container.livenessProbe, container.readinessProbe, container.startupProbe]) {
+      const get = probe?.httpGet;
+      if (get === undefined || get.scheme === 'HTTPS') continue;
+      const number = Number(ports?.find(({ name }) => name === get.port)?.containerPort ?? get.port);
+      if (number === port) paths.add((get.path ?? '/').replace(/\?.*$/, '').replace(/^(?!\/)/, '/'));
+    }
+  }
+  return [...paths].sort();
 }
 
 /** The pod's annotation, else the namespace's; a name that is none is as if absent. */

@@ -87,3 +87,49 @@ test('outbound: one route to the endpoints of the service', () => {
   assert.equal(at(82)?.case, 'http1');
   assert.equal(at(3306)?.case, 'opaque');
 });
+
+test('inbound: what a kubelet probes is open to all, on its port and by GET of its path', () => {
+  const made = new ModelCluster();
+  made.pod({ name: 'cart-1', ip: '10.0.0.1', annotations: { 'mesh.io/default-inbound-policy': 'deny' } });
+  const pod = made.pods.get('shop', 'cart-1');
+  assert.ok(pod?.spec !== undefined);
+  const server = (port: number) =>
+    create(
+      ServerSchema,
+      inboundServer(
+        {
+          pod: {
+            ...pod,
+            spec: {
+              ...pod.spec,
+              containers: [
+                {
+                  name: 'cart',
+                  ports: [{ name: 'web', containerPort: 8080 }],
+                  readinessProbe: { httpGet: { path: '/ready?deep=1', port: 'web' } },
+                  livenessProbe: { httpGet: { port: 8080 } },
+                  startupProbe: { httpGet: { path: '/tls', port: 8080, scheme: 'HTTPS' } },
+                },
+              ],
+            },
+          },
+          namespace: undefined,
+          port,
+        },
+        modelSettings,
+      ),
+    );
+  const kind = server(8080).protocol?.kind;
+  const routes = kind?.case === 'detect' ? kind.value.httpRoutes : [];
+  const shown = routes.map(({ authorizations, rules }) => [
+    authorizations.map(({ authentication }) => authentication?.permit.case),
+    rules.flatMap(({ matches }) => matches.map(({ path }) => path?.kind.value)),
+  ]);
+  assert.deepEqual(shown, [
+    [['unauthenticated'], ['/']],
+    [['unauthenticated'], ['/ready']],
+    [[], ['/']],
+  ]);
+  const other = server(9090).protocol?.kind;
+  assert.deepEqual(other?.case === 'detect' ? other.value.httpRoutes : undefined, []);
+});

@@ -21,8 +21,12 @@ export const proxyConfig = {
     doc: 'Ports of the pod, and of destinations nobody knows, whose bytes are not parsed (the server may speak first).',
     default: '25,587,3306,4444,5432,6379,9300,11211',
   }),
+  MESH_INBOUND_PORTS: list(integer({ doc: '', min: 1, max: 65_535 }), {
+    doc: 'Ports of the pod whose policy is followed from the start; others from their first connection on.',
+    default: '',
+  }),
   MESH_INBOUND_DEFAULT_POLICY: oneOf(inboundPolicies, {
-    doc: 'Who may call: everybody, any mesh identity, mesh identities of this cluster, or nobody.',
+    doc: 'Who may call until the policy service said it: everybody, any mesh identity, those of this cluster, or nobody.',
     default: 'all-unauthenticated',
   }),
   MESH_OUTBOUND_PORT: port('Where the application is redirected to, on loopback.', 4140),

@@ -16,17 +16,22 @@ import {
 import type { Counter } from '@mesh/telemetry/metrics';
 import { parseIdentity } from '@mesh/trust/names';
 import {
+  type Caller,
   inboundRefusal,
   type InboundRefusal,
   inboundRefusalText,
+  isOpenPath,
   type PolicyContext,
+  type ServerPolicy,
 } from './inbound-policy.ts';
+import type { PortPolicy } from './port-policies.ts';
 
 export interface InboundListenerOptions {
   context: ForwardContext;
-  policy: PolicyContext;
-  /** What the client's certificate proved; undefined for plaintext. */
-  identity: string | undefined;
+  policy: PortPolicy;
+  pod: PolicyContext;
+  /** The connection's own: `identity` is what its certificate proved. */
+  client: Caller;
   /** The client is the gateway of our own cluster: it says on whose behalf it calls. */
   viaGateway: boolean;
   allowed: Counter;
@@ -36,30 +41,38 @@ export interface InboundListenerOptions {
 
 export class InboundListener implements RequestListener {
   readonly #options: InboundListenerOptions;
+  /** The policy that `#verdict` follows. */
+  #policy: ServerPolicy;
   /** Verdict on the connection's own identity; of a gateway's callers it is found per request. */
-  readonly #verdict: InboundRefusal | undefined;
+  #verdict: InboundRefusal | undefined;
 
   constructor(options: InboundListenerOptions) {
     this.#options = options;
-    this.#verdict = options.viaGateway ? undefined : inboundRefusal(options.policy, options.identity);
+    this.#policy = options.policy.current;
+    this.#verdict = inboundRefusal(this.#policy, options.client, options.pod);
   }
 
   onRequest(stream: ServerStream, head: RequestHead, end: boolean): StreamHandler {
-    const { context, identity, viaGateway, allowed, denied } = this.#options;
+    const { context, client, policy, pod, viaGateway, allowed, denied } = this.#options;
     const { headers } = head;
-    let caller = identity;
+    const { current } = policy;
+    if (current !== this.#policy) {
+      this.#policy = current;
+      this.#verdict = inboundRefusal(current, client, pod);
+    }
+    let caller = client.identity;
     let verdict = this.#verdict;
     let restored: OrigProto | undefined;
-    if (identity !== undefined && head.version === 20) {
+    if (client.identity !== undefined && head.version === 20) {
       const value = getHeader(headers, origProtoHeader);
       if (value !== undefined) restored = parseOrigProto(value);
     }
     if (viaGateway) {
       caller = this.#caller(getHeader(headers, clientIdHeader));
-      verdict = inboundRefusal(this.#options.policy, caller);
+      verdict = inboundRefusal(current, { identity: caller, address: client.address }, pod);
     }
     stripL5d(headers);
-    if (verdict !== undefined) {
+    if (verdict !== undefined && !(head.method === 'GET' && isOpenPath(current, head.path, client))) {
       denied(verdict).value++;
       return this.#refuse(stream, head, verdict);
     }
@@ -75,15 +88,16 @@ export class InboundListener implements RequestListener {
 
   /** The gateway itself when it names nobody valid. */
   #caller(claimed: string | undefined): string | undefined {
-    const { identity, policy } = this.#options;
-    return claimed !== undefined && parseIdentity(claimed, policy.suffix) !== undefined ? claimed : identity;
+    const { client, pod } = this.#options;
+    const known = claimed !== undefined && parseIdentity(claimed, pod.suffix) !== undefined;
+    return known ? claimed : client.identity;
   }
 
   #refuse(stream: ServerStream, head: RequestHead, reason: InboundRefusal): StreamHandler {
     stream.respond(
-      syntheticResponse('unauthorized', {
+      syntheticResponse(reason === 'invalid-policy' ? 'unexpected' : 'unauthorized', {
         grpc: head.method === 'POST' && isGrpc(head),
-        informational: this.#options.identity !== undefined,
+        informational: this.#options.client.identity !== undefined,
         message: inboundRefusalText[reason],
       }),
       true,

@@ -9,6 +9,7 @@ export class InboundMetrics {
   readonly #httpDenied: Family<Counter>;
   readonly #tcpAllowed: Family<Counter>;
   readonly #tcpDenied: Family<Counter>;
+  readonly #tcpTerminated: Family<Counter>;
   readonly #tlsRefused: Family<Counter>;
   readonly #errors: Family<Counter>;
   readonly #headers: Family<Counter>;
@@ -26,6 +27,10 @@ export class InboundMetrics {
     this.#tcpDenied = registry.counter(
       'inbound_tcp_authz_deny_total',
       'Opaque connections that the policy refused.',
+    );
+    this.#tcpTerminated = registry.counter(
+      'inbound_tcp_authz_terminate_total',
+      'Open opaque connections that a change of the policy ended.',
     );
     this.#tlsRefused = registry.counter(
       'mesh_tls_refused_total',
@@ -52,6 +57,10 @@ export class InboundMetrics {
 
   tcpDenied(reason: InboundRefusal, port: number, labels: Labels): Counter {
     return this.#tcpDenied.with({ target_port: String(port), reason, ...labels });
+  }
+
+  tcpTerminated(reason: InboundRefusal, port: number, labels: Labels): Counter {
+    return this.#tcpTerminated.with({ target_port: String(port), reason, ...labels });
   }
 
   tlsRefused(reason: RefusalReason, port: number): void {

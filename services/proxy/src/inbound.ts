@@ -18,16 +18,15 @@ import { type TransportHeader, transportHeaderAlpn } from '@mesh/transport/trans
 import { type AcceptedPeer, TlsAcceptor } from '@mesh/trust/accept';
 import { gatewayIdentity } from '@mesh/trust/names';
 import { peekClientHello } from '@mesh/trust/peek';
-import type { InboundPolicy } from './config.ts';
 import type { ProxyEnvironment } from './environment.ts';
 import { InboundListener } from './inbound-listener.ts';
 import { InboundMetrics } from './inbound-metrics.ts';
-import { inboundRefusal, type PolicyContext } from './inbound-policy.ts';
-import { inRanges } from './redirect-rules.ts';
+import { inboundRefusal } from './inbound-policy.ts';
+import type { PortPolicies } from './port-policies.ts';
 
 export interface InboundOptions {
   environment: ProxyEnvironment;
-  policy: InboundPolicy;
+  policies: PortPolicies;
   /** Port that clients may also dial on purpose, with a transport header. */
   inboundPort: number;
   /** Ports of the proxy itself, which nobody is forwarded to. */
@@ -56,7 +55,6 @@ interface Client {
 export class Inbound {
   readonly server: Server;
   readonly #options: InboundOptions;
-  readonly #policy: PolicyContext;
   readonly #acceptor: TlsAcceptor;
   readonly #targets: FixedTargets;
   readonly #metrics: InboundMetrics;
@@ -66,7 +64,6 @@ export class Inbound {
     this.#options = options;
     const { environment } = options;
     const { clock, cluster, credentials, idleMs, limits, registry, suffix } = environment;
-    this.#policy = { policy: options.policy, cluster, suffix };
     this.#gateway = gatewayIdentity(cluster, suffix);
     this.#acceptor = new TlsAcceptor({ credentials, clock, alpn: [transportHeaderAlpn, 'h2'], suffix });
     this.#metrics = new InboundMetrics(registry);
@@ -95,7 +92,7 @@ export class Inbound {
   }
 
   #accept(socket: Socket): void {
-    const { environment, inboundPort, ownPorts } = this.#options;
+    const { environment, inboundPort, ownPorts, policies } = this.#options;
     socket.on('error', () => {});
     // Without redirection somebody dialled us on purpose.
     const original = environment.originalDestination(socket);
@@ -105,13 +102,14 @@ export class Inbound {
       this.#drop(socket, 'loop');
       return;
     }
-    if (!direct && inRanges(environment.opaquePorts, target.port)) {
+    const policy = direct ? undefined : policies.current(target.port);
+    if (policy?.opaque === true) {
       this.#plain(socket, target, 'opaque', undefined);
       return;
     }
     readFirstBytes<Opening>(socket, {
       clock: environment.clock,
-      timeoutMs: environment.detectTimeoutMs,
+      timeoutMs: policy?.detectTimeoutMs ?? environment.detectTimeoutMs,
       judge: judgeOpening,
       done: (opening, rest) => {
         if (opening === 'closed') socket.destroy();
@@ -175,7 +173,8 @@ export class Inbound {
   }
 
   #terminated(result: AcceptedPeer, target: HostPort, direct: boolean): void {
-    const { clock, credentials, detectTimeoutMs, limits } = this.#options.environment;
+    const { environment, policies } = this.#options;
+    const { clock, credentials, detectTimeoutMs, limits } = environment;
     const { socket, peer, alpn } = result;
     socket.on('error', () => {});
     const expiry = Math.min(result.notAfter, credentials.current?.notAfter ?? result.notAfter);
@@ -201,7 +200,7 @@ export class Inbound {
     }
     readFirstBytes<DetectedProtocol>(socket, {
       clock,
-      timeoutMs: detectTimeoutMs,
+      timeoutMs: policies.current(target.port).detectTimeoutMs,
       judge: judgeProtocol,
       done: (protocol, rest) => {
         if (protocol === 'closed') socket.destroy();
@@ -232,7 +231,8 @@ export class Inbound {
   }
 
   #serve(client: Client, protocol: DetectedProtocol, rest: Buffer | undefined): void {
-    const { clock, codecs, drain, transport } = this.#options.environment;
+    const { environment, policies } = this.#options;
+    const { clock, codecs, drain, transport } = environment;
     const { socket, target, identity, labels } = client;
     if (socket.destroyed) return;
     transport.cells({ direction: 'inbound', peer: 'src', ...labels }).onSocket(socket);
@@ -241,29 +241,46 @@ export class Inbound {
       return;
     }
     const fixed = this.#targets.hold(plainEndpoint(target.host, target.port));
+    const policy = policies.hold(target.port);
     const listener = new InboundListener({
       context: this.#context(client, fixed, protocol),
-      policy: this.#policy,
-      identity,
+      policy,
+      pod: environment,
+      client: { identity, address: socket.remoteAddress ?? '' },
       viaGateway: identity === this.#gateway,
       allowed: this.#metrics.httpAllowed(target.port, labels),
       denied: (reason) => this.#metrics.httpDenied(reason, target.port, labels),
-      onClose: () => this.#targets.release(fixed),
+      onClose: () => {
+        policies.release(policy);
+        this.#targets.release(fixed);
+      },
     });
     serveHttp(socket, protocol, listener, { clock, codecs, drain, maxAgeMs: client.maxAgeMs });
   }
 
   #opaque(client: Client, rest: Buffer | undefined): void {
-    const { clock, drain, log, peers } = this.#options.environment;
-    const { socket, target, caller, labels } = client;
-    const refusal = inboundRefusal(this.#policy, caller);
+    const { environment, policies } = this.#options;
+    const { clock, drain, log, peers } = environment;
+    const { socket, target, labels } = client;
+    const caller = { identity: client.caller, address: socket.remoteAddress ?? '' };
+    const policy = policies.hold(target.port);
+    const refusal = inboundRefusal(policy.current, caller, environment);
     if (refusal !== undefined) {
+      policies.release(policy);
       this.#metrics.tcpDenied(refusal, target.port, labels).value++;
       log.warn('client refused', { reason: refusal, port: target.port });
       socket.destroy();
       return;
     }
     this.#metrics.tcpAllowed(target.port, labels).value++;
+    // An open connection lives as long as it would be admitted today.
+    const unwatch = policy.onChange(() => {
+      const reason = inboundRefusal(policy.current, caller, environment);
+      if (reason === undefined) return;
+      this.#metrics.tcpTerminated(reason, target.port, labels).value++;
+      log.warn('client cut off', { reason, port: target.port });
+      socket.destroy();
+    });
     const fixed = this.#targets.hold(plainEndpoint(target.host, target.port));
     drain.addSocket(socket);
     forwardTcp(socket, {
@@ -272,6 +289,8 @@ export class Inbound {
       peers,
       rest,
       onClose: (fault) => {
+        unwatch();
+        policies.release(policy);
         this.#targets.release(fixed);
         if (fault !== '') this.#metrics.error('i/o');
       },

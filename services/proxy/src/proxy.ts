@@ -23,7 +23,11 @@ import { controlPlaneIdentity, identityName } from '@mesh/trust/names';
 import type { ProxyConfig } from './config.ts';
 import type { ProxyEnvironment } from './environment.ts';
 import { Inbound } from './inbound.ts';
+import { defaultPolicy } from './inbound-policy.ts';
+import { proxyLimits } from './limits.ts';
 import { Outbound, outboundPool } from './outbound.ts';
+import { PortPolicies } from './port-policies.ts';
+import { inRanges } from './redirect-rules.ts';
 
 const version = '0.1.0';
 
@@ -49,6 +53,8 @@ export class Proxy {
   readonly #environment: ProxyEnvironment;
   readonly #identityClient: IdentityClient;
   readonly #channel: ControlChannel;
+  readonly #policyChannel: ControlChannel;
+  readonly #policies: PortPolicies;
   readonly #discovery: Discovery;
   readonly #profiles: Profiles;
   readonly #outbound: Outbound;
@@ -63,6 +69,7 @@ export class Proxy {
     const registry = new MetricRegistry();
     const codecs = defaultCodecs();
     const limits = new LimitLedger(dataplaneLimits);
+    const policyLimits = new LimitLedger(proxyLimits);
     const credentials = new CredentialStore();
     const connector = new SocketConnector({
       clock,
@@ -96,7 +103,7 @@ export class Proxy {
       idleMs: config.MESH_DISCOVERY_IDLE,
     };
     processMetrics(registry, { clock, facts: { version, cluster, program: 'proxy' } });
-    limitMetrics(registry, [limits, codecs.http1Limits, codecs.http2Limits]);
+    limitMetrics(registry, [limits, policyLimits, codecs.http1Limits, codecs.http2Limits]);
     windowMetrics(registry, codecs.windowBudget);
     const control = { clock, random, log, http2Limits: codecs.http2Limits, suffix };
     this.#identityClient = new IdentityClient({
@@ -114,6 +121,33 @@ export class Proxy {
       credentials,
       address: config.MESH_DESTINATION_ADDR,
       serverIdentity: controlPlaneIdentity('mesh-destination', cluster, suffix),
+    });
+    this.#policyChannel = new ControlChannel({
+      ...control,
+      credentials,
+      address: config.MESH_POLICY_ADDR,
+      serverIdentity: controlPlaneIdentity('mesh-destination', cluster, suffix),
+    });
+    this.#policies = new PortPolicies({
+      clock,
+      log,
+      channel: this.#policyChannel,
+      limits: policyLimits,
+      workload:
+        config.MESH_POD_NAME === ''
+          ? ''
+          : JSON.stringify({ ns: config.MESH_NAMESPACE, pod: config.MESH_POD_NAME }),
+      ports: config.MESH_INBOUND_PORTS,
+      fallback: (port) =>
+        defaultPolicy(
+          config.MESH_INBOUND_DEFAULT_POLICY,
+          {
+            opaque: inRanges(config.MESH_OPAQUE_PORTS, port),
+            detectTimeoutMs: config.MESH_DETECT_TIMEOUT,
+          },
+          { cluster, suffix },
+        ),
+      idleMs: config.MESH_DISCOVERY_IDLE,
     });
     const contextToken = JSON.stringify({
       ns: config.MESH_NAMESPACE,
@@ -150,7 +184,7 @@ export class Proxy {
     const { config } = this.#options;
     const inbound = new Inbound({
       environment: this.#environment,
-      policy: config.MESH_INBOUND_DEFAULT_POLICY,
+      policies: this.#policies,
       inboundPort: config.MESH_INBOUND_PORT,
       ownPorts: [config.MESH_OUTBOUND_PORT, config.MESH_INBOUND_PORT, config.MESH_ADMIN_PORT],
     });
@@ -172,6 +206,7 @@ export class Proxy {
     });
     this.#identityClient.start();
     this.#channel.connectWhenPossible();
+    this.#policies.start();
     return { ...ports, admin: this.#admin.port };
   }
 
@@ -191,12 +226,14 @@ export class Proxy {
     const { clock, config } = this.#options;
     await this.#environment.drain.drain(clock, config.MESH_SHUTDOWN_GRACE);
     this.#identityClient.stop();
+    this.#policies.close();
     this.#profiles.close();
     this.#discovery.close();
     this.#outbound.close();
     this.#inbound?.close();
     this.#environment.peers.close();
     this.#channel.close();
+    this.#policyChannel.close();
     await this.#admin?.close();
   }
 }

@@ -23,9 +23,11 @@ import {
   type UpdateSchema,
   type WeightedAddrSchema,
 } from '@mesh/control-api/gen/linkerd/destination_pb';
+import { InboundServerPolicies, type ServerSchema } from '@mesh/control-api/gen/linkerd/inbound_pb';
 import { grpcService, serveGrpc } from '@mesh/control-api/grpc-server';
 import type { GrpcSink } from '@mesh/control-api/response-sink';
 import { grpcLimits } from '@mesh/control-api/limits';
+import { GrpcError, grpcCode } from '@mesh/control-api/status';
 import { goodToken, startIdentity } from '@mesh/dataplane/testing/identity-server';
 import { serveHttp2 } from '@mesh/http2/server';
 import { http2Limits } from '@mesh/http2/limits';
@@ -127,6 +129,9 @@ export class TestDestination {
   readonly profiles: Map<string, MessageInitShape<typeof DestinationProfileSchema>> = new Map();
   readonly #endpoints: Map<string, readonly EndpointInit[]> = new Map();
   readonly #sinks: Map<string, Set<GrpcSink<typeof UpdateSchema>>> = new Map();
+  /** What is said of every port of a pod; of other pods nothing is known. */
+  readonly #policies: Map<string, MessageInitShape<typeof ServerSchema>> = new Map();
+  readonly #policySinks: Set<{ workload: string; sink: GrpcSink<typeof ServerSchema> }> = new Set();
   readonly #servers: { server: Server; sockets: Set<Socket> }[] = [];
   address: HostPort = { host: '127.0.0.1', port: 0 };
 
@@ -149,13 +154,26 @@ export class TestDestination {
         sink.send(this.profiles.get(request.path) ?? {});
       },
     });
+    const policies = grpcService<typeof InboundServerPolicies, undefined>(InboundServerPolicies, {
+      getPort: () => {
+        throw new GrpcError(grpcCode.unimplemented, 'proxies watch');
+      },
+      watchPort: ({ workload }, sink, call) => {
+        const asked = { workload, sink };
+        this.#policySinks.add(asked);
+        call.signal.addEventListener('abort', () => this.#policySinks.delete(asked));
+        const policy = this.#policies.get(workload);
+        if (policy === undefined) sink.end({ code: grpcCode.notFound, message: `no pod ${workload}` });
+        else sink.send(policy);
+      },
+    });
     const sockets = new Set<Socket>();
     const server = createServer((socket) => {
       sockets.add(socket);
       acceptor.accept(socket, (result) => {
         if ('refused' in result) return;
         const limits = new LimitLedger(grpcLimits);
-        serveHttp2(result.socket, serveGrpc([service], { peer: undefined, clock, limits }), {
+        serveHttp2(result.socket, serveGrpc([service, policies], { peer: undefined, clock, limits }), {
           clock,
           limits: new LimitLedger(http2Limits),
         });
@@ -188,6 +206,13 @@ export class TestDestination {
   endpoints(authority: string, endpoints: readonly EndpointInit[]): void {
     this.#endpoints.set(authority, endpoints);
     for (const sink of this.#sinks.get(authority) ?? []) this.#send(sink, endpoints);
+  }
+
+  /** Says `policy` of every port of a pod of namespace shop; open streams hear of it. */
+  policy(pod: string, policy: MessageInitShape<typeof ServerSchema>): void {
+    const workload = JSON.stringify({ ns: 'shop', pod });
+    this.#policies.set(workload, policy);
+    for (const asked of this.#policySinks) if (asked.workload === workload) asked.sink.send(policy);
   }
 
   remove(authority: string, ports: readonly number[]): void {
@@ -277,6 +302,7 @@ export async function startProxy(
     MESH_TRUST_ANCHORS: trust.anchor.certificatePem,
     MESH_IDENTITY_ADDR: `${identity.host}:${identity.port}`,
     MESH_DESTINATION_ADDR: `${destination.address.host}:${destination.address.port}`,
+    MESH_POLICY_ADDR: `${destination.address.host}:${destination.address.port}`,
     MESH_TOKEN_FILE: tokenFile,
     MESH_SERVICE_ACCOUNT: serviceAccount,
     MESH_NAMESPACE: 'shop',

@@ -1,0 +1,11 @@
+import type { LimitSpec } from '@mesh/limits/limits';
+
+export const proxyLimits = {
+  policy_ports: {
+    default: 256,
+    unit: 'count',
+    why: 'Ports whose policy is watched beyond those of MESH_INBOUND_PORTS; further ones go by the default policy.',
+  },
+} as const satisfies Record<string, LimitSpec>;
+
+export type ProxyLimit = keyof typeof proxyLimits;
