@@ -98,9 +98,9 @@ export function parseCertificate(der: Buffer): Certificate | CertificateFault {
   fields.optional(contextTag(2, false));
   const wrapper = fields.optional(contextTag(3, true));
   if (!fields.atEnd) return { fault: 'trailing fields' };
-  const extensions = readExtensions(
-    wrapper === undefined ? undefined : onlyElement(wrapper.content, tags.sequence),
-  );
+  const list = wrapper === undefined ? Buffer.alloc(0) : onlyElement(wrapper.content, tags.sequence);
+  if (list === undefined) return { fault: 'extensions that are no list' };
+  const extensions = readExtensions(list);
   if (isFault(extensions)) return extensions;
   return {
     der,
@@ -126,7 +126,7 @@ function readValidity(content: Buffer): { notBefore: number; notAfter: number } 
   return notBefore === undefined || notAfter === undefined ? undefined : { notBefore, notAfter };
 }
 
-function readExtensions(content: Buffer | undefined): Extensions | CertificateFault {
+function readExtensions(content: Buffer): Extensions | CertificateFault {
   const found: { -readonly [Name in keyof Extensions]: Extensions[Name] } = {
     basicConstraints: undefined,
     keyUsage: undefined,
@@ -138,7 +138,7 @@ function readExtensions(content: Buffer | undefined): Extensions | CertificateFa
   };
   const unknownCritical: string[] = [];
   const seen = new Set<string>();
-  const list = new DerReader(content ?? Buffer.alloc(0));
+  const list = new DerReader(content);
   while (!list.atEnd) {
     const extension = list.next(tags.sequence);
     if (extension === undefined) return { fault: 'malformed extension' };

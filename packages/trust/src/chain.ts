@@ -40,15 +40,22 @@ export interface ChainCheck {
   readonly maxCertificates?: number;
 }
 
-/** Signature algorithms without SHA-1 and MD5, and the digest each is verified with (null: part of the scheme). */
-const digests: Readonly<Record<string, string | null>> = {
-  [oids.ecdsaWithSha256]: 'sha256',
-  '1.2.840.10045.4.3.3': 'sha384',
-  '1.2.840.10045.4.3.4': 'sha512',
-  '1.2.840.113549.1.1.11': 'sha256',
-  '1.2.840.113549.1.1.12': 'sha384',
-  '1.2.840.113549.1.1.13': 'sha512',
-  '1.3.101.112': null,
+interface SignatureScheme {
+  /** Type of key that makes such signatures. */
+  readonly key: 'ec' | 'rsa' | 'ed25519';
+  /** Null: part of the scheme. */
+  readonly digest: string | null;
+}
+
+/** Signature algorithms that are accepted, by OID: none with SHA-1 or MD5. */
+const schemes: Readonly<Record<string, SignatureScheme>> = {
+  [oids.ecdsaWithSha256]: { key: 'ec', digest: 'sha256' },
+  '1.2.840.10045.4.3.3': { key: 'ec', digest: 'sha384' },
+  '1.2.840.10045.4.3.4': { key: 'ec', digest: 'sha512' },
+  '1.2.840.113549.1.1.11': { key: 'rsa', digest: 'sha256' },
+  '1.2.840.113549.1.1.12': { key: 'rsa', digest: 'sha384' },
+  '1.2.840.113549.1.1.13': { key: 'rsa', digest: 'sha512' },
+  '1.3.101.112': { key: 'ed25519', digest: null },
 };
 
 const refuse = (refused: RefusalReason, detail: string): ChainRefusal => ({ refused, detail });
@@ -133,7 +140,7 @@ function buildPath(
 }
 
 function weakness(certificate: Certificate): ChainRefusal | undefined {
-  if (!(certificate.signatureAlgorithm in digests)) {
+  if (!(certificate.signatureAlgorithm in schemes)) {
     return refuse('weak-signature', `signature algorithm ${certificate.signatureAlgorithm} is not accepted`);
   }
   const key = publicKeyOf(certificate);
@@ -159,10 +166,11 @@ function publicKeyOf(certificate: Certificate): KeyObject | undefined {
 /** True when `issuer`'s key made the signature of `certificate`, whatever else either says. */
 export function isSignedBy(certificate: Certificate, issuer: Certificate): boolean {
   const key = publicKeyOf(issuer);
-  const digest = digests[certificate.signatureAlgorithm];
-  if (key === undefined || digest === undefined) return false;
+  const scheme = schemes[certificate.signatureAlgorithm];
+  // What the certificate says of its signature must be what was checked.
+  if (key === undefined || scheme === undefined || scheme.key !== key.asymmetricKeyType) return false;
   try {
-    return verify(digest, certificate.tbs, key, certificate.signature);
+    return verify(scheme.digest, certificate.tbs, key, certificate.signature);
   } catch {
     return false;
   }

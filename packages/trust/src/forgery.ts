@@ -26,16 +26,38 @@ export interface ForgeOptions {
   notBefore?: number;
   notAfter?: number;
   extensions: readonly Extension[];
-  keyType?: 'P-256' | 'rsa-1024' | 'secp256k1';
+  keyType?: KeyType;
+}
+
+export type KeyType =
+  | 'P-256'
+  | 'P-384'
+  | 'P-521'
+  | 'secp256k1'
+  | 'rsa-1024'
+  | 'rsa-2048'
+  | 'ed25519'
+  | 'ed448';
+
+function generateKeyPair(type: KeyType): { privateKey: KeyObject; publicKey: KeyObject } {
+  switch (type) {
+    case 'rsa-1024':
+    case 'rsa-2048':
+      return generateKeyPairSync('rsa', { modulusLength: Number(type.slice(4)) });
+    case 'ed25519':
+      return generateKeyPairSync('ed25519');
+    case 'ed448':
+      return generateKeyPairSync('ed448');
+    case 'P-256':
+    case 'P-384':
+    case 'P-521':
+    case 'secp256k1':
+      return generateKeyPairSync('ec', { namedCurve: type });
+  }
 }
 
 export function forge(options: ForgeOptions): Forged {
-  const { privateKey, publicKey } =
-    options.keyType === 'rsa-1024'
-      ? generateKeyPairSync('rsa', { modulusLength: 1024 })
-      : generateKeyPairSync('ec', {
-          namedCurve: options.keyType === 'secp256k1' ? 'secp256k1' : 'prime256v1',
-        });
+  const { privateKey, publicKey } = generateKeyPair(options.keyType ?? 'P-256');
   const spki = publicKey.export({ type: 'spki', format: 'der' });
   const subject = distinguishedName(options.commonName);
   const serial = randomBytes(16);
