@@ -103,6 +103,10 @@ test('what a request looks like on the wire', async (context) => {
       'GET / HTTP/1.1\r\nhost: cart\r\nx: 1\r\n\r\n',
     ],
     [
+      { headers: ['te', 'trailers'] },
+      'GET / HTTP/1.1\r\nhost: cart\r\nte: trailers\r\nconnection: te\r\n\r\n',
+    ],
+    [
       { upgrade: 'websocket' },
       'GET / HTTP/1.1\r\nhost: cart\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n',
     ],
@@ -135,6 +139,7 @@ test('a request that cannot be sent as it is never reaches the wire', async (con
     { headers: ['X', 'a'] },
     { headers: ['content-length', '5, 5'] },
     { headers: ['content-length', '5'] },
+    { headers: ['content-length', '0', 'content-length', '0'] },
     { method: 'CONNECT', path: '/', authority: 'cart:80' },
     { method: 'CONNECT', path: '/', upgrade: 'websocket' },
     { scheme: 'ftp' },
@@ -251,7 +256,7 @@ test('refused: only when not a byte of the request was written', async (context)
   await eventually('refused', () => late.reset === 'refused');
 });
 
-test('an early response, then the rest of the request, then the next one', async (context) => {
+test('an early response stands and the rest of the request is sent; the connection takes no other', async (context) => {
   const { ask, asked, connection, server } = await connected(context);
   const seen = ask({ method: 'POST' }, false);
   seen.stream?.write(Buffer.from('a'));
@@ -261,8 +266,9 @@ test('an early response, then the rest of the request, then the next one', async
   assert.equal(connection.capacity, 0);
   seen.stream?.write(Buffer.from('b'));
   seen.stream?.end(null);
-  assert.equal(connection.capacity, 1);
+  assert.equal(connection.usable, false);
   await eventually('all sent', () => asked.text.endsWith('1\r\nb\r\n0\r\n\r\n'));
+  await eventually('closed', () => server.readableEnded);
 });
 
 test('a body until the end of the connection', async (context) => {

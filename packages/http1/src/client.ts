@@ -243,7 +243,9 @@ class Http1ClientConnection implements ClientConnection, MessageSink, ClientExch
       default:
         return body;
     }
-    this.#persists = facts.persists(version) && body !== 'close';
+    // A server that answers before it has read the request may take the rest of it for the next one.
+    const sent = exchange.requestDone || exchange.wantsTunnel;
+    this.#persists = facts.persists(version) && body !== 'close' && sent;
     exchange.respond(head, body === 'none');
     return undefined;
   }

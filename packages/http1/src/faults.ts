@@ -19,6 +19,7 @@ export type Http1Fault =
   | 'several-content-lengths'
   | 'length-and-chunked'
   | 'bad-transfer-encoding'
+  | 'framing-lookalike'
   | 'bad-connection'
   | 'bad-expectation'
   | 'bad-upgrade'
@@ -66,6 +67,7 @@ export const http1Faults: Readonly<Record<Http1Fault, FaultFacts>> = {
     status: 400,
     text: 'transfer-encoding is not exactly chunked, once, in HTTP/1.1',
   },
+  'framing-lookalike': { status: 400, text: 'content-length or transfer-encoding is spelled with _' },
   'bad-connection': { status: 400, text: 'the connection field is malformed or names a framing field' },
   'bad-expectation': { status: 417, text: 'the expectation is not 100-continue' },
   'bad-upgrade': { status: 400, text: 'the upgrade was not asked for' },

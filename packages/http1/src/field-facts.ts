@@ -18,6 +18,7 @@ export class FieldFacts {
   /** Value of the upgrade field in lower case; empty for none, or when there were several. */
   upgrade = '';
   host: string | undefined = undefined;
+  /** The expectation in lower case; empty for none, `unknown` for none that is one. */
   expect = '';
   /** Other fields that the connection field named. */
   #named: string[] | undefined = undefined;
@@ -44,6 +45,10 @@ export class FieldFacts {
             return 'bad-transfer-encoding';
           this.chunked = true;
           continue;
+        // Gateways of the CGI kind read `_` as `-`, and would frame the message by a field that means nothing here.
+        case 'content_length':
+        case 'transfer_encoding':
+          return 'framing-lookalike';
         case 'host':
           if (this.host !== undefined) return 'several-hosts';
           this.host = value;
@@ -62,7 +67,9 @@ export class FieldFacts {
           if (!isAllowedTe(value)) continue;
           break;
         case 'expect':
-          this.expect = this.expect === '' ? value.toLowerCase() : 'several';
+          // HTTP/1.0 knows no expectations (RFC 9110 §10.1.1): none may reach a server that does.
+          if (version === 10) continue;
+          this.expect = this.expect === '' && value !== '' ? value.toLowerCase() : 'unknown';
           break;
         default:
           break;
@@ -99,9 +106,9 @@ export class FieldFacts {
 
   #readConnection(value: string): boolean {
     if (value.includes(',')) {
-      for (const option of value.split(',')) {
-        const trimmed = option.trim();
-        if (trimmed !== '' && !this.#readOption(trimmed)) return false;
+      for (const spelled of value.split(',')) {
+        const option = withoutOuterSpace(spelled);
+        if (option !== '' && !this.#readOption(option)) return false;
       }
       return true;
     }
@@ -146,6 +153,19 @@ export class FieldFacts {
     }
     truncate(fields, kept);
   }
+}
+
+/** Without spaces and tabs around it. `trim` would take U+00A0 too, which others read as part of the option. */
+function withoutOuterSpace(text: string): string {
+  let start = 0;
+  let end = text.length;
+  while (start < end && isSpace(text.charCodeAt(start))) start++;
+  while (end > start && isSpace(text.charCodeAt(end - 1))) end--;
+  return text.slice(start, end);
+}
+
+function isSpace(code: number): boolean {
+  return code === 0x20 || code === 0x09;
 }
 
 /** `name` or `name/version` (RFC 9110 §7.8). A list is not: choosing from it is not ours, and ignoring is allowed. */

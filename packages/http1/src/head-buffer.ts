@@ -18,6 +18,11 @@ export class HeadBuffer {
     return this.#length;
   }
 
+  /** More is held than a line end. */
+  get begun(): boolean {
+    return this.#length > this.#matched;
+  }
+
   /** Starts with a line end that was read already: an empty section is then complete after one more CR LF. */
   beginAfterLine(): void {
     this.#append(carriageReturn);

@@ -7,7 +7,6 @@ import {
   isToken,
   parseContentLength,
 } from '@mesh/http/header-rules';
-import { getHeader } from '@mesh/http/headers';
 import type { Headers, RequestHead } from '@mesh/http/message';
 import { phraseOf } from './phrases.ts';
 
@@ -35,6 +34,8 @@ function fieldLines(headers: Headers, withLength: boolean): string | undefined {
     if (isConnectionSpecific(name) || (name === 'content-length' && !withLength)) continue;
     if (!isLowerCaseName(name) || !isFieldValue(value)) return undefined;
     lines += `${name}: ${value}\r\n`;
+    // RFC 9110 §10.1.4: who sends TE says that it is for this connection.
+    if (name === 'te') lines += 'connection: te\r\n';
   }
   return lines;
 }
@@ -87,10 +88,14 @@ function isAuthorityText(authority: string): boolean {
 
 /** Value of the content-length field: −1 when there is none, undefined when it is malformed or there are several. */
 export function contentLengthOf(headers: Headers): number | undefined {
-  const value = getHeader(headers, 'content-length');
-  if (value === undefined) return -1;
-  const length = parseContentLength(value);
-  return length === -1 ? undefined : length;
+  let length = -1;
+  for (let index = 0; index < headers.length; index += 2) {
+    if (headers[index] !== 'content-length') continue;
+    if (length !== -1) return undefined;
+    length = parseContentLength(headers[index + 1] as string);
+    if (length === -1) return undefined;
+  }
+  return length;
 }
 
 /** Last chunk and trailers. Trailers that may not follow a body or are unfit are left out. */

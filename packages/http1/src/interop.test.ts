@@ -430,6 +430,37 @@ test('a refused upgrade is an ordinary exchange, and what follows the request is
   assert.equal(ended, 1);
 });
 
+test('a refused CONNECT ends the connection: what follows it is nobody’s request', async (context) => {
+  const methods: string[] = [];
+  const { port } = await listen(context, (socket) => {
+    serveHttp1(
+      socket,
+      {
+        onRequest: (stream, head) => {
+          methods.push(head.method);
+          stream.respond({ status: 405, headers: [] }, true);
+          return {
+            onData: () => assert.fail('tunnel bytes'),
+            onEnd: () => {},
+            onReset: () => {},
+            onDrain: () => {},
+          };
+        },
+        onClose: () => {},
+      },
+      options,
+    );
+  });
+  const socket = await dialTcp(context, port);
+  let answer = '';
+  socket.on('data', (chunk: Buffer) => (answer += chunk.toString('latin1')));
+  socket.write('CONNECT a:80 HTTP/1.1\r\nhost: a:80\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n');
+  await once(socket, 'end');
+  socket.end();
+  assert.equal(answer, 'HTTP/1.1 405 Method Not Allowed\r\ncontent-length: 0\r\nconnection: close\r\n\r\n');
+  assert.deepEqual(methods, ['CONNECT']);
+});
+
 test('HTTP/1.0: no chunks, and the end of the connection ends the body', async (context) => {
   const { port } = await listen(context, (socket) => {
     serveHttp1(socket, new Echo(), options);

@@ -65,7 +65,7 @@ export class MessageReader {
 
   /** Part of a head was read. One empty line is not a part (RFC 9112 §2.2). */
   get insideHead(): boolean {
-    return this.#state === 'head' && this.#partial.length > 2;
+    return this.#state === 'head' && this.#partial.begun;
   }
 
   /** The end of the connection is the regular end of the message. */

@@ -47,17 +47,14 @@ export function parseRequestHead(
     version,
   };
   return (
-    placeTarget(head, facts.host) ??
-    checkExpectation(head, facts) ??
-    canonicalize(head) ??
-    noteUpgrade(head, facts)
+    placeTarget(head, facts.host) ?? expectationFault(facts) ?? canonicalize(head) ?? noteUpgrade(head, facts)
   );
 }
 
 /** A line feed inside the request line is the likelier reason than its shape. */
 function lineFault(text: string, start: number): Http1Fault {
   const lineFeed = text.indexOf('\n', start);
-  return lineFeed > 0 && text.charCodeAt(lineFeed - 1) !== 0x0d ? 'bare-line-feed' : 'bad-request-line';
+  return lineFeed !== -1 && text.charCodeAt(lineFeed - 1) !== 0x0d ? 'bare-line-feed' : 'bad-request-line';
 }
 
 function versionOf(text: string, start: number, end: number): 10 | 11 | 'bad-version' | 'bad-request-line' {
@@ -101,9 +98,8 @@ function hostFault(host: string | undefined, authority: string): Http1Fault | un
   return canonical !== undefined && canonical === canonicalAuthority(authority) ? undefined : 'host-mismatch';
 }
 
-function checkExpectation(head: RequestHead, facts: FieldFacts): Http1Fault | undefined {
-  if (facts.expect === '' || facts.expect === '100-continue') return undefined;
-  return head.version === 11 ? 'bad-expectation' : undefined;
+function expectationFault({ expect }: FieldFacts): Http1Fault | undefined {
+  return expect === '' || expect === '100-continue' ? undefined : 'bad-expectation';
 }
 
 /**

@@ -224,7 +224,7 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
     else if (end) reader.finish();
     else reader.beginLength(facts.contentLength);
     this.#clientKeepsAlive = facts.persists(head.version === 10 ? 10 : 11);
-    const expects = facts.expect === '100-continue' && head.version === 11;
+    const expects = facts.expect === '100-continue';
     const exchange = new ServerExchange(this, head, end, expects);
     this.#exchange = exchange;
     exchange.attach(this.#listener.onRequest(exchange, head, end));
