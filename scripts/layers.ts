@@ -20,6 +20,7 @@ export const layers: readonly Layer[] = [
       'packages/clock',
       'packages/errors',
       'packages/limits',
+      'packages/sockets',
       'packages/config',
       'packages/telemetry',
       'packages/testkit',

@@ -10,6 +10,7 @@ import type {
   ResetReason,
 } from '@mesh/http/message';
 import type { LimitLedger } from '@mesh/limits/limits';
+import { sendBytesTo } from '@mesh/sockets/read-in-place';
 import { type BodyFraming, BodyWriter } from './body-writer.ts';
 import { ClientExchange, type ClientExchangeConnection } from './client-exchange.ts';
 import { Deadline } from './deadline.ts';
@@ -61,6 +62,8 @@ class Http1ClientConnection implements ClientConnection, MessageSink, ClientExch
   /** `handovers` of the output when the current request began. */
   #handoversBefore = 0;
   #reading = false;
+  /** The bytes being read are the socket's next read's, too. */
+  #lent = false;
   /** The exchange is complete; the connection is not yet free. */
   #settling = false;
 
@@ -84,7 +87,7 @@ class Http1ClientConnection implements ClientConnection, MessageSink, ClientExch
         this.#connected = true;
       });
     }
-    socket.on('data', (chunk: Buffer) => this.#onSocketData(chunk));
+    sendBytesTo((bytes, lent) => this.#onSocketData(bytes, lent), socket);
     socket.on('drain', () => this.#exchange?.drained());
     socket.on('end', () => this.#onSocketEnd());
     // 'close' follows and is where the exchange learns of it.
@@ -161,7 +164,7 @@ class Http1ClientConnection implements ClientConnection, MessageSink, ClientExch
 
   // --- from the socket
 
-  #onSocketData(chunk: Buffer): void {
+  #onSocketData(chunk: Buffer, lent: boolean): void {
     if (this.#closing) return;
     if (this.#exchange === null) {
       // Nobody asked: whatever this is, it must not become somebody's response.
@@ -169,6 +172,7 @@ class Http1ClientConnection implements ClientConnection, MessageSink, ClientExch
       return;
     }
     this.#reading = true;
+    this.#lent = lent;
     const at = this.#reader.read(chunk, 0);
     this.#reading = false;
     if (this.#reader.fault !== undefined) {
@@ -251,7 +255,7 @@ class Http1ClientConnection implements ClientConnection, MessageSink, ClientExch
   }
 
   onBody(chunk: Buffer): void {
-    this.#exchange?.deliver(chunk);
+    this.#exchange?.deliver(this.#lent ? Buffer.from(chunk) : chunk);
   }
 
   onMessageEnd(trailers: Headers | null): void {

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { Clock } from '@mesh/clock/clock';
 import type { Headers, RequestListener, ServerConnection } from '@mesh/http/message';
 import type { LimitLedger } from '@mesh/limits/limits';
+import { sendBytesTo } from '@mesh/sockets/read-in-place';
 import { Deadline } from './deadline.ts';
 import { type Http1Fault, http1Faults } from './faults.ts';
 import { FieldFacts } from './field-facts.ts';
@@ -51,6 +52,8 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
   #clientKeepsAlive = true;
   #draining = false;
   #reading = false;
+  /** The bytes being read are the socket's next read's, too. */
+  #lent = false;
   #paused = false;
   /** The last response was sent; the client may still read it. */
   #closing = false;
@@ -73,7 +76,7 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
     socket.setNoDelay(true);
     // A tunnel's directions end one by one; for requests `#onSocketEnd` decides.
     socket.allowHalfOpen = true;
-    socket.on('data', (chunk: Buffer) => this.#onSocketData(chunk));
+    sendBytesTo((bytes, lent) => this.#onSocketData(bytes, lent), socket);
     socket.on('drain', () => this.#onSocketDrain());
     socket.on('end', () => this.#onSocketEnd());
     socket.on('finish', () => this.#onSocketFinish());
@@ -105,14 +108,14 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
 
   // --- from the socket
 
-  #onSocketData(chunk: Buffer): void {
+  #onSocketData(chunk: Buffer, lent: boolean): void {
     if (this.#closing || this.#closed) return;
     if (this.#pipelined !== null) {
       // The socket had already been read when it was paused.
       this.#pipelined = Buffer.concat([this.#pipelined, chunk]);
       return;
     }
-    this.#read(chunk);
+    this.#read(chunk, lent);
   }
 
   #onSocketDrain(): void {
@@ -177,8 +180,9 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
 
   // --- reading
 
-  #read(chunk: Buffer): void {
+  #read(chunk: Buffer, lent: boolean): void {
     this.#reading = true;
+    this.#lent = lent;
     let at = 0;
     for (;;) {
       at = this.#reader.read(chunk, at);
@@ -187,7 +191,7 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
         this.#reader.next();
         if (at < chunk.length) continue;
       }
-      if (at < chunk.length) this.#pipelined = at === 0 ? chunk : chunk.subarray(at);
+      if (at < chunk.length) this.#pipelined = this.#owned(at === 0 ? chunk : chunk.subarray(at));
       break;
     }
     this.#reading = false;
@@ -208,7 +212,7 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
     const chunk = this.#pipelined;
     if (chunk === null || this.#exchange !== null || this.#closing || this.#closed) return;
     this.#pipelined = null;
-    this.#read(chunk);
+    this.#read(chunk, false);
   };
 
   onHead(text: string): Http1Fault | undefined {
@@ -232,7 +236,11 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
   }
 
   onBody(chunk: Buffer): void {
-    this.#exchange?.deliver(chunk);
+    this.#exchange?.deliver(this.#owned(chunk));
+  }
+
+  #owned(bytes: Buffer): Buffer {
+    return this.#lent ? Buffer.from(bytes) : bytes;
   }
 
   onMessageEnd(trailers: Headers | null): void {
@@ -246,7 +254,7 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
     process.nextTick(() => {
       const early = this.#pipelined;
       this.#pipelined = null;
-      if (early !== null && !this.#closed && !this.#closing) this.#read(early);
+      if (early !== null && !this.#closed && !this.#closing) this.#read(early, false);
       else this.#afterRead();
     });
   }

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { atTurnEnd, type TurnTask } from '@mesh/clock/turn';
+import { atTurnEnd, type TurnTask } from '@mesh/sockets/turn';
 
 /** Up to this size, body bytes are joined with the text before them into one string: one write, nothing allocated natively. */
 const joinBytes = 4096;

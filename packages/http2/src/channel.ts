@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '@mesh/clock/clock';
-import { atTurnEnd, type TurnTask } from '@mesh/clock/turn';
+import { atTurnEnd, type TurnTask } from '@mesh/sockets/turn';
 import { FloodGuard } from './flood-guard.ts';
 import { FrameWriter, type FrameWriterOwner } from './frame-writer.ts';
 import type { Http2Limits } from './limits.ts';
@@ -59,7 +59,7 @@ export abstract class Channel implements FrameWriterOwner, SendQueueOwner, Trans
     this.sending = new SendQueue(this.writer.output, this);
   }
 
-  abstract receive(chunk: Buffer): void;
+  abstract receive(chunk: Buffer, lent: boolean): void;
   abstract onQueueEnd(stream: Http2Stream, endStream: boolean): void;
   /** Streams that might stall. */
   protected abstract openStreams(): Http2Stream[];

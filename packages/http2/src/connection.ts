@@ -30,6 +30,8 @@ export abstract class Connection extends Session implements FrameSink {
   readonly #receive: ReceiveWindow;
   readonly #windows: StreamWindows;
   #blockTimer: Timer | undefined;
+  /** Bytes that are read now and change with the socket's next read. */
+  #lent: Buffer | undefined;
 
   constructor(transport: Transport, options: ConnectionOptions) {
     super(transport, options);
@@ -60,11 +62,12 @@ export abstract class Connection extends Session implements FrameSink {
 
   // ---- bytes in
 
-  receive(chunk: Buffer): void {
-    if (this.state === 'open') this.#reader.read(chunk, 0, this);
+  receive(chunk: Buffer, lent = false): void {
+    this.receiveFrom(chunk, 0, lent);
   }
 
-  protected receiveFrom(chunk: Buffer, from: number): void {
+  protected receiveFrom(chunk: Buffer, from: number, lent: boolean): void {
+    this.#lent = lent ? chunk : undefined;
     if (this.state === 'open') this.#reader.read(chunk, from, this);
   }
 
@@ -175,7 +178,7 @@ export abstract class Connection extends Session implements FrameSink {
       stream.owed += body;
       this.#receive.delivered(body);
       this.#announceWindow();
-      stream.handler.onData(bodyOf(source, from, to));
+      stream.handler.onData(source === this.#lent ? copyOf(source, from, to) : bodyOf(source, from, to));
     }
     if (endStream && !stream.dead) return this.finishRemote(stream, null);
     return this.state === 'open';
@@ -488,6 +491,13 @@ export abstract class Connection extends Session implements FrameSink {
       if (!stream.dead) this.kill(stream, this.lossReason(stream));
     }
   }
+}
+
+/** From the pool where it is small: it leaves again soon. */
+function copyOf(source: Buffer, from: number, to: number): Buffer {
+  const copy = Buffer.allocUnsafe(to - from);
+  source.copy(copy, 0, from, to);
+  return copy;
 }
 
 /** A slice of the read, or a copy where a few bytes would keep a large read alive as long as they wait. */

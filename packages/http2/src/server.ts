@@ -62,7 +62,7 @@ export class Http2Server extends Connection implements ServerConnection {
     );
   }
 
-  override receive(chunk: Buffer): void {
+  override receive(chunk: Buffer, lent = false): void {
     let at = 0;
     while (this.#prefaceMatched < clientPreface.length && at < chunk.length) {
       if (chunk[at] !== clientPreface[this.#prefaceMatched]) {
@@ -72,7 +72,7 @@ export class Http2Server extends Connection implements ServerConnection {
       at += 1;
       this.#prefaceMatched += 1;
     }
-    this.receiveFrom(chunk, at);
+    this.receiveFrom(chunk, at, lent);
   }
 
   protected override onHead(

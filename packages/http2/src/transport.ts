@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { sendBytesTo } from '@mesh/sockets/read-in-place';
 
 /** Where a connection's bytes go. A test may stand in for the socket. */
 export interface Transport {
@@ -13,7 +14,8 @@ export interface Transport {
 
 /** What a socket drives. */
 export interface TransportUser {
-  receive(chunk: Buffer): void;
+  /** `lent`: the bytes are valid until it returns. */
+  receive(chunk: Buffer, lent: boolean): void;
   onWritable(): void;
   /** The peer sent its last byte. */
   onLost(): void;
@@ -32,7 +34,7 @@ export class SocketTransport implements Transport {
 
   attach(user: TransportUser): void {
     const socket = this.#socket;
-    socket.on('data', (chunk: Buffer) => user.receive(chunk));
+    sendBytesTo((bytes, lent) => user.receive(bytes, lent), socket);
     socket.on('drain', () => user.onWritable());
     socket.on('end', () => user.onLost());
     socket.on('close', () => user.onClosed());

@@ -46,7 +46,7 @@ class End implements Transport {
   deliver(parts: Buffer[]): void {
     for (const part of parts) {
       this.received += part.length;
-      this.#user?.receive(part);
+      this.#user?.receive(part, false);
     }
   }
 

@@ -1,0 +1,60 @@
+/**
+ * Reads without a buffer each. Node allocates 64 KiB for every read, shrinks it, wraps it and leaves it to the garbage
+ * collector; a codec turns nearly all of that into strings at once. Here all sockets read into one buffer that stays in the
+ * cache (docs/decisions/0008-reads-in-place.md has the gain).
+ *
+ * Node has this for sockets it connects (`onread` of `net.connect`), not for those it accepts, nor once TLS is on. So the same
+ * switch is set on the socket itself. Where a version of Node has no such switch, `data` events serve as ever.
+ */
+import { Socket } from 'node:net';
+
+/** Takes what arrived. `lent`: the bytes are valid until it returns, and whoever keeps some copies them. */
+export type ByteSink = (bytes: Buffer, lent: boolean) => void;
+
+interface Switch {
+  readonly buffer: symbol;
+  readonly callback: symbol;
+}
+
+interface ReadingHandle {
+  useUserBuffer(buffer: Uint8Array): void;
+}
+
+const shared = Buffer.allocUnsafeSlow(65_536);
+
+/** The members behind `onread`; undefined where this Node names them differently. */
+const onread: Switch | undefined = findSwitch();
+
+function findSwitch(): Switch | undefined {
+  const members = Object.getOwnPropertySymbols(new Socket());
+  const buffer = members.find(({ description }) => description === 'kBuffer');
+  const callback = members.find(({ description }) => description === 'kBufferCb');
+  return buffer === undefined || callback === undefined ? undefined : { buffer, callback };
+}
+
+function isReadingHandle(handle: unknown): handle is ReadingHandle {
+  return (
+    typeof handle === 'object' &&
+    handle !== null &&
+    'useUserBuffer' in handle &&
+    typeof handle.useUserBuffer === 'function'
+  );
+}
+
+/**
+ * From now on `sink` gets the bytes of `socket`, in order, also those that were read or put back before; nothing flows before
+ * `resume`. Returns whether reads are in place.
+ */
+export function sendBytesTo(sink: ByteSink, socket: Socket): boolean {
+  // What is in the stream's queue already comes by this way, before the next read.
+  socket.on('data', (bytes: Buffer) => sink(bytes, false));
+  const handle: unknown = Reflect.get(socket, '_handle');
+  if (onread === undefined || socket.connecting || !isReadingHandle(handle)) return false;
+  handle.useUserBuffer(shared);
+  Reflect.set(socket, onread.buffer, shared);
+  Reflect.set(socket, onread.callback, (size: number): boolean => {
+    sink(shared.subarray(0, size), true);
+    return true;
+  });
+  return true;
+}
