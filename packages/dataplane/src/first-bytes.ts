@@ -8,12 +8,24 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '@mesh/clock/clock';
 
+/**
+ * Why there is no verdict. `timeout`: nothing decisive came in time. `ended`: the client ended its half before anything
+ * was decided. `closed`: it went away, or ended without a byte.
+ */
+export type Undecided = 'timeout' | 'ended' | 'closed';
+
+export interface FirstBytes {
+  /** What was read and could not be put back. */
+  readonly rest: Buffer | undefined;
+  /** How long it took. */
+  readonly ms: number;
+}
+
 export interface FirstBytesOptions<Verdict> {
   clock: Clock;
   timeoutMs: number;
   judge: (bytes: Buffer) => Verdict | undefined;
-  /** `undecided`: nothing decisive came in time, or at all. `closed`: the client went away. */
-  done: (verdict: Verdict | 'undecided' | 'closed', rest: Buffer | undefined) => void;
+  done: (verdict: Verdict | Undecided, read: FirstBytes) => void;
 }
 
 /** `socket` must be paused and without `data` listeners; it is left so. */
@@ -22,14 +34,15 @@ export function readFirstBytes<Verdict extends object | string>(
   { clock, timeoutMs, judge, done }: FirstBytesOptions<Verdict>,
 ): void {
   let bytes: Buffer = Buffer.alloc(0);
-  const finish = (verdict: Verdict | 'undecided' | 'closed'): void => {
+  const startedAt = clock.now();
+  const finish = (verdict: Verdict | Undecided): void => {
     timer.cancel();
     socket.off('readable', onReadable);
     socket.off('end', onEnd);
     socket.off('close', onClose);
     const ended = socket.readableEnded || socket.destroyed;
     if (bytes.length > 0 && !ended) socket.unshift(bytes);
-    done(verdict, bytes.length > 0 && ended ? bytes : undefined);
+    done(verdict, { rest: bytes.length > 0 && ended ? bytes : undefined, ms: clock.now() - startedAt });
   };
   const onReadable = (): void => {
     for (let chunk = socket.read() as Buffer | null; chunk !== null; chunk = socket.read() as Buffer | null) {
@@ -39,9 +52,9 @@ export function readFirstBytes<Verdict extends object | string>(
     const verdict = judge(bytes);
     if (verdict !== undefined) finish(verdict);
   };
-  const onEnd = (): void => finish(bytes.length === 0 ? 'closed' : 'undecided');
+  const onEnd = (): void => finish(bytes.length === 0 ? 'closed' : 'ended');
   const onClose = (): void => finish('closed');
-  const timer = clock.after(timeoutMs, () => finish('undecided'));
+  const timer = clock.after(timeoutMs, () => finish('timeout'));
   socket.on('readable', onReadable);
   socket.on('end', onEnd);
   socket.on('close', onClose);

@@ -1,10 +1,6 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { test } from 'node:test';
-import { eventually } from '@mesh/testkit/eventually';
-import { FakeClock } from '@mesh/testkit/fake-clock';
-import { socketPair } from '@mesh/testkit/servers';
-import { type DetectedProtocol, detectBytes, detectProtocol, judgeProtocol } from './detect.ts';
+import { type DetectedProtocol, detectBytes, judgeProtocol } from './detect.ts';
 
 const judged: [text: string, protocol: DetectedProtocol | undefined][] = [
   ['', undefined],
@@ -54,62 +50,4 @@ test('a verdict never comes too early: byte by byte it is the one of the whole',
       );
     }
   }
-});
-
-test('the bytes are back in the socket, however they came', async (context) => {
-  const [client, server] = await socketPair(context);
-  server.pause();
-  const clock = new FakeClock();
-  const detected = new Promise((resolve) => detectProtocol(server, { clock, timeoutMs: 10_000 }, resolve));
-  const text = 'GET / HTTP/1.1\r\nhost: a\r\n\r\n';
-  for (const byte of text) {
-    client.write(byte);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  assert.equal(await detected, 'http1');
-  assert.equal(clock.pending, 0);
-  let received = '';
-  server.on('data', (chunk: Buffer) => (received += chunk.toString()));
-  server.resume();
-  client.end('rest');
-  await once(server, 'end');
-  assert.equal(received, `${text}rest`);
-});
-
-test('a silent client is opaque after the timeout; one that began, too', async (context) => {
-  for (const start of ['', 'GET /']) {
-    const [client, server] = await socketPair(context);
-    server.pause();
-    const clock = new FakeClock();
-    let verdict: string | undefined;
-    detectProtocol(server, { clock, timeoutMs: 10_000 }, (protocol) => (verdict = protocol));
-    if (start !== '') {
-      client.write(start);
-      await eventually('the bytes arrived', () => server.bytesRead === start.length);
-    }
-    clock.advance(9_999);
-    assert.equal(verdict, undefined);
-    clock.advance(1);
-    assert.equal(verdict, 'opaque');
-    let received = '';
-    server.on('data', (chunk: Buffer) => (received += chunk.toString()));
-    server.resume();
-    client.end('!');
-    await once(server, 'end');
-    assert.equal(received, `${start}!`);
-  }
-});
-
-test('a client that leaves is reported with what it sent', async (context) => {
-  const [client, server] = await socketPair(context);
-  server.pause();
-  const clock = new FakeClock();
-  const result = new Promise<[string, string]>((resolve) => {
-    detectProtocol(server, { clock, timeoutMs: 10_000 }, (protocol, rest) =>
-      resolve([protocol, rest.toString()]),
-    );
-  });
-  client.end('GET');
-  assert.deepEqual(await result, ['closed', 'GET']);
-  assert.equal(clock.pending, 0);
 });

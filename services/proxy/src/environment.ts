@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { Clock } from '@mesh/clock/clock';
 import type { HostPort } from '@mesh/control-api/convert';
 import type { Drain } from '@mesh/dataplane/drain';
+import type { DetectMetrics } from '@mesh/dataplane/protocol-detection';
 import type { HttpMetrics } from '@mesh/dataplane/http-metrics';
 import type { DataplaneLimit } from '@mesh/dataplane/limits';
 import type { Codecs } from '@mesh/dataplane/peer';
@@ -20,6 +21,7 @@ export interface ProxyEnvironment {
   readonly registry: MetricRegistry;
   readonly http: HttpMetrics;
   readonly transport: TransportMetrics;
+  readonly detect: DetectMetrics;
   readonly limits: LimitLedger<DataplaneLimit>;
   readonly codecs: Codecs;
   readonly peers: PeerPool;

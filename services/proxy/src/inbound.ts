@@ -7,8 +7,9 @@ import { RetryBudget } from '@mesh/balance/retry-budget';
 import type { HostPort } from '@mesh/control-api/convert';
 import { plainEndpoint } from '@mesh/dataplane/endpoint-spec';
 import type { ForwardContext } from '@mesh/dataplane/exchange';
-import { readFirstBytes } from '@mesh/dataplane/first-bytes';
+import { readFirstBytes, type Undecided } from '@mesh/dataplane/first-bytes';
 import { type FixedTarget, FixedTargets } from '@mesh/dataplane/fixed-targets';
+import { type DetectCells, type DetectResult, detectProtocol } from '@mesh/dataplane/protocol-detection';
 import { serveHttp } from '@mesh/dataplane/serve-http';
 import { forwardTcp } from '@mesh/dataplane/tcp-forwarder';
 import { readTransportHeader } from '@mesh/dataplane/transport-header-reader';
@@ -58,6 +59,9 @@ export class Inbound {
   readonly #acceptor: TlsAcceptor;
   readonly #targets: FixedTargets;
   readonly #metrics: InboundMetrics;
+  /** Before TLS, and inside it. */
+  readonly #openings: DetectCells;
+  readonly #detected: DetectCells;
   readonly #gateway: string;
 
   constructor(options: InboundOptions) {
@@ -67,6 +71,8 @@ export class Inbound {
     this.#gateway = gatewayIdentity(cluster, suffix);
     this.#acceptor = new TlsAcceptor({ credentials, clock, alpn: [transportHeaderAlpn, 'h2'], suffix });
     this.#metrics = new InboundMetrics(registry);
+    this.#openings = environment.detect.cells({ direction: 'inbound', tls: 'no_identity' });
+    this.#detected = environment.detect.cells({ direction: 'inbound', tls: 'true' });
     this.#targets = new FixedTargets({
       clock,
       idleMs,
@@ -111,9 +117,10 @@ export class Inbound {
       clock: environment.clock,
       timeoutMs: policy?.detectTimeoutMs ?? environment.detectTimeoutMs,
       judge: judgeOpening,
-      done: (opening, rest) => {
+      done: (opening, { rest, ms }) => {
+        this.#openings.count(resultOf(opening), ms);
         if (opening === 'closed') socket.destroy();
-        else if (opening === 'undecided') this.#undecided(socket, { target, direct, rest });
+        else if (typeof opening === 'string') this.#undecided(socket, { target, direct, rest });
         else if (opening.kind === 'plain') {
           if (direct) this.#drop(socket, 'plaintext on a direct connection');
           else this.#plain(socket, target, opening.protocol, rest);
@@ -198,13 +205,13 @@ export class Inbound {
       this.#drop(socket, 'direct connection without a transport header');
       return;
     }
-    readFirstBytes<DetectedProtocol>(socket, {
+    detectProtocol(socket, {
       clock,
       timeoutMs: policies.current(target.port).detectTimeoutMs,
-      judge: judgeProtocol,
+      cells: this.#detected,
       done: (protocol, rest) => {
         if (protocol === 'closed') socket.destroy();
-        else this.#serve(client, protocol === 'undecided' ? 'opaque' : protocol, rest);
+        else this.#serve(client, protocol, rest);
       },
     });
   }
@@ -335,4 +342,9 @@ function judgeOpening(bytes: Buffer): Opening | undefined {
   if (peek.kind === 'tls') return { kind: 'tls', sni: peek.sni, alpn: peek.alpn };
   const protocol = judgeProtocol(bytes);
   return protocol === undefined ? undefined : { kind: 'plain', protocol };
+}
+
+function resultOf(opening: Opening | Undecided): DetectResult {
+  if (typeof opening === 'string') return opening;
+  return opening.kind === 'tls' ? 'tls' : opening.protocol;
 }

@@ -10,15 +10,15 @@ import { outboundLabels } from '@mesh/dataplane/endpoint';
 import type { EndpointPool, EndpointPoolOptions } from '@mesh/dataplane/endpoint-pool';
 import { type EndpointSpec, plainEndpoint } from '@mesh/dataplane/endpoint-spec';
 import type { ForwardContext } from '@mesh/dataplane/exchange';
-import { readFirstBytes } from '@mesh/dataplane/first-bytes';
 import { FixedTargets } from '@mesh/dataplane/fixed-targets';
 import { ApplicationListener } from '@mesh/dataplane/http-forwarder';
 import type { Profile, Profiles } from '@mesh/dataplane/profiles';
+import { type DetectCells, detectProtocol } from '@mesh/dataplane/protocol-detection';
 import { serveHttp } from '@mesh/dataplane/serve-http';
 import { forwardTcp } from '@mesh/dataplane/tcp-forwarder';
 import type { TransportCells } from '@mesh/dataplane/transport-metrics';
 import type { Counter, Family } from '@mesh/telemetry/metrics';
-import { type DetectedProtocol, judgeProtocol } from '@mesh/transport/detect';
+import type { DetectedProtocol } from '@mesh/transport/detect';
 import type { ProxyEnvironment } from './environment.ts';
 import { inRanges } from './redirect-rules.ts';
 
@@ -48,6 +48,7 @@ export class Outbound {
   readonly #fixed: FixedTargets;
   readonly #contexts: WeakMap<EndpointPool, ForwardContext> = new WeakMap();
   readonly #source: TransportCells;
+  readonly #detected: DetectCells;
   readonly #errors: Family<Counter>;
   readonly #protocols: Family<Counter>;
 
@@ -57,6 +58,7 @@ export class Outbound {
     const { clock, idleMs, limits, registry } = environment;
     this.#fixed = new FixedTargets({ clock, idleMs, pool: { ...outboundPool(environment), limits } });
     this.#source = environment.transport.cells({ direction: 'outbound', peer: 'src', tls: 'no_identity' });
+    this.#detected = environment.detect.cells({ direction: 'outbound', tls: 'no_identity' });
     this.#errors = registry.counter(
       'outbound_tcp_errors_total',
       'Outbound connections that failed, by cause.',
@@ -108,16 +110,16 @@ export class Outbound {
       this.#forward(socket, held, 'opaque', undefined);
       return;
     }
-    readFirstBytes<DetectedProtocol>(socket, {
+    detectProtocol(socket, {
       clock: environment.clock,
       timeoutMs: environment.detectTimeoutMs,
-      judge: judgeProtocol,
-      done: (verdict, rest) => {
-        if (verdict === 'closed') {
+      cells: this.#detected,
+      done: (protocol, rest) => {
+        if (protocol === 'closed') {
           socket.destroy();
           held.release();
         } else {
-          this.#forward(socket, held, verdict === 'undecided' ? 'opaque' : verdict, rest);
+          this.#forward(socket, held, protocol, rest);
         }
       },
     });

@@ -497,3 +497,25 @@ void test('the admin page tells readiness, and shutdown is for loopback POST', a
   assert.equal((await fetch(`${base}/shutdown`)).status, 405);
   assert.ok(caller.log.every((line) => !line.includes('PRIVATE KEY') && !line.includes('good')));
 });
+
+void test('detection counts what it found, before TLS and inside it, and how long it took', async (t) => {
+  const { east, server } = await pair(t);
+  const caller = await startProxy(t, east);
+  east.destination.service('10.0.0.1:80', 'cart.shop.svc.cluster.local', [
+    { port: server.ports.inbound, identity: server.identity },
+  ]);
+  assert.equal((await http1(caller.ports.outbound)).status, 200);
+  assert.equal((await http1(server.ports.inbound)).status, 200, 'plaintext');
+  const outbound = await caller.metrics();
+  assert.match(outbound, /^mesh_detect_total\{direction="outbound",tls="no_identity",result="http1"\} 1$/m);
+  assert.match(outbound, /^mesh_detect_ms_count\{direction="outbound",tls="no_identity"\} 1$/m);
+  const inbound = await server.metrics();
+  for (const [tls, result] of [
+    ['no_identity', 'tls'],
+    ['no_identity', 'http1'],
+    ['true', 'http2'],
+  ]) {
+    const line = `^mesh_detect_total\\{direction="inbound",tls="${tls}",result="${result}"\\} 1$`;
+    assert.match(inbound, new RegExp(line, 'm'));
+  }
+});

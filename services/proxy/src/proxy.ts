@@ -13,6 +13,7 @@ import { defaultCodecs } from '@mesh/dataplane/peer';
 import { PeerPool } from '@mesh/dataplane/peer-pool';
 import { limitMetrics, processMetrics, windowMetrics } from '@mesh/dataplane/process-metrics';
 import { Profiles } from '@mesh/dataplane/profiles';
+import { DetectMetrics } from '@mesh/dataplane/protocol-detection';
 import { TransportMetrics } from '@mesh/dataplane/transport-metrics';
 import { LimitLedger } from '@mesh/limits/limits';
 import { type AdminServer, startAdmin } from '@mesh/telemetry/admin-server';
@@ -83,6 +84,7 @@ export class Proxy {
       registry,
       http: new HttpMetrics(registry),
       transport: new TransportMetrics(registry),
+      detect: new DetectMetrics(registry),
       limits,
       codecs,
       peers: new PeerPool({ clock, random, connector, limits, ...codecs }),
