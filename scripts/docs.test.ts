@@ -16,6 +16,7 @@ const topFolders = [
   'docs',
   'e2e-multicluster',
   'interop',
+  'fuzz',
   'packages',
   'scripts',
   'services',

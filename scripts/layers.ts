@@ -80,6 +80,6 @@ export const layers: readonly Layer[] = [
   {
     name: 'top',
     why: 'run whole clusters, or whole paths through several programs; nothing imports these',
-    members: ['clusters/demo', 'e2e-multicluster', 'bench', 'interop'],
+    members: ['clusters/demo', 'e2e-multicluster', 'bench', 'interop', 'fuzz'],
   },
 ];

@@ -23,7 +23,7 @@ interface Source {
 }
 
 const workspaces: Workspace[] = globSync(
-  ['packages/*', 'services/*', 'clusters/*', 'charts', 'cli', 'e2e-multicluster', 'bench', 'interop'],
+  ['packages/*', 'services/*', 'clusters/*', 'charts', 'cli', 'e2e-multicluster', 'bench', 'interop', 'fuzz'],
   {
     cwd: root,
   },
@@ -53,7 +53,7 @@ const sources: Source[] = workspaces.flatMap((workspace) =>
       // Tests, and what only tests import: it lies in a folder or file named for it.
       isTest:
         /\.test\.ts$|\/testing\/|\/(forgery|model-[a-z]+)\.ts$/.test(path) ||
-        workspace.directory === 'packages/testkit',
+        ['packages/testkit', 'fuzz'].includes(workspace.directory),
       workspace,
     })),
 );

@@ -14,6 +14,7 @@ const files = [
   'cli/src/**/*.test.ts',
   'bench/src/**/*.test.ts',
   'interop/src/**/*.test.ts',
+  'fuzz/src/**/*.test.ts',
   'scripts/**/*.test.ts',
 ];
 const flags = ['--test', '--test-reporter=spec', '--test-concurrency=2', '--test-timeout=180000'];

@@ -88,5 +88,6 @@ fi
 case "$task" in
 build) exit 0 ;;
 bench) exec node bench/src/main.ts "$@" ;;
+fuzz) exec node fuzz/src/main.ts "$@" ;;
 esac
 exec node "scripts/$task.ts" "$@"
