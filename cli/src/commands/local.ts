@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { deployments } from '@mesh/kube/resources';
 import { KubeClient } from '@mesh/kube/client';
 import { fromKubeconfig } from '@mesh/kube/config';
-import { down, kubeconfig, logs, status, up } from '@mesh/local/local-clusters';
+import { cut, down, heal, kubeconfig, logs, status, up } from '@mesh/local/local-clusters';
 import { MeshError } from '@mesh/errors/mesh-error';
 import { command, type Command } from '../command.ts';
 import { table } from '../output.ts';
@@ -116,6 +116,33 @@ export const localCommands: readonly Command[] = [
     async run({ flags, output }) {
       output.print(kubeconfig({ stateDir: flags.directory }));
       return await Promise.resolve(0);
+    },
+  }),
+  command({
+    name: 'local cut',
+    summary: 'Cut a local cluster off from the others, as if its cable was pulled',
+    args: 'CLUSTER',
+    arity: [1, 1],
+    details:
+      'Packets between it and the others are dropped until `mesh local heal`; inside, everything goes on.',
+    flags: directory,
+    examples: ['mesh local cut west'],
+    async run({ args: [cluster = ''], flags, output }) {
+      await cut({ stateDir: flags.directory, cluster });
+      output.print(
+        `${output.paint('green', '√')} ${cluster} is cut off; undo it: mesh local heal ${cluster}`,
+      );
+    },
+  }),
+  command({
+    name: 'local heal',
+    summary: 'Connect a local cluster again that was cut off',
+    args: 'CLUSTER',
+    arity: [1, 1],
+    flags: directory,
+    async run({ args: [cluster = ''], flags, output }) {
+      await heal({ stateDir: flags.directory, cluster });
+      output.print(`${output.paint('green', '√')} ${cluster} is connected`);
     },
   }),
   command({

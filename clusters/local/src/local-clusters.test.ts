@@ -1,6 +1,7 @@
 /** Real clusters in real namespaces: run as root and as an ordinary user. Needs the bundles (`npm run build`). */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,7 +13,7 @@ import { deployments, leases, nodes, pods, services } from '@mesh/kube/resources
 import type { Container, Pod, PodSpec, Stored } from '@mesh/kube/types';
 import { dialCluster, killContainer } from '@mesh/node/control-client';
 import { eventually } from '@mesh/testkit/eventually';
-import { down, logs, status, up, type LocalClusters } from './local-clusters.ts';
+import { cut, down, heal, kubeconfig, logs, status, up, type LocalClusters } from './local-clusters.ts';
 import { processStartTime } from './state-directory.ts';
 
 const isRoot = process.getuid?.() === 0;
@@ -222,6 +223,27 @@ void describe('two local clusters', { timeout: 120_000 }, () => {
       'the node masks the address of the pod',
     );
     assert.match(said, /^no such name$/m);
+  });
+
+  void test('a cluster that is cut off keeps itself and reaches nobody, until it is healed', async () => {
+    const remote = await west.get(services, { namespace: 'default', name: 'web' });
+    const gateway = remote.status?.loadBalancer?.ingress?.[0]?.ip ?? '';
+    const reach = async (name: string): Promise<string> =>
+      await runPod(
+        east,
+        name,
+        [
+          `curl -sS -m 2 -o /dev/null -w 'own %{http_code} ' http://web/`,
+          `curl -sS -m 2 -o /dev/null -w 'remote %{http_code} ' http://${gateway}/ 2>/dev/null`,
+          'true',
+        ].join('\n'),
+      );
+    await cut({ stateDir, cluster: 'west' });
+    assert.match(await reach('while-cut'), /own 200 remote 000/);
+    assert.match((await readyPods(west, 'web', 2)).map(({ metadata }) => metadata.name).join(' '), /web-/);
+    await heal({ stateDir, cluster: 'west' });
+    assert.match(await reach('healed'), /own 200 remote 200/);
+    await assert.rejects(cut({ stateDir, cluster: 'mars' }), /no local cluster is named mars/);
   });
 
   void test('a pod that answers its own service reaches itself', async () => {
@@ -459,24 +481,48 @@ void describe('two local clusters', { timeout: 120_000 }, () => {
   });
 });
 
-void test('when the supervisor is killed, nothing is left', { timeout: 60_000 }, async (t) => {
-  const stateDir = mkdtempSync(join(tmpdir(), 'mesh-local-'));
-  t.after(() => rmSync(stateDir, { recursive: true }));
-  const untouched = hostState();
-  const clusters = await up({ topology: 'overlapping', stateDir, attached: true });
-  t.after(async () => await down({ stateDir }));
-  const east = client(clusters, 'east');
-  await deploy(east, 'web');
-  await readyPods(east, 'web', 2);
-  east.close();
-  const processes = descendants(clusters.supervisor);
-  assert.ok(processes.size > 10, `${processes.size} processes`);
-  process.kill(clusters.supervisor, 'SIGKILL');
-  await eventually(
-    'every process is gone',
-    () => [...processes].every(([pid, start]) => processStartTime(pid) !== start),
-    { timeoutMs: 5000 },
-  );
-  assert.deepEqual(hostState(), untouched);
-  assert.equal(status({ stateDir }), undefined);
-});
+/** Starts clusters that belong to a process of their own, as a command or the demo is, and gives that process. */
+async function parentOf(stateDir: string): Promise<ChildProcess> {
+  const program = `
+    import { up } from ${JSON.stringify(join(import.meta.dirname, 'local-clusters.ts'))};
+    await up({ topology: 'overlapping', stateDir: ${JSON.stringify(stateDir)}, attached: true });
+    console.log('up');
+    setInterval(() => {}, 1000);
+  `;
+  const parent = spawn(process.execPath, ['--input-type=module', '-e', program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(parent.stdout, 'data');
+  return parent;
+}
+
+for (const [what, signal, whose] of [
+  ['the supervisor is killed', 'SIGKILL', 'supervisor'],
+  ['the process that started them is killed', 'SIGKILL', 'parent'],
+  ['the process that started them is interrupted', 'SIGINT', 'parent'],
+] as const) {
+  void test(`when ${what}, nothing is left`, { timeout: 60_000 }, async (t) => {
+    const stateDir = mkdtempSync(join(tmpdir(), 'mesh-local-'));
+    t.after(() => rmSync(stateDir, { recursive: true }));
+    const untouched = hostState();
+    const parent = await parentOf(stateDir);
+    t.after(() => parent.kill('SIGKILL'));
+    t.after(async () => await down({ stateDir }));
+    const running = status({ stateDir });
+    assert.ok(running !== undefined);
+    const east = new KubeClient({ ...fromKubeconfig(kubeconfig({ stateDir }), 'east'), clock: systemClock });
+    await deploy(east, 'web');
+    await readyPods(east, 'web', 2);
+    east.close();
+    const processes = descendants(running.supervisor.pid);
+    assert.ok(processes.size > 10, `${processes.size} processes`);
+    process.kill(whose === 'parent' ? (parent.pid ?? 0) : running.supervisor.pid, signal);
+    await eventually(
+      'every process is gone',
+      () => [...processes].every(([pid, start]) => processStartTime(pid) !== start),
+      { timeoutMs: 10_000 },
+    );
+    assert.deepEqual(hostState(), untouched);
+    assert.equal(status({ stateDir }), undefined);
+  });
+}

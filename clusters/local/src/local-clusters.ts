@@ -9,6 +9,7 @@ import { sleep, type Clock } from '@mesh/clock/clock';
 import { systemClock } from '@mesh/clock/system';
 import { assetsVariable, findBinaries } from '@mesh/apiserver/kubernetes/binaries';
 import { MeshError } from '@mesh/errors/mesh-error';
+import { askControl } from '@mesh/node/control-client';
 import { toolPath } from '@mesh/node/run-tool';
 import { bundleDirectory } from './bundle-directory.ts';
 import { checkPrerequisites } from './prerequisites.ts';
@@ -147,18 +148,43 @@ export function logs({ stateDir, cluster }: Selection & { cluster?: string }): s
   const running = state.read();
   if (running === undefined) throw notRunning(state);
   const chosen = running.clusters.filter(({ name }) => cluster === undefined || name === cluster);
-  if (chosen.length === 0) {
-    const names = running.clusters.map(({ name }) => name).join(', ');
-    throw new MeshError('local-clusters', `no local cluster is named ${cluster}`, {
-      remedy: `Clusters: ${names}.`,
-    });
-  }
+  if (chosen.length === 0) throw noSuchCluster(cluster, running);
   return chosen.flatMap(({ logDirectory }) =>
     readdirSync(logDirectory, { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile() && entry.name.endsWith('.log'))
       .map((entry) => join(entry.parentPath, entry.name))
       .sort(),
   );
+}
+
+/**
+ * Cuts a cluster off from all others, as if its cable was pulled: packets are dropped, and nobody is told.
+ * @throws MeshError local-clusters when no clusters run or none has the name
+ */
+export async function cut(selection: Selection & { cluster: string }): Promise<void> {
+  await tellSupervisor('cut', selection);
+}
+
+/** Undoes `cut`. @throws MeshError as `cut` */
+export async function heal(selection: Selection & { cluster: string }): Promise<void> {
+  await tellSupervisor('heal', selection);
+}
+
+async function tellSupervisor(
+  verb: 'cut' | 'heal',
+  { stateDir, cluster }: Selection & { cluster: string },
+): Promise<void> {
+  const state = directoryOf(stateDir);
+  const running = state.read();
+  if (running === undefined) throw notRunning(state);
+  if (!running.clusters.some(({ name }) => name === cluster)) throw noSuchCluster(cluster, running);
+  (await askControl(state.controlSocket, `${verb} ${cluster}`)).destroy();
+}
+
+function noSuchCluster(cluster: string | undefined, { clusters }: LocalState): MeshError {
+  return new MeshError('local-clusters', `no local cluster is named ${cluster}`, {
+    remedy: `Clusters: ${clusters.map(({ name }) => name).join(', ')}.`,
+  });
 }
 
 function notRunning(state: StateDirectory): MeshError {

@@ -72,6 +72,11 @@ export class StateDirectory {
     return join(this.path, 'kubeconfig');
   }
 
+  /** Unix socket of the supervisor: see `cut` and `heal`. */
+  get controlSocket(): string {
+    return join(this.path, 'ctl.sock');
+  }
+
   get worldPlan(): string {
     return join(this.path, 'world.json');
   }
@@ -118,7 +123,8 @@ export class StateDirectory {
   /** Removes what local clusters made, and nothing else that may lie in the directory. */
   remove(clusterNames: readonly string[]): void {
     for (const name of clusterNames) rmSync(join(this.path, name), { recursive: true, force: true });
-    for (const file of [this.stateFile, this.kubeconfig, this.worldPlan]) rmSync(file, { force: true });
+    for (const file of [this.stateFile, this.kubeconfig, this.worldPlan, this.controlSocket])
+      rmSync(file, { force: true });
   }
 }
 

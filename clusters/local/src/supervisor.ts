@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { createServer, type AddressInfo } from 'node:net';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -61,6 +61,9 @@ export class Supervisor {
   readonly #clusters: Running[] = [];
   #world: ChildProcess | undefined;
   #onReady: (() => void)[] = [];
+  readonly #control: Server = createServer((socket) => this.#accept(socket));
+  /** Who waits for the world to have cut or healed a cluster, by its report. */
+  readonly #pending: Map<string, (() => void)[]> = new Map();
   #stopped = false;
   #fail: (error: Error) => void = () => {};
   readonly #failed: Promise<never>;
@@ -80,6 +83,8 @@ export class Supervisor {
     for (const [index, plan] of topology.clusters.entries())
       this.#clusters.push(await this.#prepare(plan, index));
     this.#record();
+    rmSync(state.controlSocket, { force: true });
+    this.#control.listen(state.controlSocket);
     this.#startWorld();
     const work = Promise.all(
       this.#clusters.map(async (cluster) => {
@@ -109,6 +114,7 @@ export class Supervisor {
   async stop(): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;
+    this.#control.close();
     const world = this.#world;
     const worldGone =
       world === undefined || world.exitCode !== null || world.signalCode !== null
@@ -234,6 +240,25 @@ export class Supervisor {
     }
   }
 
+  /** One line each connection, `cut CLUSTER` or `heal CLUSTER`, answered when it is done. */
+  #accept(socket: Socket): void {
+    const lines = createInterface({ input: socket });
+    socket.on('error', () => {});
+    lines.once('line', (line) => {
+      lines.close();
+      const [verb = '', name = ''] = line.split(' ');
+      const report = { cut: 'cut', heal: 'healed' }[verb];
+      if (report === undefined || !this.#clusters.some(({ plan }) => plan.name === name)) {
+        const names = this.#clusters.map(({ plan }) => plan.name).join(', ');
+        socket.end(`ERR not "cut CLUSTER" or "heal CLUSTER"; clusters: ${names}\n`);
+        return;
+      }
+      const key = `${report} ${name}`;
+      this.#pending.set(key, [...(this.#pending.get(key) ?? []), () => socket.end('OK\n')]);
+      this.#tellWorld(line);
+    });
+  }
+
   #tellWorld(line: string): void {
     this.#world?.stdin?.write(`${line}\n`);
   }
@@ -242,6 +267,12 @@ export class Supervisor {
     const { say } = this.#options;
     const cluster = this.#clusters.find(({ plan }) => plan.name === name);
     if (cluster === undefined) return;
+    if (state === 'cut' || state === 'healed') {
+      say(`${name}: ${state === 'cut' ? 'cut off from the others' : 'connected again'}`);
+      const waiting = this.#pending.get(`${state} ${name}`) ?? [];
+      for (const resolve of waiting.splice(0)) resolve();
+      return;
+    }
     if (state === 'down') say(`${name}: ${detail ?? 'the node ended'}`);
     if (state === 'ready') say(`${name}: node ready`);
     cluster.ready = state === 'ready';

@@ -12,8 +12,11 @@ import { fabricAddress, nodeAddress, type WorldCluster, type WorldPlan } from '.
 /** What the world reports, one JSON object per line. */
 export interface WorldReport {
   readonly cluster: string;
-  /** `network`: the cluster's network stands; `ready`: its node runs pods; `down`: its node ended. */
-  readonly state: 'network' | 'ready' | 'down';
+  /**
+   * `network`: the cluster's network stands; `ready`: its node runs pods; `down`: its node ended; `cut` and `healed`: it is
+   * cut off from the others, and is no longer.
+   */
+  readonly state: 'network' | 'ready' | 'down' | 'cut' | 'healed';
   readonly detail?: string;
 }
 
@@ -51,11 +54,13 @@ export class World {
   async cut(name: string): Promise<void> {
     this.#cut.add(this.#index(name));
     await this.#writeRules();
+    this.#report({ cluster: name, state: 'cut' });
   }
 
   async heal(name: string): Promise<void> {
     this.#cut.delete(this.#index(name));
     await this.#writeRules();
+    this.#report({ cluster: name, state: 'healed' });
   }
 
   #index(name: string): number {

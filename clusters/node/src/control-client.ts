@@ -9,7 +9,7 @@ export async function dialCluster(
   controlSocket: string,
   { address, port }: { address: string; port: number },
 ): Promise<Socket> {
-  return await command(controlSocket, `CONNECT ${address}:${port}`);
+  return await askControl(controlSocket, `CONNECT ${address}:${port}`);
 }
 
 /**
@@ -21,11 +21,15 @@ export async function killContainer(
   target: { namespace: string; pod: string; container: string; signal?: NodeJS.Signals },
 ): Promise<void> {
   const { namespace, pod, container, signal = 'SIGKILL' } = target;
-  const socket = await command(controlSocket, `KILL ${namespace}/${pod} ${container} ${signal}`);
+  const socket = await askControl(controlSocket, `KILL ${namespace}/${pod} ${container} ${signal}`);
   socket.destroy();
 }
 
-function command(controlSocket: string, line: string): Promise<Socket> {
+/**
+ * Sends one line to a control socket and waits for its OK; what follows on the connection is the caller's.
+ * @throws MeshError cluster-unreachable with the answer
+ */
+export function askControl(controlSocket: string, line: string): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ path: controlSocket, allowHalfOpen: true });
     let head: Buffer = Buffer.alloc(0);
@@ -34,7 +38,7 @@ function command(controlSocket: string, line: string): Promise<Socket> {
       reject(new MeshError('cluster-unreachable', `${line}: ${reason}`, { cause }));
     };
     const onError = (error: Error): void => fail(error.message, error);
-    const onEnd = (): void => fail('the node closed the connection');
+    const onEnd = (): void => fail('the connection was closed');
     const onData = (chunk: Buffer): void => {
       head = Buffer.concat([head, chunk]);
       const end = head.indexOf(10);
