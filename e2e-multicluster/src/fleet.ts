@@ -17,7 +17,7 @@ import {
   services,
 } from '@mesh/kube/resources';
 import type { KubeObject, Pod, Stored } from '@mesh/kube/types';
-import { type LocalClusters, status, up } from '@mesh/local/local-clusters';
+import { cut, heal, type LocalClusters, status, up } from '@mesh/local/local-clusters';
 import type { LocalCluster } from '@mesh/local/state-directory';
 import { type Link, linkGroup, linkVersion, multiclusterNamespace } from '@mesh/multicluster/link';
 import { killContainer } from '@mesh/node/control-client';
@@ -321,6 +321,15 @@ export class Fleet {
       { namespace: shop, name: service },
       { patch: { type: 'merge', body: { metadata: { labels } } } },
     );
+  }
+
+  /** Drops every packet between a cluster and the others. */
+  async cut(cluster: string): Promise<void> {
+    await cut({ stateDir: this.#local.stateDir, cluster });
+  }
+
+  async heal(cluster: string): Promise<void> {
+    await heal({ stateDir: this.#local.stateDir, cluster });
   }
 
   async scale(cluster: string, name: string, replicas: number, namespace = shop): Promise<void> {
