@@ -16,7 +16,7 @@ import {
   serviceAccounts,
   services,
 } from '@mesh/kube/resources';
-import type { KubeObject, Pod, Stored } from '@mesh/kube/types';
+import type { Container, KubeObject, Pod, Stored } from '@mesh/kube/types';
 import { cut, heal, type LocalClusters, status, up } from '@mesh/local/local-clusters';
 import type { LocalCluster } from '@mesh/local/state-directory';
 import { type Link, linkGroup, linkVersion, multiclusterNamespace } from '@mesh/multicluster/link';
@@ -61,6 +61,8 @@ interface AppOptions {
   servicePort?: number;
   labels?: Record<string, string>;
   annotations?: Record<string, string>;
+  /** Readiness; default: the port accepts connections. */
+  probe?: NonNullable<Container['readinessProbe']>;
 }
 
 export class Fleet {
@@ -185,7 +187,7 @@ export class Fleet {
 
   /** A Deployment of one meshed pod that runs `program`, with ServiceAccount and Service of the same name. */
   async app(cluster: string, name: string, options: AppOptions): Promise<void> {
-    const { program, port, servicePort = 80, labels = {}, annotations = {} } = options;
+    const { program, port, servicePort = 80, labels = {}, annotations = {}, probe } = options;
     const kube = this.kube(cluster);
     const fieldManager = 'e2e';
     const metadata = { name, namespace: shop };
@@ -209,7 +211,7 @@ export class Fleet {
                   command: ['node', '-e', program],
                   env: [{ name: 'CLUSTER', value: cluster }],
                   ports: [{ name: 'app', containerPort: port }],
-                  readinessProbe: { tcpSocket: { port }, periodSeconds: 1 },
+                  readinessProbe: { ...(probe ?? { tcpSocket: { port } }), periodSeconds: 1 },
                 },
               ],
             },

@@ -1,7 +1,7 @@
 /** Two clusters: an export by label, the ways of a request, and what is left afterwards. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { deployments, endpointSlices, services } from '@mesh/kube/resources';
+import { deployments, endpointSlices, namespaces, services } from '@mesh/kube/resources';
 import { labels, annotations } from '@mesh/multicluster/names';
 import { eventually } from '@mesh/testkit/eventually';
 import { gatewayIdentity, identityName } from '@mesh/trust/names';
@@ -57,6 +57,7 @@ describe('two linked clusters', () => {
       program: echoProgram,
       port: 8080,
       labels: { [labels.exported]: 'true' },
+      probe: { httpGet: { path: '/healthz', port: 'app' } },
     });
     await fleet.ready('west', 'echo');
     const answer = await eventually(
@@ -97,6 +98,32 @@ describe('two linked clusters', () => {
     );
     const gateway = await fleet.gatewayMetrics('west');
     assert.ok(metric(gateway, 'request_total', { source_cluster: 'east', target_service: 'echo' }) > 0);
+  });
+
+  test('who may call changes with an annotation, while the pods run', async (t) => {
+    const { uid } = (await fleet.ready('west', 'echo')).metadata;
+    const policy = async (value: string | null): Promise<void> => {
+      const body = { metadata: { annotations: { 'mesh.io/default-inbound-policy': value } } };
+      await fleet.kube('west').patch(namespaces, { name: shop }, { patch: { type: 'merge', body } });
+    };
+    t.after(() => policy(null));
+    // The node calls without identity, as a kubelet's probe does.
+    const plaintext = async (path: string): Promise<number> =>
+      (await fleet.get('west', { app: 'echo', port: 8080, path })).status;
+    const fromEast = async (): Promise<number> => (await fleet.ask('east', 'http://echo-west/')).status;
+    const becomes = (what: string, seen: () => Promise<number>, wanted: number): Promise<unknown> =>
+      eventually(what, async () => (await seen()) === wanted, patience);
+    assert.equal(await plaintext('/'), 200);
+    await policy('cluster-authenticated');
+    await becomes('plaintext is refused', () => plaintext('/'), 403);
+    assert.equal(await fromEast(), 403, 'the caller behind the gateway counts');
+    await policy('all-authenticated');
+    await becomes('east is admitted again', fromEast, 200);
+    assert.equal(await plaintext('/'), 403);
+    assert.equal(await plaintext('/healthz'), 200, 'probes are open');
+    await policy(null);
+    await becomes('plaintext is admitted again', () => plaintext('/'), 200);
+    assert.equal((await fleet.ready('west', 'echo')).metadata.uid, uid, 'no pod was restarted');
   });
 
   test('gRPC crosses clusters', async () => {
