@@ -3,6 +3,7 @@ import { connect, type Socket } from 'node:net';
 import type { Clock } from '@mesh/clock/clock';
 import type { CredentialStore } from '@mesh/trust/credentials';
 import { dialTls } from '@mesh/trust/dial';
+import { dataplaneLimits } from './limits.ts';
 
 export interface DialTarget {
   readonly host: string;
@@ -78,7 +79,14 @@ export function connectTcp(
   { clock, timeoutMs }: { clock: Clock; timeoutMs: number },
 ): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ host: target.host, port: target.port, noDelay: true, allowHalfOpen: true });
+    const socket = connect({
+      host: target.host,
+      port: target.port,
+      noDelay: true,
+      allowHalfOpen: true,
+      keepAlive: true,
+      keepAliveInitialDelay: dataplaneLimits.tcp_keep_alive_ms.default,
+    });
     const onError = (fault: Error): void => {
       timer.cancel();
       reject(

@@ -18,10 +18,10 @@ import { connectHttp2 } from '@mesh/http2/client';
 import type { Logger } from '@mesh/telemetry/log';
 import type { CredentialStore } from '@mesh/trust/credentials';
 import { dialTls } from '@mesh/trust/dial';
-import { keepAlive } from './keep-alive.ts';
+import { keepAlive, signsOfLife } from './keep-alive.ts';
 import type { PeerEnvironment } from './peer.ts';
 
-const keepAliveTimes = { intervalMs: 2000, missesAllowed: 2, onlyBusy: false };
+const keepAliveTimes = { tickMs: 1000, silenceMs: 8000, roundTrips: 6, onlyBusy: false };
 const connectTimeoutMs = 3000;
 const retry = { baseMs: 100, capMs: 10_000, jitter: 0.1 };
 
@@ -86,8 +86,11 @@ export class ControlChannel implements ControlStreams {
             suffix,
           });
           this.fault = '';
+          const onSilence = (): void => {
+            this.fault = `${address.host}:${address.port} went silent`;
+          };
           const connection = connectHttp2(socket, { clock, limits: http2Limits });
-          keepAlive(connection, { clock, ...keepAliveTimes });
+          keepAlive(connection, { clock, onSilence, ...signsOfLife(socket), ...keepAliveTimes });
           return connection;
         } catch (thrown) {
           this.fault = thrown instanceof Error ? thrown.message : String(thrown);

@@ -1,177 +1,11 @@
 import assert from 'node:assert/strict';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { createServer as createHttp2Server, type ServerHttp2Stream } from 'node:http2';
-import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
 import { request as httpRequest } from 'node:http';
-import { test, type TestContext } from 'node:test';
-import { RetryBudget } from '@mesh/balance/retry-budget';
+import { test } from 'node:test';
 import { systemClock } from '@mesh/clock/system';
-import { seededRandom } from '@mesh/clock/seeded';
-import { serveHttp1 } from '@mesh/http1/server';
-import { LimitLedger } from '@mesh/limits/limits';
-import { MetricRegistry } from '@mesh/telemetry/metrics';
 import { eventually } from '@mesh/testkit/eventually';
 import { listen } from '@mesh/testkit/servers';
-import { connectTcp, type Connector } from './connector.ts';
-import { outboundLabels } from './endpoint.ts';
-import { EndpointPool } from './endpoint-pool.ts';
-import type { EndpointSpec } from './endpoint-spec.ts';
-import type { ForwardContext } from './exchange.ts';
-import { ApplicationListener } from './http-forwarder.ts';
-import { HttpMetrics } from './http-metrics.ts';
-import { type DataplaneLimit, dataplaneLimits } from './limits.ts';
-import { defaultCodecs } from './peer.ts';
-import { PeerPool } from './peer-pool.ts';
-
-/** Plain TCP, so that forwarding is tested apart from TLS. */
-const plainConnector: Connector = {
-  connect: (target) => connectTcp(target, { clock: systemClock, timeoutMs: 1000 }),
-};
-
-interface Rig {
-  readonly port: number;
-  readonly pool: EndpointPool;
-  readonly registry: MetricRegistry;
-  readonly limits: LimitLedger<DataplaneLimit>;
-}
-
-async function rig(test: TestContext, failfastMs = 300): Promise<Rig> {
-  const registry = new MetricRegistry();
-  const metrics = new HttpMetrics(registry);
-  const limits = new LimitLedger(dataplaneLimits);
-  const codecs = defaultCodecs();
-  const peers = new PeerPool({
-    clock: systemClock,
-    random: seededRandom(4),
-    connector: plainConnector,
-    limits,
-    ...codecs,
-  });
-  const pool = new EndpointPool({
-    name: 'cart:80',
-    peers,
-    limits,
-    failfastMs,
-    cells: (spec) => metrics.cells(outboundLabels(spec)),
-  });
-  const context: ForwardContext = {
-    clock: systemClock,
-    pool,
-    budget: new RetryBudget(systemClock),
-    limits,
-    informational: true,
-    refuseUnsent: false,
-    cells: metrics.cells({ direction: 'outbound' }),
-    countBy: 'endpoint',
-    retries: metrics.retries({ direction: 'outbound', outcome: 'sent' }),
-    retriesDenied: metrics.retries({ direction: 'outbound', outcome: 'no_budget' }),
-  };
-  const { port } = await listen(test, (socket) => {
-    serveHttp1(socket, new ApplicationListener(context, () => {}), {
-      clock: systemClock,
-      limits: codecs.http1Limits,
-    });
-  });
-  test.after(() => {
-    pool.close();
-    peers.close();
-  });
-  return { port, pool, registry, limits };
-}
-
-function spec(port: number, facts: Partial<EndpointSpec> = {}): EndpointSpec {
-  return {
-    key: `127.0.0.1:${port}`,
-    host: '127.0.0.1',
-    port,
-    identity: undefined,
-    protocol: 'unknown',
-    transportPort: 0,
-    authorityOverride: '',
-    tier: 0,
-    weight: 1,
-    labels: {},
-    ...facts,
-  };
-}
-
-/** A gateway speaks HTTP/2 whatever the client speaks; without identity it is reached in plain text here. */
-function carried(port: number, facts: Partial<EndpointSpec> = {}): EndpointSpec {
-  return spec(port, { identity: 'peer', protocol: 'h2', ...facts });
-}
-
-async function app(
-  test: TestContext,
-  handle: (request: IncomingMessage, response: ServerResponse) => void,
-): Promise<number> {
-  const server = createServer(handle);
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  test.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return (server.address() as AddressInfo).port;
-}
-
-async function http2App(
-  test: TestContext,
-  handle: (stream: ServerHttp2Stream, headers: Record<string, unknown>) => void,
-): Promise<number> {
-  const server = createHttp2Server();
-  const sessions = new Set<{ destroy(): void }>();
-  server.on('session', (session) => sessions.add(session));
-  server.on('stream', (stream, headers) => {
-    stream.on('error', () => {});
-    handle(stream, headers);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  test.after(() => {
-    for (const session of sessions) session.destroy();
-    server.close();
-  });
-  return (server.address() as AddressInfo).port;
-}
-
-interface Answer {
-  readonly status: number;
-  readonly headers: IncomingMessage['headers'];
-  readonly body: string;
-}
-
-function send(
-  port: number,
-  options: { method?: string; path?: string; body?: string | Buffer; headers?: Record<string, string> } = {},
-): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const sent = httpRequest(
-      {
-        host: '127.0.0.1',
-        port,
-        agent: false,
-        method: options.method ?? 'GET',
-        path: options.path ?? '/',
-        headers: { host: 'cart', ...options.headers },
-      },
-      (response) => {
-        const chunks: Buffer[] = [];
-        response.on('data', (chunk: Buffer) => chunks.push(chunk));
-        response.on('error', reject);
-        response.on('end', () =>
-          resolve({
-            status: response.statusCode ?? 0,
-            headers: response.headers,
-            body: Buffer.concat(chunks).toString(),
-          }),
-        );
-      },
-    );
-    sent.on('error', reject);
-    sent.end(options.body);
-  });
-}
+import { connectTcp } from './connector.ts';
+import { app, carried, http2App, rig, send, spec } from './testing/forwarding-rig.ts';
 
 const closedPort = 1;
 
@@ -274,7 +108,7 @@ void test('a stream that is refused every time ends in 502, not in a loop', asyn
 });
 
 void test('a destination without endpoints answers 503 at once and says so', async (t) => {
-  const { port: proxy, pool } = await rig(t, 60_000);
+  const { port: proxy, pool } = await rig(t, { failfastMs: 60_000 });
   pool.empty(true);
   const started = performance.now();
   const answer = await send(proxy);
@@ -285,7 +119,7 @@ void test('a destination without endpoints answers 503 at once and says so', asy
 
 void test('requests wait for a first endpoint', async (t) => {
   const port = await app(t, (_, response) => response.end('late'));
-  const { port: proxy, pool } = await rig(t, 5000);
+  const { port: proxy, pool } = await rig(t, { failfastMs: 5000 });
   const waiting = send(proxy);
   await eventually('the request waits', () => pool.waiting === 1);
   pool.apply([spec(port)], { replace: true });
@@ -293,7 +127,7 @@ void test('requests wait for a first endpoint', async (t) => {
 });
 
 void test('when no endpoint becomes ready in time all fail at once, until one is there', async (t) => {
-  const { port: proxy, pool } = await rig(t, 150);
+  const { port: proxy, pool } = await rig(t, { failfastMs: 150 });
   pool.apply([spec(closedPort)], { replace: true });
   const answer = await send(proxy);
   assert.equal(answer.status, 504);

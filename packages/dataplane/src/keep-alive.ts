@@ -1,11 +1,15 @@
 /**
- * Notices a peer that went silent: a PING each interval, and the connection is cut when too many in a row bring nothing.
+ * Notices a peer that went silent: while requests wait for it and nothing arrives, PINGs ask for a sign of life, and the
+ * connection is cut when none comes.
  *
- * Misses are counted in ticks rather than in elapsed time: after a stall of our own loop one tick fires, not the several that
- * the clock says are due, so that our pause is not taken for the peer's death.
+ * Any byte is a sign of life, so a busy connection is never asked. Silence is counted in ticks rather than in elapsed
+ * time: after a stall of our own loop one tick fires, not the many that the clock says are due, so that our pause is not taken
+ * for the peer's death.
  */
+import type { Socket } from 'node:net';
 import type { Clock, Timer } from '@mesh/clock/clock';
 import type { ClientConnection } from '@mesh/http/message';
+import { tcpPath, type TcpPath } from '@mesh/transport/socket-options';
 
 export interface PingableConnection extends ClientConnection {
   ping(onPong: (rttMs: number) => void): void;
@@ -13,44 +17,122 @@ export interface PingableConnection extends ClientConnection {
 
 export interface KeepAliveOptions {
   clock: Clock;
-  intervalMs: number;
-  /** PINGs that may go unanswered; one more cuts the connection. */
-  missesAllowed: number;
-  /** PING only while requests wait for the peer. */
+  /** Bytes received on the connection so far. */
+  received: () => number;
+  /** What the kernel knows of the way to the peer. */
+  path: () => TcpPath | undefined;
+  /** How often to look, ms. Every second tick of silence sends a PING. */
+  tickMs: number;
+  /** The connection is cut before this much silence, ms, or `roundTrips` round trips where that is longer. */
+  silenceMs: number;
+  roundTrips: number;
+  /** The connection is about to be cut. */
+  onSilence: () => void;
+  /** Ask only while requests wait for the peer. */
   onlyBusy: boolean;
 }
 
+/** Peers in the data plane. */
+export const peerKeepAlive = { tickMs: 50, roundTrips: 6, onlyBusy: true } as const;
+
+/** Of a connection over this socket. */
+export function signsOfLife(socket: Socket): Pick<KeepAliveOptions, 'received' | 'path'> {
+  return { received: () => socket.bytesRead, path: () => tcpPath(socket) };
+}
+
+/**
+ * What a silent connection may have had acknowledged, in half the allowed time, by PINGs alone. More than this is a long
+ * upload on a slow path, with our PINGs still behind it.
+ */
+const progressBytes = 4096;
+
 /** Runs until the connection ends. */
-export function keepAlive(
-  connection: PingableConnection,
-  { clock, intervalMs, missesAllowed, onlyBusy }: KeepAliveOptions,
-): Timer {
-  let waiting = false;
-  let misses = 0;
-  const onPong = (): void => {
-    waiting = false;
-    misses = 0;
+export function keepAlive(connection: PingableConnection, options: KeepAliveOptions): void {
+  new KeepAlive(connection, options);
+}
+
+class KeepAlive {
+  readonly #connection: PingableConnection;
+  readonly #options: KeepAliveOptions;
+  readonly #timer: Timer;
+  /** Bytes received when we last looked. */
+  #seen: number;
+  /** Ticks of silence. */
+  #silent = 0;
+  /** Longest time without an acknowledgement during the silence, ms. */
+  #quietMs = 0;
+  #acknowledgedHalfway = 0;
+  #spared = false;
+  /** Shortest round trip so far: what a pong takes when nothing holds it up. */
+  #rttMs = 0;
+  readonly #onPong = (tookMs: number): void => {
+    this.#rttMs = this.#rttMs === 0 ? tookMs : Math.min(this.#rttMs, tookMs);
   };
-  const timer = clock.every(
-    intervalMs,
-    () => {
-      const busy = connection.activeStreams > 0;
-      if (!connection.usable && !busy) {
-        timer.cancel();
-        return;
-      }
-      if (waiting) {
-        if (++misses > missesAllowed) {
-          timer.cancel();
-          connection.destroy();
-        }
-        return;
-      }
-      if (onlyBusy && !busy) return;
-      waiting = true;
-      connection.ping(onPong);
-    },
-    true,
-  );
-  return timer;
+
+  constructor(connection: PingableConnection, options: KeepAliveOptions) {
+    this.#connection = connection;
+    this.#options = options;
+    this.#seen = options.received();
+    this.#timer = options.clock.every(options.tickMs, () => this.#tick(), true);
+  }
+
+  #tick(): void {
+    const { onlyBusy, onSilence, received, roundTrips, silenceMs, tickMs } = this.#options;
+    const connection = this.#connection;
+    const busy = connection.activeStreams > 0;
+    if (!connection.usable && !busy) {
+      this.#timer.cancel();
+      return;
+    }
+    const now = received();
+    if (now !== this.#seen || (onlyBusy && !busy)) {
+      this.#seen = now;
+      this.#silent = 0;
+      return;
+    }
+    this.#silent++;
+    // One less: the last byte may have come right after a tick.
+    const allowed = Math.floor(Math.max(silenceMs, roundTrips * this.#rttMs) / tickMs) - 1;
+    if (!this.#outOfPatience(allowed)) {
+      if (this.#silent % 2 === 1) connection.ping(this.#onPong);
+      return;
+    }
+    this.#timer.cancel();
+    onSilence();
+    connection.destroy();
+  }
+
+  /**
+   * The other kernel may speak for a peer that is silent. While it acknowledges what we sent, the path is merely slow. Where
+   * its acknowledgements stopped later than the peer's bytes, the path was alive that much longer. And where they stopped and
+   * came back, an answer may be waiting for a lost segment: half the time once more. A kernel that acknowledged all along is no
+   * excuse, because then the process is gone.
+   */
+  #outOfPatience(allowed: number): boolean {
+    if (this.#silent === 1) {
+      this.#quietMs = 0;
+      this.#acknowledgedHalfway = 0;
+      this.#spared = false;
+    }
+    // Few silences last long enough for the kernel to be asked.
+    if (this.#silent * 4 < allowed) return false;
+    const path = this.#options.path();
+    const half = allowed >> 1;
+    if (path !== undefined) {
+      this.#quietMs = Math.max(this.#quietMs, path.lastAckMs);
+      if (this.#silent === half) this.#acknowledgedHalfway = path.acknowledgedBytes;
+    }
+    if (this.#silent < allowed) return false;
+    if (path === undefined) return true;
+    const allowedMs = allowed * this.#options.tickMs;
+    const pausedMs = allowedMs / 4;
+    if (path.lastAckMs >= pausedMs) return path.lastAckMs >= allowedMs;
+    const slow = path.acknowledgedBytes > this.#acknowledgedHalfway + progressBytes;
+    const resumed = this.#quietMs >= pausedMs && !this.#spared;
+    if (!slow && !resumed) return true;
+    this.#spared ||= resumed;
+    this.#silent = half;
+    this.#acknowledgedHalfway = path.acknowledgedBytes;
+    return false;
+  }
 }

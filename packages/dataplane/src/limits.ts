@@ -48,6 +48,26 @@ export const dataplaneLimits = {
     why: 'How long inbound requests wait for the application to accept connections.',
   },
   connect_ms: { default: 1000, unit: 'ms', why: 'TCP connect and TLS handshake with an endpoint.' },
+  peer_silence_ms: {
+    default: 1500,
+    unit: 'ms',
+    why: 'Requests wait for a peer and it sent nothing, not even a PING acknowledgement: its connection is cut. Six round trips where that is longer.',
+  },
+  tcp_silence_ms: {
+    default: 5000,
+    unit: 'ms',
+    why: 'Opaque bytes are under way and the other kernel acknowledged none: the connection is cut. A reader that merely pauses goes on acknowledging.',
+  },
+  tcp_user_timeout_ms: {
+    default: 10_000,
+    unit: 'ms',
+    why: 'TCP_USER_TIMEOUT of HTTP/2 connections between proxies, for what is sent while no request waits.',
+  },
+  tcp_keep_alive_ms: {
+    default: 10_000,
+    unit: 'ms',
+    why: 'Idle time after which the kernel asks whether the other end is still there.',
+  },
   http1_pool_idle_ms: { default: 3000, unit: 'ms', why: 'Idle HTTP/1 connections are closed after this.' },
   connection_age_ms: {
     default: 3_600_000,

@@ -2,6 +2,7 @@
 import type { Timer } from '@mesh/clock/clock';
 import type { DialTarget } from './connector.ts';
 import { Peer, type PeerEnvironment, type SocketObserver } from './peer.ts';
+import { SilentPaths } from './silent-paths.ts';
 
 const sweepMs = 1000;
 
@@ -15,9 +16,12 @@ export class PeerPool {
   readonly #peers: Map<string, Held> = new Map();
   readonly #keys: WeakMap<Peer, string> = new WeakMap();
   readonly #sweeper: Timer;
+  /** Opaque connections, watched for ends that are gone. */
+  readonly paths: SilentPaths;
 
   constructor(environment: PeerEnvironment) {
     this.environment = environment;
+    this.paths = new SilentPaths(environment.limits);
     this.#sweeper = environment.clock.every(sweepMs, () => this.#sweep(), true);
   }
 
@@ -57,6 +61,7 @@ export class PeerPool {
   }
 
   #sweep(): void {
+    this.paths.sweep();
     const { values } = this.environment.limits;
     const limits = { idleMs: values.http1_pool_idle_ms, ageMs: values.connection_age_ms };
     for (const { peer } of this.#peers.values()) peer.sweep(limits);

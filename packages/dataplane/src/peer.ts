@@ -13,8 +13,9 @@ import { connectHttp2 } from '@mesh/http2/client';
 import { http2Limits, type Http2LimitName } from '@mesh/http2/limits';
 import { WindowBudget } from '@mesh/http2/window-budget';
 import { LimitLedger } from '@mesh/limits/limits';
+import { setUserTimeout } from '@mesh/transport/socket-options';
 import { ConnectError, type Connector, type DialTarget } from './connector.ts';
-import { keepAlive, type PingableConnection } from './keep-alive.ts';
+import { keepAlive, peerKeepAlive, type PingableConnection, signsOfLife } from './keep-alive.ts';
 import { type ConnectFault, Lane, type WrappedSocket } from './lane.ts';
 import type { DataplaneLimit } from './limits.ts';
 
@@ -51,8 +52,6 @@ export function defaultCodecs(http2 = new LimitLedger(http2Limits)): Codecs {
   };
 }
 
-/** A silent peer is given up within 2 s; only while requests wait for it. */
-const keepAliveTimes = { intervalMs: 500, missesAllowed: 2, onlyBusy: true };
 const reconnect = { baseMs: 100, capMs: 10_000, jitter: 0.1 };
 
 export class Peer {
@@ -75,6 +74,7 @@ export class Peer {
     this.#environment = environment;
     this.#observer = observer;
     const { limits } = environment;
+    const { peer_silence_ms: silenceMs, tcp_user_timeout_ms: userTimeoutMs } = limits.values;
     this.h1 = this.#lane({
       alpn: [],
       exclusive: true,
@@ -93,11 +93,12 @@ export class Peer {
       wrap: (socket) => {
         const { clock, http2Limits: limits, windowBudget } = environment;
         const connection = connectHttp2(socket, { clock, limits, windowBudget });
-        keepAlive(connection, { clock, ...keepAliveTimes });
-        return {
-          connection,
-          confirmed: target.identity === undefined ? undefined : this.#confirm(connection),
-        };
+        // A stranger may count our PINGs as an attack; its kernel is all that is watched.
+        if (target.identity === undefined) return { connection, confirmed: undefined };
+        const onSilence = (): void => environment.limits.hit('peer_silence_ms');
+        keepAlive(connection, { clock, silenceMs, onSilence, ...signsOfLife(socket), ...peerKeepAlive });
+        setUserTimeout(socket, userTimeoutMs);
+        return { connection, confirmed: this.#confirm(connection) };
       },
     });
   }

@@ -10,6 +10,7 @@ import type {
 } from '@mesh/http/message';
 import { serveHttp1 } from '@mesh/http1/server';
 import { serveHttp2 } from '@mesh/http2/server';
+import { setUserTimeout } from '@mesh/transport/socket-options';
 import type { Drain } from './drain.ts';
 import type { Codecs } from './peer.ts';
 
@@ -19,6 +20,8 @@ export interface ServeHttpOptions {
   drain: Drain;
   /** After this the connection is drained and the client opens another; Infinity for connections of applications. */
   maxAgeMs: number;
+  /** TCP_USER_TIMEOUT of an HTTP/2 connection of another proxy, ms; 0 for other clients, which need not read. */
+  userTimeoutMs: number;
 }
 
 /** `listener.onClose` is called once the connection is gone. */
@@ -28,7 +31,7 @@ export function serveHttp(
   listener: RequestListener,
   options: ServeHttpOptions,
 ): ServerConnection {
-  const { clock, codecs, drain, maxAgeMs } = options;
+  const { clock, codecs, drain, maxAgeMs, userTimeoutMs } = options;
   const tracked = new TrackedListener(listener);
   const connection =
     version === 'http1'
@@ -39,6 +42,7 @@ export function serveHttp(
           windowBudget: codecs.windowBudget,
         });
   if (tracked.closed) return connection;
+  if (version === 'http2' && userTimeoutMs > 0) setUserTimeout(socket, userTimeoutMs);
   const timer = Number.isFinite(maxAgeMs)
     ? clock.after(Math.max(0, maxAgeMs), () => connection.drain(), true)
     : undefined;

@@ -37,7 +37,7 @@ class TcpForwarding {
   }
 
   async run(): Promise<void> {
-    const { clock, pool, onClose, rest } = this.#options;
+    const { clock, peers, pool, onClose, rest } = this.#options;
     const socket = this.#socket;
     const startedAt = clock.now();
     let avoid: Member<Endpoint> | undefined;
@@ -61,6 +61,8 @@ class TcpForwarding {
           break;
         }
         if (rest !== undefined) upstream.write(rest);
+        peers.paths.follow(socket);
+        peers.paths.follow(upstream);
         splice(socket, upstream, () => {
           member.end();
           onClose('');

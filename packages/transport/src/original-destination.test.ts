@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { socketPair } from '@mesh/testkit/servers';
 import { originalDestination } from './original-destination.ts';
+import { inNamespace, whyNoNamespace } from './testing/namespace.ts';
 
 test('a connection that nobody redirected has no original destination', async (context) => {
   const [client, server] = await socketPair(context);
@@ -13,21 +14,7 @@ test('a connection that nobody redirected has no original destination', async (c
   assert.equal(originalDestination(server), undefined);
 });
 
-/** A network of its own for the test: nothing of the machine's rules is touched. */
-const inNamespace = ['--net', ...(process.getuid?.() === 0 ? [] : ['--user', '--map-root-user']), '--'];
-
-/** Why the real test cannot run here, or undefined. */
-function whyNot(): string | undefined {
-  const script = 'ip link set lo up && iptables -t nat -S OUTPUT';
-  const probe = spawnSync('unshare', [...inNamespace, 'sh', '-c', script], {
-    encoding: 'utf8',
-    timeout: 10_000,
-  });
-  if (probe.status === 0) return undefined;
-  return `no network namespace with iptables: ${probe.error?.message ?? probe.stderr.trim()}`;
-}
-
-test('a redirected connection tells where it was going', { skip: whyNot() ?? false }, () => {
+test('a redirected connection tells where it was going', { skip: whyNoNamespace() ?? false }, () => {
   const script = [
     'ip link set lo up',
     'ip address add 10.96.0.7/32 dev lo',

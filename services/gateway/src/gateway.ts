@@ -58,8 +58,10 @@ export class Gateway {
       alpn: [transportHeaderAlpn, 'h2'],
       suffix: options.suffix,
     });
-    this.#server = createServer({ noDelay: true, allowHalfOpen: true, pauseOnConnect: true }, (socket) =>
-      this.#accept(socket),
+    const keepAliveInitialDelay = options.peers.environment.limits.values.tcp_keep_alive_ms;
+    this.#server = createServer(
+      { noDelay: true, allowHalfOpen: true, pauseOnConnect: true, keepAlive: true, keepAliveInitialDelay },
+      (socket) => this.#accept(socket),
     );
     options.drain.addServer(this.#server);
   }
@@ -137,7 +139,8 @@ export class Gateway {
         onClose: () => {},
       });
       const age = Math.min(maxAgeMs, Math.max(0, notAfter - clock.wall()));
-      serveHttp(socket, version, listener, { clock, codecs, drain, maxAgeMs: age });
+      const { tcp_user_timeout_ms: userTimeoutMs } = peers.environment.limits.values;
+      serveHttp(socket, version, listener, { clock, codecs, drain, maxAgeMs: age, userTimeoutMs });
     };
     if (alpn !== transportHeaderAlpn) {
       serve('http2');

@@ -86,8 +86,10 @@ export class Inbound {
           environment.transport.cells({ direction: 'inbound', peer: 'dst', tls: 'no_identity' }),
       },
     });
-    this.server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) =>
-      this.#accept(socket),
+    const keepAliveInitialDelay = limits.values.tcp_keep_alive_ms;
+    this.server = createServer(
+      { allowHalfOpen: true, pauseOnConnect: true, noDelay: true, keepAlive: true, keepAliveInitialDelay },
+      (socket) => this.#accept(socket),
     );
     environment.drain.addServer(this.server);
   }
@@ -239,7 +241,7 @@ export class Inbound {
 
   #serve(client: Client, protocol: DetectedProtocol, rest: Buffer | undefined): void {
     const { environment, policies } = this.#options;
-    const { clock, codecs, drain, transport } = environment;
+    const { clock, codecs, drain, limits, transport } = environment;
     const { socket, target, identity, labels } = client;
     if (socket.destroyed) return;
     transport.cells({ direction: 'inbound', peer: 'src', ...labels }).onSocket(socket);
@@ -262,7 +264,8 @@ export class Inbound {
         this.#targets.release(fixed);
       },
     });
-    serveHttp(socket, protocol, listener, { clock, codecs, drain, maxAgeMs: client.maxAgeMs });
+    const userTimeoutMs = identity === undefined ? 0 : limits.values.tcp_user_timeout_ms;
+    serveHttp(socket, protocol, listener, { clock, codecs, drain, maxAgeMs: client.maxAgeMs, userTimeoutMs });
   }
 
   #opaque(client: Client, rest: Buffer | undefined): void {

@@ -161,6 +161,7 @@ export class Outbound {
       codecs,
       drain,
       maxAgeMs: Number.POSITIVE_INFINITY,
+      userTimeoutMs: 0,
     });
   }
 

@@ -1,0 +1,180 @@
+/** An application's proxy with one destination, real servers as its endpoints, and a client. For tests. */
+import { createServer, type IncomingMessage, request as httpRequest, type ServerResponse } from 'node:http';
+import { createServer as createHttp2Server, type ServerHttp2Stream } from 'node:http2';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import type { TestContext } from 'node:test';
+import { RetryBudget } from '@mesh/balance/retry-budget';
+import type { Clock } from '@mesh/clock/clock';
+import { seededRandom } from '@mesh/clock/seeded';
+import { systemClock } from '@mesh/clock/system';
+import { serveHttp1 } from '@mesh/http1/server';
+import { LimitLedger } from '@mesh/limits/limits';
+import { MetricRegistry } from '@mesh/telemetry/metrics';
+import { listen } from '@mesh/testkit/servers';
+import { connectTcp } from '../connector.ts';
+import { outboundLabels } from '../endpoint.ts';
+import { EndpointPool } from '../endpoint-pool.ts';
+import type { EndpointSpec } from '../endpoint-spec.ts';
+import type { ForwardContext } from '../exchange.ts';
+import { ApplicationListener } from '../http-forwarder.ts';
+import { HttpMetrics } from '../http-metrics.ts';
+import { type DataplaneLimit, dataplaneLimits } from '../limits.ts';
+import { defaultCodecs } from '../peer.ts';
+import { PeerPool } from '../peer-pool.ts';
+
+export interface Rig {
+  /** Where the application's client connects. */
+  readonly port: number;
+  readonly pool: EndpointPool;
+  readonly registry: MetricRegistry;
+  readonly limits: LimitLedger<DataplaneLimit>;
+}
+
+export interface RigOptions {
+  failfastMs?: number;
+  /** Default: the process clock. */
+  clock?: Clock;
+  limits?: Partial<Record<DataplaneLimit, number>>;
+}
+
+/** Connections are plain TCP, so that forwarding is tested apart from TLS. */
+export async function rig(
+  test: TestContext,
+  { failfastMs = 300, clock = systemClock, limits: overrides = {} }: RigOptions = {},
+): Promise<Rig> {
+  const registry = new MetricRegistry();
+  const metrics = new HttpMetrics(registry);
+  const limits = new LimitLedger<DataplaneLimit>(dataplaneLimits, overrides);
+  const codecs = defaultCodecs();
+  const peers = new PeerPool({
+    clock,
+    random: seededRandom(4),
+    connector: { connect: (target) => connectTcp(target, { clock, timeoutMs: 1000 }) },
+    limits,
+    ...codecs,
+  });
+  const pool = new EndpointPool({
+    name: 'cart:80',
+    peers,
+    limits,
+    failfastMs,
+    cells: (spec) => metrics.cells(outboundLabels(spec)),
+  });
+  const context: ForwardContext = {
+    clock,
+    pool,
+    budget: new RetryBudget(clock),
+    limits,
+    informational: true,
+    refuseUnsent: false,
+    cells: metrics.cells({ direction: 'outbound' }),
+    countBy: 'endpoint',
+    retries: metrics.retries({ direction: 'outbound', outcome: 'sent' }),
+    retriesDenied: metrics.retries({ direction: 'outbound', outcome: 'no_budget' }),
+  };
+  const { port } = await listen(test, (socket) => {
+    serveHttp1(socket, new ApplicationListener(context, () => {}), {
+      clock,
+      limits: codecs.http1Limits,
+    });
+  });
+  test.after(() => {
+    pool.close();
+    peers.close();
+  });
+  return { port, pool, registry, limits };
+}
+
+export function spec(port: number, facts: Partial<EndpointSpec> = {}): EndpointSpec {
+  return {
+    key: `127.0.0.1:${port}`,
+    host: '127.0.0.1',
+    port,
+    identity: undefined,
+    protocol: 'unknown',
+    transportPort: 0,
+    authorityOverride: '',
+    tier: 0,
+    weight: 1,
+    labels: {},
+    ...facts,
+  };
+}
+
+/** A gateway speaks HTTP/2 whatever the client speaks; without identity it is reached in plain text here. */
+export function carried(port: number, facts: Partial<EndpointSpec> = {}): EndpointSpec {
+  return spec(port, { identity: 'peer', protocol: 'h2', ...facts });
+}
+
+export async function app(
+  test: TestContext,
+  handle: (request: IncomingMessage, response: ServerResponse) => void,
+): Promise<number> {
+  const server = createServer(handle);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  test.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+export async function http2App(
+  test: TestContext,
+  handle: (stream: ServerHttp2Stream, headers: Record<string, unknown>) => void,
+): Promise<number> {
+  const server = createHttp2Server();
+  const sessions = new Set<{ destroy(): void }>();
+  server.on('session', (session) => sessions.add(session));
+  server.on('stream', (stream, headers) => {
+    stream.on('error', () => {});
+    handle(stream, headers);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  test.after(() => {
+    for (const session of sessions) session.destroy();
+    server.close();
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: IncomingMessage['headers'];
+  readonly body: string;
+}
+
+export function send(
+  port: number,
+  options: { method?: string; path?: string; body?: string | Buffer; headers?: Record<string, string> } = {},
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const sent = httpRequest(
+      {
+        host: '127.0.0.1',
+        port,
+        agent: false,
+        method: options.method ?? 'GET',
+        path: options.path ?? '/',
+        headers: { host: 'cart', ...options.headers },
+      },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on('data', (chunk: Buffer) => chunks.push(chunk));
+        response.on('error', reject);
+        response.on('end', () =>
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            body: Buffer.concat(chunks).toString(),
+          }),
+        );
+      },
+    );
+    sent.on('error', reject);
+    sent.end(options.body);
+  });
+}

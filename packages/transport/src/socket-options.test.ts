@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { eventually } from '@mesh/testkit/eventually';
+import { socketPair } from '@mesh/testkit/servers';
+import { setUserTimeout, tcpPath, userTimeout } from './socket-options.ts';
+import { whyNoNamespace, inNamespace } from './testing/namespace.ts';
+
+void test('the user timeout is set, and read back', async (test) => {
+  const [client, server] = await socketPair(test);
+  assert.equal(userTimeout(client), 0);
+  assert.equal(setUserTimeout(client, 12_345), true);
+  assert.equal(userTimeout(client), 12_345);
+  assert.equal(userTimeout(server), 0);
+  client.destroy();
+  assert.equal(setUserTimeout(client, 1), false);
+  assert.equal(userTimeout(client), undefined);
+});
+
+void test('the kernel tells how many bytes the other end acknowledged', async (test) => {
+  const [client] = await socketPair(test);
+  const before = tcpPath(client)?.acknowledgedBytes ?? Number.NaN;
+  client.write(Buffer.alloc(5000));
+  await eventually('all is acknowledged', () => tcpPath(client)?.acknowledgedBytes === before + 5000);
+  const path = tcpPath(client);
+  assert.equal(path?.unacked, 0);
+  assert.equal(path?.probes, 0);
+  assert.ok((path?.rttMs ?? 0) > 0 && (path?.rttMs ?? 0) < 1000);
+});
+
+void test('a machine that is gone ends the connection after the user timeout', {
+  skip: whyNoNamespace() ?? false,
+}, () => {
+  const script = `ip link set lo up && exec "${process.execPath}" "${join(import.meta.dirname, 'testing/gone.ts')}"`;
+  const run = spawnSync('unshare', [...inNamespace, 'sh', '-c', script], {
+    encoding: 'utf8',
+    timeout: 20_000,
+  });
+  assert.equal(run.status, 0, run.stderr);
+  const seen = JSON.parse(run.stdout) as { code: string; unacked: number; lastAckMs: number };
+  assert.equal(seen.code, 'ETIMEDOUT');
+  assert.ok(seen.unacked > 0 && seen.lastAckMs >= 400, run.stdout);
+});

@@ -1,0 +1,108 @@
+/** Options of a TCP socket that Node does not offer, through the libc that is part of every Node process. */
+import { createRequire } from 'node:module';
+import type { Socket } from 'node:net';
+
+/** From <netinet/in.h> and <linux/tcp.h>. */
+const ipProtoTcp = 6;
+const tcpInfo = 11;
+const tcpUserTimeout = 18;
+
+/** Offsets in `struct tcp_info`; those up to `tcpi_bytes_acked` are there since Linux 4.1. */
+const infoAt = { probes: 3, unacked: 24, lastAckReceived: 56, rtt: 68, bytesAcked: 120 } as const;
+const tcpInfoBytes = 128;
+
+/** What the kernel knows of the way to the other end. */
+export interface TcpPath {
+  /** Window probes that were not answered. */
+  readonly probes: number;
+  /** Segments sent and not acknowledged. */
+  readonly unacked: number;
+  /** Since the last acknowledgement, ms. */
+  readonly lastAckMs: number;
+  /** Smoothed round trip, ms. */
+  readonly rttMs: number;
+  /** Bytes acknowledged since the connection began. */
+  readonly acknowledgedBytes: number;
+}
+
+interface Libc {
+  getsockopt: (fd: number, level: number, name: number, value: Buffer, length: Buffer) => number;
+  setsockopt: (fd: number, level: number, name: number, value: Buffer, length: number) => number;
+}
+
+interface NativeLoader {
+  load(path: string | null): { func<Signature>(definition: string): Signature };
+}
+
+let loaded: Libc | undefined;
+
+/** Loaded on first use: programs that never ask do not pay for it. */
+function libc(): Libc {
+  if (loaded === undefined) {
+    const koffi: NativeLoader = createRequire(import.meta.url)('koffi');
+    // The process itself is searched.
+    const self = koffi.load(null);
+    loaded = {
+      getsockopt: self.func(
+        'int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint8_t *length)',
+      ),
+      setsockopt: self.func('int setsockopt(int fd, int level, int name, uint8_t *value, uint32_t length)'),
+    };
+  }
+  return loaded;
+}
+
+/** The first `bytes` of an option's value; undefined on a closed socket and where the kernel refuses. */
+export function socketOption(socket: Socket, level: number, name: number, bytes: number): Buffer | undefined {
+  const fd = fileDescriptorOf(socket);
+  if (fd === undefined) return undefined;
+  const value = Buffer.alloc(bytes);
+  const length = Buffer.alloc(4);
+  writeNative32(length, bytes);
+  return libc().getsockopt(fd, level, name, value, length) === 0 ? value : undefined;
+}
+
+/**
+ * The kernel ends the connection with ETIMEDOUT once sent data, or a keep-alive probe, has been unacknowledged for `ms`
+ * (RFC 5482); 0 for its default of about 15 minutes. False where it cannot be set.
+ *
+ * The kernel counts a closed window as unacknowledged: only for connections whose other end always reads.
+ */
+export function setUserTimeout(socket: Socket, ms: number): boolean {
+  const fd = fileDescriptorOf(socket);
+  if (fd === undefined) return false;
+  const value = Buffer.alloc(4);
+  writeNative32(value, ms);
+  return libc().setsockopt(fd, ipProtoTcp, tcpUserTimeout, value, 4) === 0;
+}
+
+/** The effective user timeout, ms. */
+export function userTimeout(socket: Socket): number | undefined {
+  const value = socketOption(socket, ipProtoTcp, tcpUserTimeout, 4);
+  return value === undefined ? undefined : new Uint32Array(value.buffer, value.byteOffset, 1)[0];
+}
+
+/** `TCP_INFO`; undefined on a closed socket. */
+export function tcpPath(socket: Socket): TcpPath | undefined {
+  const info = socketOption(socket, ipProtoTcp, tcpInfo, tcpInfoBytes);
+  if (info === undefined) return undefined;
+  const words = new Uint32Array(info.buffer, info.byteOffset, tcpInfoBytes / 4);
+  return {
+    probes: info[infoAt.probes] as number,
+    unacked: words[infoAt.unacked / 4] as number,
+    lastAckMs: words[infoAt.lastAckReceived / 4] as number,
+    rttMs: (words[infoAt.rtt / 4] as number) / 1000,
+    acknowledgedBytes: Number(new BigUint64Array(info.buffer, info.byteOffset + infoAt.bytesAcked, 1)[0]),
+  };
+}
+
+function writeNative32(target: Buffer, value: number): void {
+  new Uint32Array(target.buffer, target.byteOffset, 1)[0] = value;
+}
+
+function fileDescriptorOf(socket: Socket): number | undefined {
+  // Node keeps it on the handle and has no public way to it; a TLS socket answers with that of the socket below.
+  const { _handle: handle } = socket as unknown as { _handle?: { fd?: number } | null };
+  const fd = handle?.fd;
+  return fd === undefined || fd < 0 ? undefined : fd;
+}
