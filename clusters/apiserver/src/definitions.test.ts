@@ -186,3 +186,30 @@ test('a definition goes after its instances, and is served again after a restart
   assert.equal((await api.call(`${definitions}/links.example.com`)).code, 404);
   assert.equal((await api.call(links)).code, 404);
 });
+
+test('rules that are not evaluated are told, by warning and by condition, until they go', async (t) => {
+  const api = await startFixture(t);
+  const rule = 'self.port != 4143 || self.cluster == "east"';
+  const ruled = structuredClone(schema);
+  const spec = at(ruled, 'properties', 'spec') as JsonObject;
+  spec['x-kubernetes-validations'] = [{ rule, message: 'no' }];
+  const addresses = at(spec, 'properties', 'addresses', 'items') as JsonObject;
+  addresses['x-kubernetes-validations'] = [{ rule: 'self != ""' }];
+  const versions = [{ name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: ruled } }];
+  const created = await api.call(definitions, { body: definition({ versions }) });
+  assert.equal(created.code, 201, created.text);
+  const told =
+    /x-kubernetes-validations are not evaluated by this server.*v1:\.spec self\.port.*v1:\.spec\.addresses\[\] self/;
+  assert.match(created.headers['warning'] ?? '', told);
+  const conditions = (body: Json): Json[] =>
+    listAt(body, 'status', 'conditions').filter((each) => at(each, 'type') === 'ValidationRulesEvaluated');
+  const [condition] = conditions(created.body);
+  assert.equal(at(condition, 'status'), 'False');
+  assert.match(textAt(condition, 'message') ?? '', told);
+  const plain = await api.patch(`${definitions}/links.example.com`, 'merge', {
+    spec: at(definition(), 'spec') ?? {},
+  });
+  assert.equal(plain.code, 200, plain.text);
+  assert.equal(plain.headers['warning'], undefined);
+  assert.deepEqual(conditions(plain.body), []);
+});

@@ -1,6 +1,6 @@
 /** kubectl as an independent client, where it is installed. */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { accessSync, constants, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -23,6 +23,13 @@ function findKubectl(): string | undefined {
 
 const kubectl = findKubectl();
 const skip = kubectl === undefined ? 'kubectl is not on PATH: the independent client was NOT tried' : false;
+
+/** Debian 12 ships 1.20, which lacks some commands and cannot compare with a server that has no older OpenAPI document. */
+const recent = ((): boolean => {
+  if (kubectl === undefined) return false;
+  const { stdout } = spawnSync(kubectl, ['version', '--client', '--output=json'], { encoding: 'utf8' });
+  return Number(/"minor": *"(\d+)/.exec(stdout)?.[1] ?? 0) >= 28;
+})();
 
 /** Runs kubectl as the administrator; the text of both outputs, whatever the exit code. */
 async function callKubectl(api: ApiFixture, ...parts: string[]): Promise<string> {
@@ -75,7 +82,7 @@ test('kubectl apply, get, patch, scale and delete', { skip }, async (t) => {
   assert.match(await callKubectl(api, 'apply', '-f', file), /deployment.apps\/cart created/);
   assert.match(await callKubectl(api, 'apply', '-f', file), /deployment.apps\/cart unchanged/);
   writeFileSync(file, manifest.replace('value: b', 'value: c'));
-  assert.match(await callKubectl(api, 'diff', '-f', file), /\+ +value: c/);
+  if (recent) assert.match(await callKubectl(api, 'diff', '-f', file), /\+ +value: c/);
   assert.match(await callKubectl(api, 'apply', '-f', file), /deployment.apps\/cart configured/);
   assert.match(await callKubectl(api, 'scale', 'deploy/cart', '-n', 'shop', '--replicas=3'), /scaled/);
   const label = await callKubectl(api, 'label', 'svc/cart', '-n', 'shop', 'mirror.mesh.io/exported=true');
@@ -119,14 +126,18 @@ test('kubectl create, auth and discovery', { skip }, async (t) => {
     ],
     ['auth can-i list pods --as=system:serviceaccount:default:app', /^yes/],
     ['auth can-i delete pods --as=system:serviceaccount:default:app', /^no/],
-    ['auth whoami', /kubernetes-admin/],
-    ['create token app', /^eyJ[\w-]+\.[\w-]+\.[\w-]+\n?$/],
+    ...(recent
+      ? ([
+          ['auth whoami', /kubernetes-admin/],
+          ['create token app', /^eyJ[\w-]+\.[\w-]+\.[\w-]+\n?$/],
+        ] as const)
+      : []),
     [
       'get pods --as=bob',
       /User "bob" cannot list resource "pods" in API group "" in the namespace "default"/,
     ],
     ['api-resources --api-group=apps', /deployments +deploy +apps\/v1 +true +Deployment/],
-    ['version', /Server Version: v1\.\d+\.\d+-mesh/],
+    ['version', /Server Version: .*v1\.\d+\.\d+-mesh/],
     ['create configmap c --from-literal=k=v', /configmaps "c" already exists/],
   ] as const) {
     assert.match(await callKubectl(api, ...words.split(' ')), expected, words);

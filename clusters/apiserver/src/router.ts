@@ -15,6 +15,7 @@ import {
   resourceList,
 } from './discovery.ts';
 import { sendJson, sendText, type Exchange } from './exchange.ts';
+import { sendOpenApiV2 } from './openapi-v2.ts';
 import { impersonate } from './impersonation.ts';
 import type { JsonObject } from './json.ts';
 import { denial, type Attributes, type RbacAuthorizer } from './rbac.ts';
@@ -106,6 +107,10 @@ export class Router {
     const target = info.resource;
     if (target === undefined) {
       if (info.method !== 'GET' && info.method !== 'HEAD') throw methodNotAllowed();
+      if (info.path === '/openapi/v2') {
+        sendOpenApiV2(response, exchange.request.headers.accept ?? '');
+        return;
+      }
       const document = this.#document(info.path, info.query);
       if (document === undefined) throw noSuchPath();
       if (typeof document === 'string') sendText(response, 200, document, 'text/plain; charset=utf-8');

@@ -1,6 +1,6 @@
 /**
  * Structural schemas of custom kinds (the subset of OpenAPI v3 that apiextensions.k8s.io/v1 allows): validation,
- * defaulting and pruning. CEL rules (`x-kubernetes-validations`) are not evaluated; the definition gets a warning.
+ * defaulting and pruning. CEL rules are not evaluated: see kinds/validation-rules.ts.
  */
 import type { Faults } from './faults.ts';
 import {

@@ -152,6 +152,7 @@ export class Writer {
       object.metadata.uid = randomUUID();
       object.metadata.creationTimestamp = timestamp(this.#clock.wall());
       this.#check(info, object, undefined);
+      this.#warn(info, object, context);
       await this.#admission.validate(request, object);
       if (!tracked) this.#track(info, object, undefined, target.subresource, context);
       this.#assignAddresses(info, object);
@@ -193,6 +194,7 @@ export class Writer {
         next = await this.#admission.mutate(request, next, (changed) => this.#defaults(info, changed));
       }
       this.#check(info, next, current);
+      this.#warn(info, next, context);
       await this.#admission.validate(this.#admissionRequest(target, 'UPDATE', context, current), next);
       this.#setGeneration(info, next, current);
       next.apiVersion = storedApiVersion(info);
@@ -323,6 +325,11 @@ export class Writer {
     }
     if (info.custom === undefined && subresource === '') kindRules[info.kind]?.prepareUpdate?.(next, current);
     return next;
+  }
+
+  #warn(info: ResourceInfo, object: KubeObject, { warn }: WriteContext): void {
+    if (info.custom !== undefined) return;
+    for (const warning of kindRules[info.kind]?.warnings?.(object) ?? []) warn(warning);
   }
 
   #check(info: ResourceInfo, object: KubeObject, current: KubeObject | undefined): void {

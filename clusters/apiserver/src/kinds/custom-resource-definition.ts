@@ -2,6 +2,7 @@ import { at, isObject, listAt, textAt, type Json } from '../json.ts';
 import { nameFault } from '../names.ts';
 import type { KubeObject } from '../object.ts';
 import { objectsIn, section, setDefault, type KindRules } from './rules.ts';
+import { rulesCondition, unevaluatedRules } from './validation-rules.ts';
 
 const storedFinalizer = 'customresourcecleanup.apiextensions.k8s.io';
 
@@ -26,6 +27,12 @@ export const definitionRules: KindRules = {
     status['acceptedNames'] = structuredClone(at(next, 'spec', 'names') ?? {});
     const stored = new Set([...listAt(current, 'status', 'storedVersions'), storageVersion(next)]);
     status['storedVersions'] = [...stored].filter((version) => version !== '');
+    const others = objectsIn(status, 'conditions').filter(({ type }) => type !== 'ValidationRulesEvaluated');
+    status['conditions'] = [...others, ...rulesCondition(next)];
+  },
+  warnings(definition) {
+    const message = unevaluatedRules(definition);
+    return message === undefined ? [] : [message];
   },
   validate(definition, faults, current) {
     const group = textAt(definition, 'spec', 'group') ?? '';
@@ -129,6 +136,7 @@ function acceptedStatus(definition: KubeObject): { [name: string]: Json } {
     conditions: [
       condition('NamesAccepted', 'NoConflicts', 'no conflicts found'),
       condition('Established', 'InitialNamesAccepted', 'the initial names have been accepted'),
+      ...rulesCondition(definition),
     ],
     storedVersions: [storageVersion(definition)],
   };

@@ -12,6 +12,8 @@ export interface KindRules {
   prepareUpdate?(next: KubeObject, current: KubeObject): void;
   /** `current` is undefined on create. */
   validate?(object: KubeObject, faults: Faults, current: KubeObject | undefined): void;
+  /** What the client is told about an object that is accepted. */
+  warnings?(object: KubeObject): readonly string[];
 }
 
 /** Sets `name` where it is missing or null. */
