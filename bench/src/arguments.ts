@@ -1,41 +1,61 @@
 /** Command line of the bench. */
 import { parseArgs } from 'node:util';
 import { MeshError } from '@mesh/errors/mesh-error';
+import type { RunOptions } from './run.ts';
 
-export interface BenchArguments {
+export interface BenchArguments extends RunOptions {
   /** Names of cells; undefined: all. */
   readonly cells: readonly string[] | undefined;
   /** Names of contestants; undefined: all. */
   readonly only: readonly string[] | undefined;
-  /** Replaces what each cell says. */
-  readonly connections: readonly number[] | undefined;
-  readonly seconds: number;
-  readonly repeats: number;
+  /** Everything is measured: its results are worth keeping. */
+  readonly complete: boolean;
 }
 
-export const usage = `npm run bench -- [--quick] [--cells NAMES] [--only CONTESTANTS] [--connections NUMBERS] [--seconds S] [--repeats N]
+export const usage = `npm run bench                 everything; writes bench/results
+npm run bench -- --quick      the main cells, once
+npm run bench -- [--cells NAMES] [--only CONTESTANTS] [--connections NUMBERS] [--seconds S] [--repeats N] [--half]
 Lists are separated by commas.`;
+
+const quickCells = ['plain', 'mtls', 'grpc', 'tcp-mtls'];
 
 /** @throws MeshError cli-usage */
 export function benchArguments(args: readonly string[]): BenchArguments {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      quick: { type: 'boolean', default: false },
-      cells: { type: 'string' },
-      only: { type: 'string' },
-      connections: { type: 'string' },
-      seconds: { type: 'string' },
-      repeats: { type: 'string' },
-    },
-  });
+  const { values } = parsed(args);
+  const { quick } = values;
+  const complete = args.length === 0;
   return {
-    cells: values.cells?.split(','),
+    cells: values.cells?.split(',') ?? (quick ? quickCells : undefined),
     only: values.only?.split(','),
-    connections: values.connections?.split(',').map((text) => whole('--connections', text, 1, 10_000)),
-    seconds: whole('--seconds', values.seconds ?? (values.quick ? '1' : '3'), 1, 60),
-    repeats: whole('--repeats', values.repeats ?? (values.quick ? '1' : '3'), 1, 20),
+    connections:
+      values.connections?.split(',').map((text) => whole('--connections', text, 1, 10_000)) ??
+      (quick ? [32] : undefined),
+    seconds: whole('--seconds', values.seconds ?? (quick ? '1' : '2'), 1, 60),
+    repeats: whole('--repeats', values.repeats ?? (quick ? '1' : '3'), 1, 20),
+    half: values.half || complete,
+    complete,
   };
+}
+
+function parsed(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        quick: { type: 'boolean', default: false },
+        half: { type: 'boolean', default: false },
+        cells: { type: 'string' },
+        only: { type: 'string' },
+        connections: { type: 'string' },
+        seconds: { type: 'string' },
+        repeats: { type: 'string' },
+      },
+    });
+  } catch (cause) {
+    throw new MeshError('cli-usage', cause instanceof Error ? cause.message : String(cause), {
+      remedy: usage,
+    });
+  }
 }
 
 function whole(option: string, text: string, min: number, max: number): number {

@@ -1,5 +1,5 @@
 /** Starts the control plane's process in the bench's own network, which every pod reaches. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,11 +8,15 @@ import type { TrustMaterial } from './trust-material.ts';
 
 export const controlAddress = { host: '10.210.0.1', identityPort: 8080, destinationPort: 8086 } as const;
 
+export interface ControlPlane {
+  stop(): void;
+}
+
 export async function startControlPlane(options: {
   trust: TrustMaterial;
   services: readonly ServedService[];
   directory: string;
-}): Promise<ChildProcess> {
+}): Promise<ControlPlane> {
   const { trust, services, directory } = options;
   const table: ControlPlaneTable = {
     ...controlAddress,
@@ -30,5 +34,5 @@ export async function startControlPlane(options: {
   });
   early.catch(() => {});
   await Promise.race([once(child.stdout, 'data'), early]);
-  return child;
+  return { stop: () => child.kill() };
 }

@@ -1,12 +1,13 @@
 /** One measurement: a load, and what each proxy used meanwhile. */
-import type { Cell, CellLoad, HopName } from './cells.ts';
+import type { Unit } from './cells.ts';
+import type { HopName } from './contestants/contestant.ts';
 import type { LoadResult } from './load/load-result.ts';
 import { cpuMicros, type MemoryUse, memoryUse, processTree, sumOf } from './process-usage.ts';
 import type { Playing } from './stage-set.ts';
 
 export interface HopUse extends MemoryUse {
   readonly name: HopName;
-  /** µs of CPU time for each request. */
+  /** CPU time of the whole load. */
   readonly cpuMicros: number;
 }
 
@@ -14,18 +15,36 @@ export interface Sample extends LoadResult {
   readonly hops: readonly HopUse[];
 }
 
-export async function measure(cell: Cell, playing: Playing, load: CellLoad): Promise<Sample> {
-  const trees = playing.hops.map(({ pid }) => processTree(pid));
+export async function measure(
+  { hops }: Pick<Playing, 'hops'>,
+  load: () => Promise<LoadResult>,
+): Promise<Sample> {
+  const trees = hops.map(({ pid }) => processTree(pid));
   const before = trees.map((pids) => sumOf(pids, cpuMicros));
-  const result = await cell.load(playing, load);
-  const hops = playing.hops.map(({ name }, index): HopUse => {
+  const result = await load();
+  const used = hops.map(({ name }, index): HopUse => {
     const pids = trees[index] ?? [];
-    return {
-      name,
-      cpuMicros: (sumOf(pids, cpuMicros) - (before[index] ?? 0)) / result.requests,
-      privateBytes: sumOf(pids, (pid) => memoryUse(pid).privateBytes),
-      residentBytes: sumOf(pids, (pid) => memoryUse(pid).residentBytes),
-    };
+    return { name, cpuMicros: sumOf(pids, cpuMicros) - (before[index] ?? 0), ...memoryOf(pids) };
   });
-  return { ...result, hops };
+  return { ...result, hops: used };
+}
+
+export function memoryOf(pids: readonly number[]): MemoryUse {
+  const uses = pids.map(memoryUse);
+  return {
+    privateBytes: uses.reduce((sum, { privateBytes }) => sum + privateBytes, 0),
+    residentBytes: uses.reduce((sum, { residentBytes }) => sum + residentBytes, 0),
+  };
+}
+
+/** How much was done: requests, connections or GB. */
+export function amount({ operations, bytes }: LoadResult, unit: Unit): number {
+  return unit === 'GB' ? bytes / 1e9 : operations;
+}
+
+/** CPU time in µs for each unit, mean of the hops; undefined without proxies. */
+export function cpuPerHop(sample: Sample, unit: Unit): number | undefined {
+  const { hops } = sample;
+  if (hops.length === 0) return undefined;
+  return hops.reduce((sum, { cpuMicros }) => sum + cpuMicros, 0) / hops.length / amount(sample, unit);
 }

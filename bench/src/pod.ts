@@ -2,8 +2,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
-import { join } from 'node:path';
+import { kill } from 'node:process';
 import { runTool, toolPath } from '@mesh/node/run-tool';
+import { processTree } from './process-usage.ts';
 
 /** Proxies run as this user, whose connections iptables does not redirect. */
 export const proxyUid = 2102;
@@ -12,7 +13,7 @@ export interface ProcessOptions {
   /** User of the process; root when undefined. */
   readonly uid?: number;
   readonly environment?: Readonly<Record<string, string>>;
-  /** Name of its log in the bench's directory. */
+  /** File that its output is added to. */
   readonly log: string;
 }
 
@@ -25,26 +26,27 @@ export interface Interception {
 export class Pod {
   readonly name: string;
   readonly address: string;
-  readonly #directory: string;
+  readonly #hostLink: string;
   readonly #holder: ChildProcess;
+  readonly #children: ChildProcess[] = [];
 
-  private constructor(name: string, address: string, directory: string, holder: ChildProcess) {
+  private constructor(name: string, address: string, hostLink: string, holder: ChildProcess) {
     this.name = name;
     this.address = address;
-    this.#directory = directory;
+    this.#hostLink = hostLink;
     this.#holder = holder;
   }
 
   /** @param index 1 to 250; gives the pod's network */
-  static async make(name: string, index: number, directory: string): Promise<Pod> {
+  static async make(name: string, index: number): Promise<Pod> {
     // `cat` holds the namespace for as long as the bench holds the other end of its standard input.
     const holder = spawn('unshare', ['--net', '--', 'sh', '-c', 'echo ready; exec cat'], {
       stdio: ['pipe', 'pipe', 'inherit'],
       env: { PATH: toolPath },
     });
     await once(holder.stdout, 'data');
-    const pod = new Pod(name, `10.210.${index}.2`, directory, holder);
     const host = `pod${index}`;
+    const pod = new Pod(name, `10.210.${index}.2`, host, holder);
     const gateway = `10.210.${index}.1`;
     await runTool([
       'ip',
@@ -66,7 +68,11 @@ export class Pod {
     await pod.run(['ip', 'link', 'set', 'eth0', 'up']);
     await pod.run(['ip', 'route', 'add', 'default', 'via', gateway]);
     // Thousands of short connections: the default range of client ports is for a whole machine.
-    await pod.run(['sh', '-c', 'echo "10000 65000" > /proc/sys/net/ipv4/ip_local_port_range']);
+    await pod.run([
+      'sh',
+      '-c',
+      'cd /proc/sys/net/ipv4; echo "10000 65000" >ip_local_port_range; echo 1 >tcp_tw_reuse',
+    ]);
     return pod;
   }
 
@@ -82,20 +88,29 @@ export class Pod {
 
   /** Starts a process that lives until `stop` or the end of the bench; its output goes to a log. */
   start(command: readonly string[], { uid, environment = {}, log }: ProcessOptions): ChildProcess {
-    const file = openSync(join(this.#directory, `${log}.log`), 'a');
+    const file = openSync(log, 'a');
     const become =
       uid === undefined ? [] : ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', '--'];
     const child = spawn('nsenter', [...this.#enter(), '--', ...become, ...command], {
       stdio: ['ignore', file, file],
       env: { PATH: toolPath, ...environment },
-      cwd: this.#directory,
     });
     closeSync(file);
+    this.#children.push(child);
     return child;
   }
 
-  close(): void {
+  /** Ends its processes; the network goes with the last of them. */
+  async close(): Promise<void> {
+    for (const { pid, exitCode, signalCode } of this.#children) {
+      if (pid === undefined || exitCode !== null || signalCode !== null) continue;
+      for (const process of processTree(pid)) kill(process, 'SIGKILL');
+    }
+    const ended = once(this.#holder, 'exit');
     this.#holder.stdin?.destroy();
+    await ended;
+    // The kernel may have been faster: a link ends with either of its networks.
+    await runTool(['ip', 'link', 'delete', this.#hostLink]).catch(() => {});
   }
 
   #enter(): string[] {

@@ -1,7 +1,38 @@
-/** Succeeds when a URL answers 200; run inside a pod. */
-const response = await fetch(process.argv[2] ?? '', { signal: AbortSignal.timeout(2000) });
-const text = await response.text();
-if (!response.ok) {
-  process.stderr.write(`${response.status} ${text}\n`);
-  process.exitCode = 1;
+/** Succeeds when the application answers; run inside a pod. Arguments: kind of traffic, host, port. */
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { GrpcClients } from './load/grpc-clients.ts';
+import { grpcPath } from './load/grpc-message.ts';
+
+const [traffic = '', host = '', port = ''] = process.argv.slice(2);
+const abort = AbortSignal.timeout(2000);
+
+async function answered(): Promise<boolean> {
+  if (traffic === 'http') {
+    const response = await fetch(`http://${host}:${port}/`, { signal: abort });
+    return response.ok && (await response.text()) !== '';
+  }
+  if (traffic === 'tcp') {
+    const socket = connect({ host, port: Number(port) });
+    socket.write('P');
+    const [chunk] = (await once(socket, 'data', { signal: abort })) as [Buffer];
+    return chunk.toString() === 'P';
+  }
+  const clients = new GrpcClients({
+    host,
+    port: Number(port),
+    path: grpcPath,
+    protocol: 'grpc',
+    connections: 1,
+    seconds: 1,
+    rate: 1,
+  });
+  await clients.connect();
+  return await new Promise((resolve) => {
+    clients.onAnswer = (_due, ok) => resolve(ok);
+    clients.send(0);
+    abort.addEventListener('abort', () => resolve(false));
+  });
 }
+
+process.exit((await answered().catch(() => false)) ? 0 : 1);

@@ -1,20 +1,18 @@
-/** Results as text. */
+/** Results as Markdown tables. */
+import { amount, cpuPerHop, type Sample } from './measure.ts';
 import { median } from './median.ts';
-import type { Sample } from './measure.ts';
 import { grouped, type Series } from './run.ts';
 
-/** CPU of the whole way divided by its hops; undefined without proxies. */
-export function cpuPerHop({ hops }: Sample): number | undefined {
-  if (hops.length === 0) return undefined;
-  return hops.reduce((sum, { cpuMicros }) => sum + cpuMicros, 0) / hops.length;
-}
+const known = (value: number | undefined): value is number => value !== undefined && !Number.isNaN(value);
 
+/** Median and, behind it, least and most. */
 function spread(values: readonly number[], digits: number): string {
+  if (values.length === 0) return '–';
   const [low, high] = [Math.min(...values), Math.max(...values)];
   return `${median(values).toFixed(digits)} (${low.toFixed(digits)}–${high.toFixed(digits)})`;
 }
 
-/** One table for each cell and number of connections; ratios are of medians, to the first contestant named `ours`. */
+/** A table for each cell and number of connections. `×` columns are ratios of medians: ours divided by the row's. */
 export function tables(series: readonly Series[]): string {
   return grouped(series).map(table).join('\n');
 }
@@ -22,36 +20,91 @@ export function tables(series: readonly Series[]): string {
 function table(group: readonly Series[]): string {
   const [first] = group;
   if (first === undefined) return '';
-  const reference = group.find(({ playing }) => playing.contestant.name === 'ours');
-  const lines = [
-    `### ${first.cell.title}, ${first.connections} connections`,
+  const { cell, connections } = first;
+  const rate = cell.unit === 'GB' ? 'MB/s' : `${cell.unit}s/s`;
+  const cpu = cell.unit === 'GB' ? 'CPU ms per GB and hop' : `CPU µs per ${cell.unit} and hop`;
+  const latency = first.full.some(({ latencyMs }) => latencyMs !== undefined);
+  const half = group.some((one) => one.half.length > 0);
+  const head = [
     '',
-    '| | requests/s | CPU µs per request and hop | outbound, inbound | ours : it | p50 ms | p99 ms | p99.9 ms |',
-    '|---|---|---|---|---|---|---|---|',
-    ...group.map((one) => row(one, reference)),
-    '',
+    rate,
+    cpu,
+    'of each hop',
+    'ours ×',
+    ...(latency ? ['p50 / p99 / p99.9 ms'] : []),
+    ...(half ? ['at half load'] : []),
+    'private / resident MB of a hop',
   ];
-  return lines.join('\n');
+  const reference = group.find(({ contestant }) => contestant === 'ours');
+  return [
+    `### ${cell.title}, ${connections} ${connections === 1 ? 'connection' : 'connections'} (\`${cell.name}\`)`,
+    '',
+    `| ${head.join(' | ')} |`,
+    `|${head.map(() => '---').join('|')}|`,
+    ...group.map((one) => `| ${row(one, reference, { latency, half }).join(' | ')} |`),
+    '',
+  ].join('\n');
 }
 
-function row({ playing, samples }: Series, reference: Series | undefined): string {
-  const cpu = samples.map(cpuPerHop).filter((value) => value !== undefined);
-  const hops = playing.hops.map((_, index) =>
-    median(samples.map((sample) => sample.hops[index]?.cpuMicros ?? Number.NaN)).toFixed(1),
-  );
-  const own = reference?.samples.map(cpuPerHop).filter((value) => value !== undefined) ?? [];
-  const cells = [
-    playing.contestant.title,
-    spread(
-      samples.map(({ requests, seconds }) => requests / seconds),
-      0,
+export function cpuOf({ cell, full }: Series): number[] {
+  return full.map((sample) => cpuPerHop(sample, cell.unit)).filter(known);
+}
+
+/** Units per second; MB/s for bytes. */
+export function ratesOf({ cell, full }: Series): number[] {
+  return full.map((sample) => (amount(sample, cell.unit) / sample.seconds) * (cell.unit === 'GB' ? 1000 : 1));
+}
+
+function row(
+  series: Series,
+  reference: Series | undefined,
+  columns: { latency: boolean; half: boolean },
+): string[] {
+  const { cell, full, half, title } = series;
+  // µs per GB would be a long number.
+  const scale = cell.unit === 'GB' ? 1000 : 1;
+  const digits = cell.unit === 'request' ? 1 : 0;
+  const cpu = cpuOf(series).map((value) => value / scale);
+  const own = reference === undefined ? [] : cpuOf(reference).map((value) => value / scale);
+  const failed = full.reduce((sum, sample) => sum + sample.failed, 0);
+  return [
+    failed === 0 ? title : `${title} (**${failed} failed**)`,
+    spread(ratesOf(series), cell.unit === 'GB' ? 1 : 0),
+    spread(cpu, digits),
+    eachHop(
+      full,
+      (sample, index) => (sample.hops[index]?.cpuMicros ?? 0) / amount(sample, cell.unit) / scale,
+      digits,
     ),
-    cpu.length === 0 ? '–' : spread(cpu, 1),
-    hops.join(', '),
     cpu.length === 0 || own.length === 0 ? '–' : (median(own) / median(cpu)).toFixed(2),
-    ...(['p50', 'p99', 'p999'] as const).map((name) =>
-      median(samples.map(({ latencyMs }) => latencyMs[name])).toFixed(2),
-    ),
+    ...(columns.latency ? [latencies(full)] : []),
+    ...(columns.half ? [latencies(half)] : []),
+    memory(full),
   ];
-  return `| ${cells.join(' | ')} |`;
+}
+
+function eachHop(
+  samples: readonly Sample[],
+  value: (sample: Sample, index: number) => number,
+  digits: number,
+): string {
+  const hops = samples[0]?.hops ?? [];
+  if (hops.length === 0) return '–';
+  return hops
+    .map(({ name }, index) => `${name} ${median(samples.map((one) => value(one, index))).toFixed(digits)}`)
+    .join(', ');
+}
+
+function latencies(samples: readonly Sample[]): string {
+  const of = (name: 'p50' | 'p99' | 'p999'): string =>
+    median(samples.map(({ latencyMs }) => latencyMs?.[name]).filter(known)).toFixed(2);
+  return samples.length === 0 ? '–' : `${of('p50')} / ${of('p99')} / ${of('p999')}`;
+}
+
+function memory(samples: readonly Sample[]): string {
+  const [first] = samples;
+  if (first === undefined || first.hops.length === 0) return '–';
+  const largest = (name: 'privateBytes' | 'residentBytes'): string =>
+    (median(samples.map(({ hops }) => Math.max(...hops.map((hop) => hop[name])))) / 1e6).toFixed(0);
+  return `${largest('privateBytes')} / ${largest('residentBytes')}`;
 }

@@ -1,46 +1,85 @@
 /** Runs cells: in each repeat every contestant takes its turn, and another one begins. */
-import type { BenchArguments } from './arguments.ts';
 import type { Cell } from './cells.ts';
-import { measure, type Sample } from './measure.ts';
+import { cpuPerHop, measure, type Sample } from './measure.ts';
 import type { Playing } from './stage-set.ts';
 
 /** All samples of one contestant in one cell at one number of connections. */
 export interface Series {
   readonly cell: Cell;
   readonly connections: number;
-  readonly playing: Playing;
-  readonly samples: Sample[];
+  readonly contestant: string;
+  readonly title: string;
+  readonly full: Sample[];
+  /** At half of the rate that the full load of the same repeat reached. */
+  readonly half: Sample[];
 }
 
+export interface RunOptions {
+  /** Of each measurement. */
+  readonly seconds: number;
+  readonly repeats: number;
+  /** Replaces what each cell says. */
+  readonly connections: readonly number[] | undefined;
+  /** Whether latency at half load is measured. */
+  readonly half: boolean;
+}
+
+/** Half load is measured at this number of connections. */
+const halfLoadConnections = 32;
+/** What is compiled at run time gets this long once. */
+const firstWarmUpSeconds = 3;
+
+interface Turn {
+  readonly playing: Playing;
+  readonly series: Series;
+}
+
+/** @param cells all of one scene */
 export async function run(
   cells: readonly Cell[],
-  playing: readonly Playing[],
-  options: BenchArguments,
+  stages: readonly Playing[],
+  options: RunOptions,
   say: (line: string) => void,
 ): Promise<Series[]> {
-  const series = cells.flatMap((cell) =>
-    (options.connections ?? cell.connections).flatMap((connections) =>
-      playing
-        .filter(({ stage }) => stage.mode === cell.mode)
-        .map((playing): Series => ({ cell, connections, playing, samples: [] })),
-    ),
+  const groups = cells.flatMap((cell) =>
+    (options.connections ?? cell.connections).map((connections) => groupOf(cell, connections, stages)),
   );
-  const warm = new Set<Playing>();
+  const warm = new Set<string>();
   for (let repeat = 0; repeat < options.repeats; repeat++) {
-    for (const group of grouped(series)) {
+    for (const group of groups) {
       for (let turn = 0; turn < group.length; turn++) {
         const one = group[(turn + repeat) % group.length];
-        if (one === undefined) continue;
-        const { cell, connections } = one;
-        // What is compiled at run time gets the time for it once; then only connections are made anew.
-        await cell.load(one.playing, { connections, seconds: warm.has(one.playing) ? 1 : 3 });
-        warm.add(one.playing);
-        one.samples.push(await measure(cell, one.playing, { connections, seconds: options.seconds }));
-        say(`${repeat + 1}/${options.repeats} ${describe(one)}`);
+        if (one !== undefined) await take(one, options, warm);
+        if (one !== undefined) say(`${repeat + 1}/${options.repeats} ${describe(one.series)}`);
       }
     }
   }
-  return series;
+  return groups.flat().map(({ series }) => series);
+}
+
+function groupOf(cell: Cell, connections: number, stages: readonly Playing[]): Turn[] {
+  return stages
+    .filter(({ hops }) => cell.baseline || hops.length > 0)
+    .map((playing) => {
+      const { name, title } = playing.contestant;
+      return { playing, series: { cell, connections, contestant: name, title, full: [], half: [] } };
+    });
+}
+
+async function take({ playing, series }: Turn, options: RunOptions, warm: Set<string>): Promise<void> {
+  const { cell, connections, full, half } = series;
+  const { seconds } = options;
+  const key = `${playing.contestant.name} ${cell.name}`;
+  if (cell.scene.roundTripMs === 0) {
+    await cell.load(playing, { connections, seconds: warm.has(key) ? 1 : firstWarmUpSeconds });
+    warm.add(key);
+  }
+  const sample = await measure(playing, () => cell.load(playing, { connections, seconds }));
+  full.push(sample);
+  const { loadAt } = cell;
+  if (!options.half || loadAt === undefined || connections !== halfLoadConnections) return;
+  const rate = sample.operations / sample.seconds / 2;
+  half.push(await measure(playing, () => loadAt(playing, { connections, seconds }, rate)));
 }
 
 /** Those that are compared with each other. */
@@ -48,15 +87,24 @@ export function grouped(series: readonly Series[]): Series[][] {
   return [...Map.groupBy(series, ({ cell, connections }) => `${cell.name} ${connections}`).values()];
 }
 
-function describe({ cell, connections, playing, samples }: Series): string {
-  const last = samples.at(-1);
+function describe({ cell, connections, contestant, full, half }: Series): string {
+  const last = full.at(-1);
   if (last === undefined) return '';
-  const cpu = last.hops.map(({ cpuMicros }) => cpuMicros.toFixed(1)).join(' + ');
+  const { latencyMs, operations, seconds, bytes, failed } = last;
+  const rate =
+    cell.unit === 'GB'
+      ? `${(bytes / 1e6 / seconds).toFixed(0)} MB/s`
+      : `${Math.round(operations / seconds)}/s`;
+  const latency =
+    latencyMs === undefined ? '' : `p50 ${latencyMs.p50.toFixed(2)} p99 ${latencyMs.p99.toFixed(2)} ms`;
+  const halfLatency = half.at(-1)?.latencyMs;
   return [
-    `${cell.name} ${connections}c ${playing.contestant.name}:`,
-    `${Math.round(last.requests / last.seconds)}/s,`,
-    `${cpu === '' ? '-' : cpu} µs,`,
-    `p50 ${last.latencyMs.p50.toFixed(2)} p99 ${last.latencyMs.p99.toFixed(2)} ms`,
-    last.failed === 0 ? '' : `, ${last.failed} FAILED`,
-  ].join(' ');
+    `${cell.name} ${connections}c ${contestant}: ${rate}`,
+    `${(cpuPerHop(last, cell.unit) ?? 0).toFixed(1)} µs per ${cell.unit} and hop`,
+    latency,
+    halfLatency === undefined ? '' : `half p99 ${halfLatency.p99.toFixed(2)} ms`,
+    failed === 0 ? '' : `${failed} FAILED`,
+  ]
+    .filter((part) => part !== '')
+    .join(', ');
 }

@@ -1,131 +1,148 @@
-/** Every contestant on stages of its own, started once for the whole run, so that repeats meet programs that are warm. */
-import { mkdirSync, mkdtempSync, chmodSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+/** The stages of one scene: every contestant on one of its own, started once, so that repeats meet programs that are warm. */
+import { chmodSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Clock, sleep } from '@mesh/clock/clock';
-import { type Contestant, type Hop, type Mode, ports, type Stage } from './contestants/contestant.ts';
-import { controlAddress, startControlPlane } from './control-plane.ts';
+import type { HostPort } from '@mesh/control-api/convert';
+import { appPorts, type Contestant, type Hop, type Scene, type Stage } from './contestants/contestant.ts';
+import { type ControlPlane, controlAddress, startControlPlane } from './control-plane.ts';
 import type { ServedService } from './control-plane-table.ts';
 import { Pod } from './pod.ts';
-import { makeTrust, type TrustMaterial } from './trust-material.ts';
+import { proveClientCertificates } from './tls-proof.ts';
+import type { TrustMaterial } from './trust-material.ts';
+import { startWire } from './wire.ts';
 
 /** A contestant that is ready to be measured. */
 export interface Playing {
   readonly contestant: Contestant;
   readonly stage: Stage;
   readonly hops: readonly Hop[];
-  /** Of the service, as the client dials it. */
-  readonly url: string;
+  /** Of the service, as clients dial it. */
+  readonly target: HostPort;
 }
 
-const root = resolve(import.meta.dirname, '../..');
-const serviceName = (index: number): string => `cart-${index}.shop.svc.cluster.local`;
-
-interface Role {
-  readonly contestant: Contestant;
-  readonly mode: Mode;
+interface StageSetOptions {
+  readonly clock: Clock;
+  readonly trust: TrustMaterial;
+  /** Existing; gets a folder for each stage. */
+  readonly directory: string;
+  readonly root: string;
 }
 
 export class StageSet {
-  readonly directory: string;
-  readonly #clock: Clock;
-  readonly #trust: TrustMaterial;
-  readonly #pods: Pod[] = [];
   readonly playing: Playing[] = [];
+  readonly #options: StageSetOptions;
+  readonly #pods: Pod[] = [];
+  #controlPlane: ControlPlane | undefined;
 
-  constructor(clock: Clock) {
-    this.#clock = clock;
-    this.directory = mkdtempSync(join(tmpdir(), 'mesh-bench-'));
-    chmodSync(this.directory, 0o755);
-    this.#trust = makeTrust(this.directory, clock);
+  private constructor(options: StageSetOptions) {
+    this.#options = options;
   }
 
-  /** @throws Error when a contestant does not answer within 15 s, with where its log is */
-  async open(roles: readonly Role[]): Promise<void> {
-    const stages: Stage[] = [];
-    for (const role of roles) stages.push(await this.#build(role, stages.length + 1));
-    await startControlPlane({
-      trust: this.#trust,
-      directory: this.directory,
-      services: stages.map((stage, index) => servedService(stage, index + 1)),
-    });
-    for (const [index, { contestant }] of roles.entries()) {
-      const stage = stages[index];
-      if (stage === undefined) continue;
-      const hops = contestant.start(stage);
-      const url = contestant.intercepted
-        ? `http://${stage.clusterIp}`
-        : `http://${stage.server.address}:${ports.http[0]}`;
-      await this.#answers(contestant, stage, url);
-      this.playing.push({ contestant, stage, hops, url });
+  /** @throws Error when a contestant does not answer within 15 s, or takes clients without a certificate */
+  static async open(
+    scene: Scene,
+    contestants: readonly Contestant[],
+    options: StageSetOptions,
+  ): Promise<StageSet> {
+    const set = new StageSet(options);
+    const stages: [Contestant, Stage][] = [];
+    for (const contestant of contestants) {
+      stages.push([contestant, await set.#build(scene, contestant, stages.length + 1)]);
     }
+    set.#controlPlane = await startControlPlane({
+      trust: options.trust,
+      directory: options.directory,
+      services: stages.map(([, stage]) => servedService(stage)),
+    });
+    for (const [contestant, stage] of stages) await set.#enter(contestant, stage);
+    return set;
   }
 
-  /** Ends the pods. What was written stays when something failed: the logs say why. */
-  close(failed: boolean): void {
-    for (const pod of this.#pods) pod.close();
-    if (!failed) rmSync(this.directory, { recursive: true, force: true });
+  /** Ends the pods and all that runs in them. */
+  async close(): Promise<void> {
+    this.#controlPlane?.stop();
+    for (const pod of this.#pods) await pod.close();
   }
 
-  async #build({ contestant, mode }: Role, index: number): Promise<Stage> {
+  async #build(scene: Scene, contestant: Contestant, index: number): Promise<Stage> {
+    const { directory, root, trust } = this.#options;
     const client = await this.#pod(`${contestant.name}-client`, 2 * index - 1);
     const server = await this.#pod(`${contestant.name}-server`, 2 * index);
-    const rules = { nodeBinary: process.execPath, initProgram: join(root, 'dist/proxy-init.js') };
+    const own = join(directory, `${scene.name}-${contestant.name}`);
+    mkdirSync(own);
+    chmodSync(own, 0o777);
     if (contestant.intercepted) {
+      const rules = { nodeBinary: process.execPath, initProgram: join(root, 'dist/proxy-init.js') };
       await client.intercept(rules);
-      if (mode === 'mtls') await server.intercept(rules);
+      if (scene.mtls) await server.intercept(rules);
     }
-    const directory = join(this.directory, `${contestant.name}-${mode}`);
-    mkdirSync(directory, { mode: 0o755 });
-    server.start([process.execPath, join(import.meta.dirname, 'app-main.ts'), ports.http.join(',')], {
-      log: `${contestant.name}-${mode}-app`,
-    });
+    server.start([process.execPath, join(import.meta.dirname, 'app-main.ts')], { log: join(own, 'app.log') });
+    const apps = appPorts[scene.traffic].map((port) => ({ host: server.address, port }));
     return {
-      mode,
+      scene,
       client,
       server,
       clusterIp: `10.96.0.${index}`,
-      trust: this.#trust,
+      endpoints:
+        scene.roundTripMs === 0 ? apps : await startWire(this.#options.clock, apps, scene.roundTripMs),
+      appPort: appPorts[scene.traffic][0],
+      trust,
       control: controlAddress,
-      directory,
+      directory: own,
       root,
     };
   }
 
+  async #enter(contestant: Contestant, stage: Stage): Promise<void> {
+    const hops = contestant.start(stage);
+    const [first] = stage.endpoints;
+    const target =
+      contestant.intercepted || first === undefined ? { host: stage.clusterIp, port: 80 } : first;
+    await this.#answers(contestant, stage, target);
+    if (stage.scene.mtls && contestant.intercepted) {
+      await proveClientCertificates(this.#options.clock, contestant, stage);
+    }
+    this.playing.push({ contestant, stage, hops, target });
+  }
+
   async #pod(name: string, index: number): Promise<Pod> {
-    const pod = await Pod.make(name, index, this.directory);
+    const pod = await Pod.make(name, index);
     this.#pods.push(pod);
     return pod;
   }
 
   /** Waits until a request passes the proxies. */
-  async #answers(contestant: Contestant, stage: Stage, url: string): Promise<void> {
-    const deadline = this.#clock.now() + 15_000;
-    let words = '';
-    while (this.#clock.now() < deadline) {
+  async #answers(contestant: Contestant, stage: Stage, { host, port }: HostPort): Promise<void> {
+    const { clock } = this.#options;
+    const deadline = clock.now() + 15_000;
+    const probe = join(import.meta.dirname, 'probe-main.ts');
+    for (;;) {
       try {
-        await stage.client.run([process.execPath, join(import.meta.dirname, 'probe-main.ts'), `${url}/`]);
+        await stage.client.run([process.execPath, probe, stage.scene.traffic, host, String(port)]);
         return;
-      } catch (thrown) {
-        words = String(thrown);
+      } catch (cause) {
+        if (clock.now() > deadline) {
+          throw new Error(
+            `${contestant.title} does not answer in ${stage.scene.name}; see ${stage.directory}`,
+            {
+              cause,
+            },
+          );
+        }
       }
-      await sleep(this.#clock, 200);
+      await sleep(clock, 200);
     }
-    throw new Error(
-      `${contestant.title} (${stage.mode}) does not answer: ${words}; its logs are in ${this.directory}`,
-    );
   }
 }
 
-function servedService({ clusterIp, mode, server, trust }: Stage, index: number): ServedService {
+function servedService({ scene, clusterIp, endpoints, trust }: Stage): ServedService {
   return {
     clusterIp: `${clusterIp}:80`,
-    name: serviceName(index),
-    opaque: false,
-    endpoints: ports.http.map((port) => ({
-      host: server.address,
-      port,
-      ...(mode === 'mtls' ? { identity: trust.server.identity } : {}),
+    name: `cart-${clusterIp.slice(clusterIp.lastIndexOf('.') + 1)}.shop.svc.cluster.local`,
+    opaque: scene.traffic === 'tcp',
+    endpoints: endpoints.map((endpoint) => ({
+      ...endpoint,
+      ...(scene.mtls ? { identity: trust.server.identity } : {}),
     })),
   };
 }

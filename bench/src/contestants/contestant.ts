@@ -1,22 +1,37 @@
 /** What is measured: a proxy, or a pair of them, between the client's pod and the server's pod. */
+import type { HostPort } from '@mesh/control-api/convert';
 import type { Pod } from '../pod.ts';
 import type { TrustMaterial } from '../trust-material.ts';
 
-/**
- * `plain`: one proxy beside the client, HTTP/1 or TCP on both sides.
- * `mtls`: one beside the client and one beside the server, mutual TLS between them.
- */
-export type Mode = 'plain' | 'mtls';
+export type Traffic = 'http' | 'grpc' | 'tcp';
+
+/** What passes a stage, and how. */
+export interface Scene {
+  /** Part of the names of files. */
+  readonly name: string;
+  readonly traffic: Traffic;
+  /**
+   * False: one proxy, beside the client, plaintext on both sides. True: one beside the client and one beside the server,
+   * mutual TLS between them.
+   */
+  readonly mtls: boolean;
+  /** Between the two pods through a relay; 0: they reach each other directly. */
+  readonly roundTripMs: number;
+}
 
 /** Where a contestant plays; each has pods of its own and meets the same ports, rules and application in them. */
 export interface Stage {
-  readonly mode: Mode;
+  readonly scene: Scene;
   /** Holds the load generators and the outbound proxy. */
   readonly client: Pod;
   /** Holds the application and, with mTLS, the inbound proxy. */
   readonly server: Pod;
-  /** Where the load generators connect to: an address that only the outbound proxy knows. */
+  /** Where the load generators connect to: an address that only the outbound proxy knows. Port 80. */
   readonly clusterIp: string;
+  /** Endpoints of the service, as the outbound proxy dials them. */
+  readonly endpoints: readonly HostPort[];
+  /** Port of the application, as the inbound proxy dials it on loopback. */
+  readonly appPort: number;
   readonly trust: TrustMaterial;
   readonly control: {
     readonly host: string;
@@ -29,12 +44,21 @@ export interface Stage {
   readonly root: string;
 }
 
-/** Ports that every stage has: those of the application are the two endpoints of one service. */
-export const ports = { outbound: 4140, inbound: 4143, admin: 4191, http: [8080, 8081] } as const;
+/** Ports of proxies on every stage. */
+export const proxyPorts = { outbound: 4140, inbound: 4143, admin: 4191 } as const;
+
+/** Ports of the application: two endpoints for each kind of traffic. */
+export const appPorts: Readonly<Record<Traffic, readonly [number, number]>> = {
+  http: [8080, 8081],
+  grpc: [9090, 9091],
+  tcp: [7070, 7071],
+};
+
+export type HopName = 'outbound' | 'gateway' | 'inbound';
 
 /** One proxy on the way of a request. */
 export interface Hop {
-  readonly name: 'outbound' | 'inbound';
+  readonly name: HopName;
   readonly pid: number;
 }
 
@@ -42,9 +66,10 @@ export interface Contestant {
   /** Of `--only`, of files and in JSON. */
   readonly name: string;
   readonly title: string;
-  readonly modes: readonly Mode[];
   /** Whether the pods redirect their traffic to proxies. */
   readonly intercepted: boolean;
+  /** Why it does not play in a scene; undefined when it does. */
+  declines(scene: Scene): string | undefined;
   /** Version of the program, or why it cannot run here. */
   probe(): { readonly version: string } | { readonly absent: string };
   /** Starts the proxies; they need not be ready yet. */

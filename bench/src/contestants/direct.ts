@@ -4,8 +4,8 @@ import type { Contestant } from './contestant.ts';
 export const direct: Contestant = {
   name: 'direct',
   title: 'no proxy',
-  modes: ['plain'],
   intercepted: false,
+  declines: () => undefined,
   probe: () => ({ version: '' }),
   start: () => [],
 };

@@ -1,76 +1,83 @@
 /** HAProxy from Debian, one thread. */
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { type Contestant, type Hop, ports, type Stage } from './contestant.ts';
+import { type Contestant, type Hop, proxyPorts, type Stage } from './contestant.ts';
 import { programVersion } from './program-version.ts';
-import { startHop } from './start-hop.ts';
+import { startHop, writeConfiguration } from './start-hop.ts';
 
-const common = `global
+const pki = (both: string, anchors: string): string =>
+  `ssl crt ${both} ca-file ${anchors} verify required ssl-min-ver TLSv1.3`;
+
+function common({ scene }: Stage): string {
+  const mode =
+    scene.traffic === 'tcp'
+      ? '  mode tcp\n  option splice-auto'
+      : '  mode http\n  # Idle connections to servers are shared by all clients.\n  http-reuse always';
+  return `global
   nbthread 1
   maxconn 4000
 
 defaults
-  mode http
+${mode}
   timeout connect 5s
   timeout client 60s
   timeout server 60s
   timeout http-keep-alive 60s
-  # Idle connections to the application are shared by all clients.
-  http-reuse always
 
 frontend metrics
-  bind 0.0.0.0:${ports.admin}
+  bind 0.0.0.0:${proxyPorts.admin}
+  mode http
   http-request use-service prometheus-exporter
 `;
+}
 
 /** Two of the endpoints at random, then the less loaded one: what the mesh does, too. */
-function outbound({ mode, server, trust }: Stage): string {
-  const { client, server: peer } = trust;
-  const tls =
-    mode === 'plain'
-      ? ''
-      : ` ssl crt ${client.both} ca-file ${client.anchors} verify required` +
-        ` sni str(${peer.identity}) verifyhost ${peer.identity} alpn h2 ssl-min-ver TLSv1.3`;
-  const endpoints = ports.http.map((port) => `  server app-${port} ${server.address}:${port}${tls}`);
-  return `${common}
+function outbound(stage: Stage): string {
+  const { scene, endpoints, trust } = stage;
+  const { client, server } = trust;
+  // No TLS session is resumed: each connection proves both certificates, as ours do.
+  const tls = scene.mtls
+    ? ` ${pki(client.both, client.anchors)} no-ssl-reuse sni str(${server.identity}) verifyhost ${server.identity}` +
+      (scene.traffic === 'tcp' ? '' : ' alpn h2')
+    : '';
+  return `${common(stage)}
 frontend outbound
-  bind 127.0.0.1:${ports.outbound}
+  bind 127.0.0.1:${proxyPorts.outbound}
   default_backend cart
 
 backend cart
   balance random(2)
-${endpoints.join('\n')}
+${endpoints.map(({ host, port }, index) => `  server app-${index} ${host}:${port}${tls}`).join('\n')}
 `;
 }
 
-function inbound({ trust }: Stage): string {
+function inbound(stage: Stage): string {
+  const { scene, appPort, trust } = stage;
   const { server } = trust;
-  return `${common}
+  const verdict = scene.traffic === 'tcp' ? 'tcp-request content reject' : 'http-request deny';
+  return `${common(stage)}
 frontend inbound
-  bind 0.0.0.0:${ports.inbound} ssl crt ${server.both} ca-file ${server.anchors} verify required alpn h2 ssl-min-ver TLSv1.3
+  bind 0.0.0.0:${proxyPorts.inbound} ${pki(server.both, server.anchors)} no-tls-tickets${scene.traffic === 'tcp' ? '' : ' alpn h2'}
   # The policy check: only clients whose certificate was verified.
-  http-request deny unless { ssl_c_used } { ssl_c_verify 0 }
+  ${verdict} unless { ssl_c_used } { ssl_c_verify 0 }
   default_backend app
 
 backend app
-  server app 127.0.0.1:${ports.http[0]}
+  server app 127.0.0.1:${appPort}${scene.traffic === 'grpc' ? ' proto h2' : ''}
 `;
 }
 
-function start(stage: Stage, name: Hop['name'], configuration: string): Hop {
-  const file = join(stage.directory, `haproxy-${stage.mode}-${name}.cfg`);
-  writeFileSync(file, configuration, { mode: 0o644 });
+function start(stage: Stage, name: 'outbound' | 'inbound', configuration: string): Hop {
+  const file = writeConfiguration(stage, `${name}.cfg`, configuration);
   return startHop(stage, name, ['haproxy', '-db', '-f', file]);
 }
 
 export const haproxy: Contestant = {
   name: 'haproxy',
   title: 'HAProxy',
-  modes: ['plain', 'mtls'],
   intercepted: true,
+  declines: () => undefined,
   probe: () => programVersion(['haproxy', '-v'], /version (\S+)/),
-  start: (stage) =>
-    stage.mode === 'plain'
-      ? [start(stage, 'outbound', outbound(stage))]
-      : [start(stage, 'outbound', outbound(stage)), start(stage, 'inbound', inbound(stage))],
+  start: (stage) => [
+    start(stage, 'outbound', outbound(stage)),
+    ...(stage.scene.mtls ? [start(stage, 'inbound', inbound(stage))] : []),
+  ],
 };

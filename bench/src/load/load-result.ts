@@ -1,10 +1,18 @@
 /** What a load generator saw. */
 export interface LoadResult {
-  readonly requests: number;
-  /** Requests that got no answer or one that is no success. */
+  /** Requests answered, or connections served. */
+  readonly operations: number;
+  /** Those that got no answer or one that is no success. */
   readonly failed: number;
   readonly seconds: number;
-  /** Received. */
+  /** Of bodies, or of a stream, received. */
   readonly bytes: number;
-  readonly latencyMs: { readonly p50: number; readonly p99: number; readonly p999: number };
+  /** Of one operation; undefined where there is none to speak of. */
+  readonly latencyMs?: Latency;
+}
+
+export interface Latency {
+  readonly p50: number;
+  readonly p99: number;
+  readonly p999: number;
 }

@@ -48,7 +48,7 @@ export async function wrk(pod: Pod, { connections, seconds, url, directory }: Wr
   if (line === undefined) throw new Error(`wrk said nothing that can be read: ${output.slice(0, 500)}`);
   const { requests, micros, bytes, failed, p50, p99, p999 } = JSON.parse(line) as WrkReport;
   return {
-    requests,
+    operations: requests,
     failed,
     seconds: micros / 1e6,
     bytes,

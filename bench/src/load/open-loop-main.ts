@@ -1,0 +1,97 @@
+/**
+ * Open-loop load: requests are due at fixed times, whatever the answers to earlier ones do, and a latency counts from when its
+ * request was due. So a proxy that stalls is charged for all that came meanwhile (no coordinated omission).
+ * With rate 0 a closed loop, to be held against wrk. Argument: an OpenLoopOrder as JSON; prints a LoadResult.
+ */
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { systemClock as clock } from '@mesh/clock/system';
+import type { OpenLoopOrder } from './driver.ts';
+import { GrpcClients } from './grpc-clients.ts';
+import { Http1Clients } from './http1-clients.ts';
+import { Latencies } from './latencies.ts';
+import type { LoadResult } from './load-result.ts';
+import type { LoadClients } from './load-clients.ts';
+
+const order = JSON.parse(process.argv[2] ?? '') as OpenLoopOrder;
+const { rate, seconds, connections } = order;
+
+/** Shortest pause between wakes. What is due within one is sent together. */
+const shortestPeriodMs = 0.25;
+/** For those that are still under way at the end. */
+const graceMs = 2000;
+
+const latencies = new Latencies(rate === 0 ? 5_000_000 : Math.ceil(rate * seconds) + 1);
+let failed = 0;
+let bytes = 0;
+let underway = 0;
+
+function onAnswer(dueMs: number, ok: boolean, received: number): void {
+  underway--;
+  if (ok) {
+    latencies.add(clock.now() - dueMs);
+    bytes += received;
+  } else {
+    failed++;
+  }
+}
+
+function closedLoop(clients: LoadClients): void {
+  const start = clock.now();
+  const next = (): void => {
+    underway++;
+    clients.send(clock.now());
+  };
+  clients.onAnswer = (dueMs, ok, received) => {
+    onAnswer(dueMs, ok, received);
+    if (clock.now() - start < seconds * 1000) next();
+    else if (underway === 0) finish((clock.now() - start) / 1000);
+  };
+  for (let client = 0; client < connections; client++) next();
+}
+
+function openLoop(clients: LoadClients): void {
+  clients.onAnswer = onAnswer;
+  const total = Math.floor(rate * seconds);
+  const periodMs = Math.max(1000 / rate, shortestPeriodMs);
+  const start = clock.now();
+  let sent = 0;
+  const sendDue = (): void => {
+    const now = clock.now();
+    for (;;) {
+      const due = start + ((sent + 1) * 1000) / rate;
+      if (sent >= total || due > now) break;
+      sent++;
+      underway++;
+      clients.send(due);
+    }
+  };
+  const wakes = Math.ceil((seconds * 1000) / periodMs) + 4;
+  const pacer = new Worker(join(import.meta.dirname, 'pacer-worker.ts'), { workerData: { periodMs, wakes } });
+  pacer.on('message', sendDue);
+  pacer.on('exit', () => {
+    sendDue();
+    const deadline = clock.now() + graceMs;
+    const wait = clock.every(5, () => {
+      if (underway > 0 && clock.now() < deadline) return;
+      wait.cancel();
+      finish(seconds);
+    });
+  });
+}
+
+function finish(elapsedSeconds: number): void {
+  const result: LoadResult = {
+    operations: latencies.count,
+    failed: failed + underway,
+    seconds: elapsedSeconds,
+    bytes,
+    latencyMs: latencies.summary(),
+  };
+  process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0));
+}
+
+const clients: LoadClients = order.protocol === 'http1' ? new Http1Clients(order) : new GrpcClients(order);
+await clients.connect();
+if (rate === 0) closedLoop(clients);
+else openLoop(clients);
