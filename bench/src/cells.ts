@@ -89,6 +89,8 @@ const download: Pick<Cell, 'load'> = {
 
 /** Large enough that the start, with small windows, is a part and not all of it. */
 const longBodyBytes = 32 * 1024 * 1024;
+/** Then what has come counts. */
+const longBodySeconds = 4;
 
 function longBody(roundTripMs: number): Cell {
   return {
@@ -98,8 +100,13 @@ function longBody(roundTripMs: number): Cell {
     unit: 'GB',
     connections: [1],
     baseline: true,
-    load: ({ stage, target }, { connections, seconds }) =>
-      drive(stage.client, 'download', { ...target, connections, seconds, bodyBytes: longBodyBytes }),
+    load: ({ stage, target }, { connections }) =>
+      drive(stage.client, 'download', {
+        ...target,
+        connections,
+        seconds: longBodySeconds,
+        bodyBytes: longBodyBytes,
+      }),
   };
 }
 

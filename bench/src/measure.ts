@@ -37,14 +37,19 @@ export function memoryOf(pids: readonly number[]): MemoryUse {
   };
 }
 
-/** How much was done: requests, connections or GB. */
+/** How much was measured: requests, connections or GB. */
 export function amount({ operations, bytes }: LoadResult, unit: Unit): number {
   return unit === 'GB' ? bytes / 1e9 : operations;
 }
 
+/** CPU time in µs of each hop for each unit that it carried. */
+export function cpuOfHops(sample: Sample, unit: Unit): number[] {
+  const carried = amount(sample, unit) + (sample.warmUp ?? 0);
+  return sample.hops.map((hop) => hop.cpuMicros / carried);
+}
+
 /** CPU time in µs for each unit, mean of the hops; undefined without proxies. */
 export function cpuPerHop(sample: Sample, unit: Unit): number | undefined {
-  const { hops } = sample;
-  if (hops.length === 0) return undefined;
-  return hops.reduce((sum, { cpuMicros }) => sum + cpuMicros, 0) / hops.length / amount(sample, unit);
+  const hops = cpuOfHops(sample, unit);
+  return hops.length === 0 ? undefined : hops.reduce((sum, micros) => sum + micros, 0) / hops.length;
 }

@@ -1,5 +1,5 @@
 /** Results as Markdown tables. */
-import { amount, cpuPerHop, type Sample } from './measure.ts';
+import { amount, cpuOfHops, cpuPerHop, type Sample } from './measure.ts';
 import { median } from './median.ts';
 import { grouped, type Series } from './run.ts';
 
@@ -71,11 +71,7 @@ function row(
     failed === 0 ? title : `${title} (**${failed} failed**)`,
     spread(ratesOf(series), cell.unit === 'GB' ? 1 : 0),
     spread(cpu, digits),
-    eachHop(
-      full,
-      (sample, index) => (sample.hops[index]?.cpuMicros ?? 0) / amount(sample, cell.unit) / scale,
-      digits,
-    ),
+    eachHop(series, scale, digits),
     cpu.length === 0 || own.length === 0 ? '–' : (median(own) / median(cpu)).toFixed(2),
     ...(columns.latency ? [latencies(full)] : []),
     ...(columns.half ? [latencies(half)] : []),
@@ -83,15 +79,15 @@ function row(
   ];
 }
 
-function eachHop(
-  samples: readonly Sample[],
-  value: (sample: Sample, index: number) => number,
-  digits: number,
-): string {
-  const hops = samples[0]?.hops ?? [];
+function eachHop({ cell, full }: Series, scale: number, digits: number): string {
+  const hops = full[0]?.hops ?? [];
   if (hops.length === 0) return '–';
+  const values = full.map((sample) => cpuOfHops(sample, cell.unit));
   return hops
-    .map(({ name }, index) => `${name} ${median(samples.map((one) => value(one, index))).toFixed(digits)}`)
+    .map(({ name }, index) => {
+      const value = median(values.map((each) => each[index] ?? Number.NaN)) / scale;
+      return `${name} ${value.toFixed(digits)}`;
+    })
     .join(', ');
 }
 

@@ -9,7 +9,7 @@ import type { ServedService } from './control-plane-table.ts';
 import { Pod } from './pod.ts';
 import { proveClientCertificates } from './tls-proof.ts';
 import type { TrustMaterial } from './trust-material.ts';
-import { startWire } from './wire.ts';
+import { startWire, type Wire } from './wire.ts';
 
 /** A contestant that is ready to be measured. */
 export interface Playing {
@@ -32,6 +32,7 @@ export class StageSet {
   readonly playing: Playing[] = [];
   readonly #options: StageSetOptions;
   readonly #pods: Pod[] = [];
+  readonly #wires: Wire[] = [];
   #controlPlane: ControlPlane | undefined;
 
   private constructor(options: StageSetOptions) {
@@ -61,6 +62,7 @@ export class StageSet {
   /** Ends the pods and all that runs in them. */
   async close(): Promise<void> {
     this.#controlPlane?.stop();
+    for (const wire of this.#wires) wire.stop();
     for (const pod of this.#pods) await pod.close();
   }
 
@@ -83,14 +85,20 @@ export class StageSet {
       client,
       server,
       clusterIp: `10.96.0.${index}`,
-      endpoints:
-        scene.roundTripMs === 0 ? apps : await startWire(this.#options.clock, apps, scene.roundTripMs),
+      endpoints: scene.roundTripMs === 0 ? apps : [await this.#wire(scene, apps)],
       appPort: appPorts[scene.traffic][0],
       trust,
       control: controlAddress,
       directory: own,
       root,
     };
+  }
+
+  async #wire({ name, roundTripMs }: Scene, [app]: readonly HostPort[]): Promise<HostPort> {
+    if (app === undefined) throw new Error(`${name} has no application`);
+    const wire = await startWire(this.#options.root, app, roundTripMs);
+    this.#wires.push(wire);
+    return wire.address;
   }
 
   async #enter(contestant: Contestant, stage: Stage): Promise<void> {

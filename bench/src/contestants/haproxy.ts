@@ -14,6 +14,8 @@ function common({ scene }: Stage): string {
   return `global
   nbthread 1
   maxconn 4000
+  # Default: 64 KiB on the way for each stream.
+  tune.h2.initial-window-size 1048576
 
 defaults
 ${mode}

@@ -48,6 +48,9 @@ const dialOptions =
         minVersion: 'TLSv1.3' as const,
       };
 
+/** Node's own 64 KiB would slow large bodies down. */
+const http2Window = { settings: { initialWindowSize: 1024 * 1024 } };
+
 let turn = 0;
 function nextEndpoint(): HostPort {
   const endpoint = endpoints[turn++ % endpoints.length];
@@ -62,7 +65,7 @@ function sessionTo(endpoint: HostPort): ClientHttp2Session {
   const known = sessions.get(endpoint);
   if (known !== undefined && !known.closed && !known.destroyed) return known;
   const origin = `${dialOptions === undefined ? 'http' : 'https'}://${endpoint.host}:${endpoint.port}`;
-  const session = connectHttp2(origin, dialOptions ?? {});
+  const session = connectHttp2(origin, { ...dialOptions, ...http2Window });
   session.on('error', () => session.destroy());
   session.on('connect', () => session.setLocalWindowSize(4 * 1024 * 1024));
   sessions.set(endpoint, session);
@@ -184,7 +187,6 @@ function pipeTcp(socket: Socket): void {
   }
 }
 
-const http2Window = { settings: { initialWindowSize: 1024 * 1024 } };
 const keptAlive = { keepAliveTimeout: 120_000, noDelay: true };
 
 function server() {

@@ -4,6 +4,8 @@ export interface LoadResult {
   readonly operations: number;
   /** Those that got no answer or one that is no success. */
   readonly failed: number;
+  /** Answered before the measurement began: no part of rate and latency, but the proxies worked for them, too. */
+  readonly warmUp?: number;
   readonly seconds: number;
   /** Of bodies, or of a stream, received. */
   readonly bytes: number;

@@ -11,5 +11,5 @@ const start = clock.now();
 for (let wake = 1; wake <= wakes; wake++) {
   const wait = start + wake * periodMs - clock.now();
   if (wait > 0) Atomics.wait(never, 0, 0, wait);
-  parentPort?.postMessage(0);
+  parentPort?.postMessage(0, []);
 }
