@@ -4,10 +4,14 @@ import { once } from 'node:events';
 import type { Clock } from '@mesh/clock/clock';
 import type { ServerConnection } from '@mesh/http/message';
 
+/** How long a connection on which nothing was said yet may still say something once the program stops. */
+const silentMs = 100;
+
 export class Drain {
   readonly #servers: Set<Server> = new Set();
-  readonly #connections: Set<ServerConnection> = new Set();
+  /** Every accepted socket that is open, whatever became of it: in a handshake, HTTP, opaque bytes. */
   readonly #sockets: Set<Socket> = new Set();
+  readonly #connections: Set<ServerConnection> = new Set();
   #draining = false;
   #idle: (() => void) | undefined;
 
@@ -15,16 +19,24 @@ export class Drain {
     return this.#draining;
   }
 
-  /** Connections and opaque sockets that are still open. */
+  /** Accepted sockets that are open. */
   get open(): number {
-    return this.#connections.size + this.#sockets.size;
+    return this.#sockets.size;
   }
 
+  /** Whatever it accepts is waited for, also what is still in a handshake when the program is told to stop. */
   addServer(server: Server): void {
     this.#servers.add(server);
+    server.on('connection', (socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => {
+        this.#sockets.delete(socket);
+        if (this.open === 0) this.#idle?.();
+      });
+    });
   }
 
-  /** `connection` is drained with the rest; call `remove` once it is gone. */
+  /** The HTTP on one of those sockets, so that it can be asked to end; `remove` it once it is gone. */
   add(connection: ServerConnection): void {
     this.#connections.add(connection);
     if (this.#draining) connection.drain();
@@ -32,16 +44,6 @@ export class Drain {
 
   remove(connection: ServerConnection): void {
     this.#connections.delete(connection);
-    this.#check();
-  }
-
-  /** A socket whose bytes nobody parses; only waited for. */
-  addSocket(socket: Socket): void {
-    this.#sockets.add(socket);
-    socket.once('close', () => {
-      this.#sockets.delete(socket);
-      this.#check();
-    });
   }
 
   /** Stops accepting, asks connections to end, waits at most `graceMs`, then cuts the rest. */
@@ -49,21 +51,37 @@ export class Drain {
     this.#draining = true;
     for (const server of this.#servers) server.close();
     for (const connection of this.#connections) connection.drain();
-    if (this.open > 0) {
-      await new Promise<void>((resolve) => {
-        const timer = clock.after(graceMs, resolve);
-        this.#idle = () => {
-          timer.cancel();
-          resolve();
-        };
-      });
-    }
-    for (const connection of this.#connections) connection.destroy();
-    for (const socket of this.#sockets) socket.destroy();
+    const silent = clock.after(Math.min(silentMs, graceMs), () => {
+      for (const socket of this.#sockets) {
+        if (socket.bytesRead === 0 && socket.bytesWritten === 0) socket.destroy();
+      }
+    });
+    await this.#untilIdle(clock, graceMs);
+    silent.cancel();
+    this.#cut();
   }
 
-  #check(): void {
-    if (this.#draining && this.open === 0) this.#idle?.();
+  /** Serves on until every socket was closed by its client, at most `graceMs`, then stops. */
+  async outlast(clock: Clock, graceMs: number): Promise<void> {
+    await this.#untilIdle(clock, graceMs);
+    for (const server of this.#servers) server.close();
+    this.#cut();
+  }
+
+  async #untilIdle(clock: Clock, graceMs: number): Promise<void> {
+    if (this.open === 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = clock.after(graceMs, resolve);
+      this.#idle = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
+  }
+
+  #cut(): void {
+    for (const connection of this.#connections) connection.destroy();
+    for (const socket of this.#sockets) socket.destroy();
   }
 }
 

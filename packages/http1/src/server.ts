@@ -99,7 +99,9 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
   drain(): void {
     if (this.#draining) return;
     this.#draining = true;
-    if (this.#exchange === null && !this.#reader.insideHead && !this.#closing) this.#closeGracefully();
+    // A request that was put back after a look at its first bytes counts as one that is there.
+    const idle = this.#exchange === null && !this.#reader.insideHead && this.#socket.readableLength === 0;
+    if (idle && !this.#closing) this.#closeGracefully();
   }
 
   destroy(): void {

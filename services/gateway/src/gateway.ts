@@ -156,7 +156,6 @@ export class Gateway {
       serveHttp: serve,
       onOpaque: (authority) => {
         open.authority = authority;
-        drain.addSocket(socket);
       },
     });
   }

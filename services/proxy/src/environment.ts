@@ -26,7 +26,10 @@ export interface ProxyEnvironment {
   readonly codecs: Codecs;
   readonly peers: PeerPool;
   readonly credentials: CredentialStore;
-  readonly drain: Drain;
+  /** Of clients of the application. */
+  readonly inboundDrain: Drain;
+  /** Of the application itself. */
+  readonly outboundDrain: Drain;
   /** Where a redirected connection was going; undefined when the kernel does not know. */
   readonly originalDestination: (socket: Socket) => HostPort | undefined;
   /** Own identity. */

@@ -91,7 +91,7 @@ export class Inbound {
       { allowHalfOpen: true, pauseOnConnect: true, noDelay: true, keepAlive: true, keepAliveInitialDelay },
       (socket) => this.#accept(socket),
     );
-    environment.drain.addServer(this.server);
+    environment.inboundDrain.addServer(this.server);
   }
 
   close(): void {
@@ -241,7 +241,7 @@ export class Inbound {
 
   #serve(client: Client, protocol: DetectedProtocol, rest: Buffer | undefined): void {
     const { environment, policies } = this.#options;
-    const { clock, codecs, drain, limits, transport } = environment;
+    const { clock, codecs, inboundDrain: drain, limits, transport } = environment;
     const { socket, target, identity, labels } = client;
     if (socket.destroyed) return;
     transport.cells({ direction: 'inbound', peer: 'src', ...labels }).onSocket(socket);
@@ -270,7 +270,7 @@ export class Inbound {
 
   #opaque(client: Client, rest: Buffer | undefined): void {
     const { environment, policies } = this.#options;
-    const { clock, drain, log, peers } = environment;
+    const { clock, log, peers } = environment;
     const { socket, target, labels } = client;
     const caller = { identity: client.caller, address: socket.remoteAddress ?? '' };
     const policy = policies.hold(target.port);
@@ -292,7 +292,6 @@ export class Inbound {
       socket.destroy();
     });
     const fixed = this.#targets.hold(plainEndpoint(target.host, target.port));
-    drain.addSocket(socket);
     forwardTcp(socket, {
       clock,
       pool: fixed.pool,

@@ -70,7 +70,7 @@ export class Outbound {
     this.server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) =>
       this.#accept(socket),
     );
-    environment.drain.addServer(this.server);
+    environment.outboundDrain.addServer(this.server);
   }
 
   close(): void {
@@ -138,10 +138,9 @@ export class Outbound {
   }
 
   #forward(socket: Socket, held: HeldPool, protocol: DetectedProtocol, rest: Buffer | undefined): void {
-    const { clock, codecs, drain, peers, log } = this.#options.environment;
+    const { clock, codecs, outboundDrain: drain, peers, log } = this.#options.environment;
     this.#protocols.with({ protocol }).add();
     if (protocol === 'opaque' || protocol === 'tls') {
-      drain.addSocket(socket);
       forwardTcp(socket, {
         clock,
         pool: held.pool,

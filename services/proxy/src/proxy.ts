@@ -89,7 +89,8 @@ export class Proxy {
       codecs,
       peers: new PeerPool({ clock, random, connector, limits, ...codecs }),
       credentials,
-      drain: new Drain(),
+      inboundDrain: new Drain(),
+      outboundDrain: new Drain(),
       originalDestination: options.originalDestination,
       identity: identityName({
         serviceAccount: config.MESH_SERVICE_ACCOUNT,
@@ -213,7 +214,7 @@ export class Proxy {
   }
 
   ready(): { ready: boolean; reason: string } {
-    if (this.#environment.drain.draining) return { ready: false, reason: 'shutting down' };
+    if (this.#environment.inboundDrain.draining) return { ready: false, reason: 'shutting down' };
     if (this.#environment.credentials.current === undefined) {
       return { ready: false, reason: this.#identityClient.fault };
     }
@@ -223,10 +224,17 @@ export class Proxy {
     return { ready: true, reason: '' };
   }
 
-  /** Ends gracefully: no new connections, those there are asked to end, the rest is cut after the grace period. */
+  /**
+   * Ends gracefully. Clients of the application are asked to leave, and its own calls pass as long as they have not or it
+   * holds connections: what it still answers may need others. (Kubernetes stops a native sidecar after the application,
+   * KEP-753; then there are none.) Whatever is left after the grace period is cut.
+   */
   async stop(): Promise<void> {
     const { clock, config } = this.#options;
-    await this.#environment.drain.drain(clock, config.MESH_SHUTDOWN_GRACE);
+    const { inboundDrain, outboundDrain } = this.#environment;
+    const deadline = clock.now() + config.MESH_SHUTDOWN_GRACE;
+    await inboundDrain.drain(clock, config.MESH_SHUTDOWN_GRACE);
+    await outboundDrain.outlast(clock, Math.max(0, deadline - clock.now()));
     this.#identityClient.stop();
     this.#policies.close();
     this.#profiles.close();
