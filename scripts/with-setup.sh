@@ -28,7 +28,7 @@ need() {
   }
 }
 case "$task" in
-start | test | e2e | bench)
+start | test | e2e | bench | endurance)
   need iptables iptables "redirects the traffic of pods to their sidecars"
   need ip iproute2 "makes the networks of the local clusters"
   need unshare util-linux "makes the namespaces of the local clusters"

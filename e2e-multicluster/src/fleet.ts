@@ -54,6 +54,14 @@ export interface LoadSample {
   why: string;
 }
 
+export interface LoadOutcome {
+  readonly total: number;
+  /** The first hundred. */
+  readonly failures: readonly (LoadSample & { readonly url: string })[];
+  /** Milliseconds, from when the request was due. */
+  readonly slowest: number;
+}
+
 interface AppOptions {
   program: string;
   port: number;
@@ -275,7 +283,7 @@ export class Fleet {
     return this.#probe(cluster, '/tcp', { host, port: String(port), send });
   }
 
-  /** Starts a steady load from the probe pod. */
+  /** Starts a steady load from the probe pod, open loop; several URLs, separated by spaces, are asked in turn. */
   async load(cluster: string, { url, rate }: { url: string; rate: number }): Promise<void> {
     await this.#probe(cluster, '/load', { url, rate: String(rate) });
   }
@@ -288,6 +296,11 @@ export class Fleet {
   /** Ends the load and gives all its samples. */
   endLoad(cluster: string): Promise<LoadSample[]> {
     return this.#probe(cluster, '/samples', {});
+  }
+
+  /** Ends the load and gives its sums. */
+  loadOutcome(cluster: string): Promise<LoadOutcome> {
+    return this.#probe(cluster, '/outcome', {});
   }
 
   async gatewayMetrics(cluster: string): Promise<string> {
@@ -339,6 +352,40 @@ export class Fleet {
       deployments,
       { namespace, name },
       { patch: { type: 'merge', body: { spec: { replicas } } } },
+    );
+  }
+
+  /** As `kubectl rollout restart`, and waits until every pod is a new one. */
+  async restart(cluster: string, name: string, namespace = shop): Promise<void> {
+    const kube = this.kube(cluster);
+    const restartedAt = new Date().toISOString();
+    await kube.patch(
+      deployments,
+      { namespace, name },
+      {
+        patch: {
+          type: 'merge',
+          body: {
+            spec: {
+              template: { metadata: { annotations: { 'kubectl.kubernetes.io/restartedAt': restartedAt } } },
+            },
+          },
+        },
+      },
+    );
+    await eventually(
+      `${name} is restarted in ${cluster}`,
+      async () => {
+        const { metadata, spec, status: now } = await kube.get(deployments, { namespace, name });
+        const wanted = spec?.replicas ?? 1;
+        return (
+          (now?.observedGeneration ?? 0) >= (metadata.generation ?? 0) &&
+          now?.updatedReplicas === wanted &&
+          now.replicas === wanted &&
+          now.availableReplicas === wanted
+        );
+      },
+      { ...patience, timeoutMs: 60_000 },
     );
   }
 

@@ -4,7 +4,8 @@
 
 /**
  * Asks on behalf of a test, from inside a meshed pod: `GET /ask?url=U` gives the answer as JSON, `/tcp?host&port&send`
- * what a TCP peer answered, `/load?url&rate` starts a steady load and `/samples` ends it.
+ * what a TCP peer answered, `/load?url&rate` starts a steady load of one or more URLs in turn (separated by spaces),
+ * `/samples` ends it and gives the latest requests, `/outcome` ends it and gives its sums.
  */
 export const probeProgram = `
 const http = require('node:http'), net = require('node:net');
@@ -32,16 +33,35 @@ function tcp(host, port, send) {
     socket.on('close', () => resolve({ got }));
   });
 }
-let pacer, samples = [], open = 0;
-function load(url, rate) {
+let pacer, samples = [], failures = [], total = 0, slowest = 0, open = 0;
+function send(url, at) {
+  open++;
+  ask(url).then(({ status, headers, body }) => {
+    open--;
+    const ms = Date.now() - at;
+    const sample = { at, ms, status, cluster: headers['x-cluster'] ?? '', why: status === 200 ? '' : body };
+    total++;
+    slowest = Math.max(slowest, ms);
+    if (status !== 200 && failures.length < 100) failures.push({ ...sample, url });
+    samples.push(sample);
+    if (samples.length > 20000) samples = samples.slice(10000);
+  });
+}
+function load(urls, rate) {
+  const start = Date.now();
+  let sent = 0;
   pacer = setInterval(() => {
-    const at = Date.now();
-    open++;
-    ask(url).then(({ status, headers, body }) => {
-      open--;
-      samples.push({ at, ms: Date.now() - at, status, cluster: headers['x-cluster'] ?? '', why: status === 200 ? '' : body });
-    });
-  }, 1000 / rate);
+    for (const due = ((Date.now() - start) * rate) / 1000; sent < due; sent++) {
+      send(urls[sent % urls.length], start + (sent * 1000) / rate);
+    }
+  }, 5);
+}
+async function end() {
+  clearInterval(pacer);
+  while (open > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  const ended = { samples, failures, total, slowest };
+  samples = [], failures = [], total = 0, slowest = 0;
+  return ended;
 }
 http.createServer(async (request, response) => {
   const url = new URL(request.url, 'http://probe');
@@ -49,13 +69,12 @@ http.createServer(async (request, response) => {
   let answer = { ok: true };
   if (url.pathname === '/ask') answer = await ask(of('url'), JSON.parse(of('headers') || '{}'));
   if (url.pathname === '/tcp') answer = await tcp(of('host'), Number(of('port')), of('send'));
-  if (url.pathname === '/load') load(of('url'), Number(of('rate')));
+  if (url.pathname === '/load') load(of('url').split(' '), Number(of('rate')));
   if (url.pathname === '/now') answer = samples.slice(-40);
-  if (url.pathname === '/samples') {
-    clearInterval(pacer);
-    while (open > 0) await new Promise((resolve) => setTimeout(resolve, 20));
-    answer = samples;
-    samples = [];
+  if (url.pathname === '/samples') answer = (await end()).samples;
+  if (url.pathname === '/outcome') {
+    const { failures, total, slowest } = await end();
+    answer = { failures, total, slowest };
   }
   response.end(JSON.stringify(answer));
 }).listen(8080);
