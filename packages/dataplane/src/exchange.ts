@@ -3,7 +3,8 @@
  *
  * The exchange owns the client side; an `Attempt` owns one try at an endpoint. Bytes are passed on by credit
  * (docs/flow-control.md) and nothing is buffered but what a retry needs. A request is sent again only when it
- * provably was not processed: no connection could be made, or the endpoint refused the stream.
+ * provably was not processed: no connection could be made, or the endpoint refused the stream; or when it is safe and
+ * met the end of an idle HTTP/1 connection.
  */
 import type { Member } from '@mesh/balance/member';
 import type { RetryBudget } from '@mesh/balance/retry-budget';

@@ -46,7 +46,8 @@ export interface ResponseHead {
 /**
  * Why an exchange ended before both halves were complete.
  * - `refused`: the peer provably did not process the request (RST_STREAM REFUSED_STREAM, GOAWAY above the last
- *   stream id, connection lost before any byte of the request was written). Safe to retry.
+ *   stream id, connection lost before any byte of the request was written), or it may be repeated and met the end of
+ *   a connection that was idle. Safe to retry.
  * - `cancel`: the other side lost interest. - `closed`: the connection ended. - `timeout`: a limit of ours.
  * - `protocol`: the peer broke the protocol. - `calm`: the peer was too greedy (ENHANCE_YOUR_CALM).
  * - `http11`: the peer wants HTTP/1.1 (HTTP_1_1_REQUIRED). - `internal`: our fault or anything else.

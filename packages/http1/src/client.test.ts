@@ -256,6 +256,32 @@ test('refused: only when not a byte of the request was written', async (context)
   await eventually('refused', () => late.reset === 'refused');
 });
 
+const crossings: readonly [what: string, method: string, reused: boolean, bytes: string, reason: string][] = [
+  ['a safe request that met the end of an idle connection', 'GET', true, '', 'refused'],
+  ['one that may have changed something', 'POST', true, '', 'closed'],
+  ['one on a new connection, whose server did take it', 'GET', false, '', 'closed'],
+  ['one whose response had begun', 'GET', true, 'HTTP/1.1 2', 'closed'],
+  ['one that was informed', 'GET', true, 'HTTP/1.1 103 Early Hints\r\n\r\n', 'closed'],
+];
+
+test('refused: also when a request and the end of an idle connection crossed, if it is safe', async (context) => {
+  for (const [what, method, reused, bytes, reason] of crossings) {
+    const { ask, asked, connection, server } = await connected(context);
+    if (reused) {
+      const before = ask();
+      await eventually('asked', () => asked.text.endsWith('\r\n\r\n'));
+      server.write('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n');
+      await eventually('answered', () => before.events.length === 1 && connection.capacity === 1);
+      asked.text = '';
+    }
+    const seen = ask({ method });
+    await eventually('asked', () => asked.text.endsWith('\r\n\r\n'));
+    server.end(bytes);
+    await eventually(what, () => seen.reset !== undefined);
+    assert.equal(seen.reset, reason, what);
+  }
+});
+
 test('an early response stands and the rest of the request is sent; the connection takes no other', async (context) => {
   const { ask, asked, connection, server } = await connected(context);
   const seen = ask({ method: 'POST' }, false);

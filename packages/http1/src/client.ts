@@ -39,6 +39,8 @@ export function connectHttp1(socket: Socket, options: Http1ClientOptions): Clien
   return connection;
 }
 
+const safeMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
+
 class Http1ClientConnection implements ClientConnection, MessageSink, ClientExchangeConnection {
   onChange: () => void = () => {};
   readonly output: SocketOutput;
@@ -61,6 +63,8 @@ class Http1ClientConnection implements ClientConnection, MessageSink, ClientExch
   #connected: boolean;
   /** `handovers` of the output when the current request began. */
   #handoversBefore = 0;
+  /** The connection carried a request before the current one. */
+  #reused = false;
   #reading = false;
   /** The bytes being read are the socket's next read's, too. */
   #lent = false;
@@ -284,6 +288,7 @@ class Http1ClientConnection implements ClientConnection, MessageSink, ClientExch
 
   #settle(): void {
     this.#settling = false;
+    this.#reused = true;
     if (!this.#persists || this.#draining) {
       this.#end();
     } else {
@@ -344,14 +349,32 @@ class Http1ClientConnection implements ClientConnection, MessageSink, ClientExch
     const exchange = this.#exchange;
     this.#exchange = null;
     const wasUsable = this.usable || exchange !== null;
-    const unsent = !this.#connected || this.output.handovers === this.#handoversBefore;
+    const repeatable =
+      !this.#connected ||
+      this.output.handovers === this.#handoversBefore ||
+      (exchange !== null && this.#crossed(exchange));
     this.#closing = true;
     this.#headDeadline.close();
     this.#reader.stop();
     this.output.discard();
     this.#socket.destroy();
-    exchange?.cut(unsent && reason === 'closed' ? 'refused' : reason);
+    exchange?.cut(repeatable && reason === 'closed' ? 'refused' : reason);
     if (wasUsable) this.onChange();
+  }
+
+  /**
+   * Request and end of an idle connection crossed on the way, as with every server that is restarted or has an idle
+   * time: the server most likely never saw the request. It may be sent again when it is safe to (RFC 9112 §9.3.1,
+   * RFC 9110 §9.2.1).
+   */
+  #crossed(exchange: ClientExchange): boolean {
+    return (
+      this.#reused &&
+      safeMethods.has(exchange.method) &&
+      !exchange.responded &&
+      exchange.informed === 0 &&
+      !this.#reader.insideHead
+    );
   }
 }
 
