@@ -355,14 +355,16 @@ test('drain lets the response finish and closes', async (context) => {
   assert.deepEqual(seen.events, ['response 200 end']);
 });
 
-test('a refused tunnel: what was sent ahead is dropped, and the connection lives on', async (context) => {
+test('a refused tunnel: what was sent ahead is dropped, and the connection takes no other request', async (context) => {
   const { ask, asked, connection, server } = await connected(context);
   const seen = ask({ upgrade: 'websocket' }, false);
   assert.equal(seen.stream?.write(Buffer.from('GET /smuggled HTTP/1.1\r\n\r\n')), false);
   seen.stream?.end(null);
   await eventually('asked', () => asked.text.endsWith('\r\n\r\n'));
   server.write('HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n');
-  await eventually('free again', () => connection.capacity === 1);
+  await eventually('answered', () => seen.events.length > 0);
+  await eventually('closed', () => server.readableEnded);
+  assert.equal(connection.usable, false);
   assert.ok(!asked.text.includes('smuggled'));
   assert.equal(seen.events[0], 'response 403 end');
 });

@@ -251,9 +251,9 @@ class Http1ClientConnection implements ClientConnection, MessageSink, ClientExch
       default:
         return body;
     }
-    // A server that answers before it has read the request may take the rest of it for the next one.
-    const sent = exchange.requestDone || exchange.wantsTunnel;
-    this.#persists = facts.persists(version) && body !== 'close' && sent;
+    // A server that answers before it has read the request may take the rest of it for the next one; and after a refused
+    // upgrade some (nghttpx) take the next request for bytes of the tunnel.
+    this.#persists = facts.persists(version) && body !== 'close' && exchange.requestDone;
     exchange.respond(head, body === 'none');
     return undefined;
   }

@@ -8,7 +8,9 @@ import { RetryBudget } from '@mesh/balance/retry-budget';
 import type { Clock } from '@mesh/clock/clock';
 import { seededRandom } from '@mesh/clock/seeded';
 import { systemClock } from '@mesh/clock/system';
+import type { RequestHead, RequestListener, ServerStream, StreamHandler } from '@mesh/http/message';
 import { serveHttp1 } from '@mesh/http1/server';
+import { serveHttp2 } from '@mesh/http2/server';
 import { LimitLedger } from '@mesh/limits/limits';
 import { MetricRegistry } from '@mesh/telemetry/metrics';
 import { listen } from '@mesh/testkit/servers';
@@ -20,7 +22,7 @@ import type { ForwardContext } from '../exchange.ts';
 import { ApplicationListener } from '../http-forwarder.ts';
 import { HttpMetrics } from '../http-metrics.ts';
 import { type DataplaneLimit, dataplaneLimits } from '../limits.ts';
-import { defaultCodecs } from '../peer.ts';
+import { type Codecs, defaultCodecs } from '../peer.ts';
 import { PeerPool } from '../peer-pool.ts';
 
 export interface Rig {
@@ -29,9 +31,14 @@ export interface Rig {
   readonly pool: EndpointPool;
   readonly registry: MetricRegistry;
   readonly limits: LimitLedger<DataplaneLimit>;
+  readonly codecs: Codecs;
 }
 
 export interface RigOptions {
+  /** What the application's client speaks; default HTTP/1. */
+  serves?: 'http1' | 'http2';
+  /** Sees each request before it is forwarded. */
+  onRequest?: (head: RequestHead) => void;
   failfastMs?: number;
   /** Default: the process clock. */
   clock?: Clock;
@@ -41,7 +48,13 @@ export interface RigOptions {
 /** Connections are plain TCP, so that forwarding is tested apart from TLS. */
 export async function rig(
   test: TestContext,
-  { failfastMs = 300, clock = systemClock, limits: overrides = {} }: RigOptions = {},
+  {
+    serves = 'http1',
+    onRequest,
+    failfastMs = 300,
+    clock = systemClock,
+    limits: overrides = {},
+  }: RigOptions = {},
 ): Promise<Rig> {
   const registry = new MetricRegistry();
   const metrics = new HttpMetrics(registry);
@@ -74,16 +87,35 @@ export async function rig(
     retriesDenied: metrics.retries({ direction: 'outbound', outcome: 'no_budget' }),
   };
   const { port } = await listen(test, (socket) => {
-    serveHttp1(socket, new ApplicationListener(context, () => {}), {
-      clock,
-      limits: codecs.http1Limits,
-    });
+    const listener = new ObservedListener(new ApplicationListener(context, () => {}), onRequest);
+    if (serves === 'http1') serveHttp1(socket, listener, { clock, limits: codecs.http1Limits });
+    else
+      serveHttp2(socket, listener, { clock, limits: codecs.http2Limits, windowBudget: codecs.windowBudget });
   });
   test.after(() => {
     pool.close();
     peers.close();
   });
-  return { port, pool, registry, limits };
+  return { port, pool, registry, limits, codecs };
+}
+
+class ObservedListener implements RequestListener {
+  readonly #listener: RequestListener;
+  readonly #onRequest: ((head: RequestHead) => void) | undefined;
+
+  constructor(listener: RequestListener, onRequest: ((head: RequestHead) => void) | undefined) {
+    this.#listener = listener;
+    this.#onRequest = onRequest;
+  }
+
+  onRequest(stream: ServerStream, head: RequestHead, end: boolean): StreamHandler {
+    this.#onRequest?.(head);
+    return this.#listener.onRequest(stream, head, end);
+  }
+
+  onClose(): void {
+    this.#listener.onClose();
+  }
 }
 
 export function spec(port: number, facts: Partial<EndpointSpec> = {}): EndpointSpec {
