@@ -1,4 +1,5 @@
 import { parseStoredValues, version } from '@mesh/charts/values';
+import { describeError } from '@mesh/errors/mesh-error';
 import { configMaps } from '@mesh/kube/resources';
 import { connectCluster } from '../cluster-access.ts';
 import { clusterFlags, command } from '../command.ts';
@@ -20,8 +21,9 @@ export const versionCommand = command({
       );
       server = parseStoredValues(stored.data?.['values'] ?? '').version;
       client.close();
-    } catch {
-      // A cluster that cannot be asked is an answer here, not a failure.
+    } catch (failure) {
+      // A cluster that cannot be asked is an answer here, not a failure; why, is said beside it.
+      output.note(describeError(failure));
     }
     output.print(`Server version: ${server}`);
   },

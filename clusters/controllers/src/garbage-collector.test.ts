@@ -1,18 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { KubeClient } from '@mesh/kube/client';
-import {
-  configMaps,
-  customResource,
-  customResourceDefinitions,
-  deployments,
-  pods,
-  replicaSets,
-  type ResourceType,
-} from '@mesh/kube/resources';
+import { configMaps, deployments, pods, replicaSets, type ResourceType } from '@mesh/kube/resources';
 import type { ConfigMap, OwnerReference, Stored } from '@mesh/kube/types';
 import { eventually } from '@mesh/testkit/eventually';
-import { isReadyPod, makeDeployment, makeNamespace, startTestCluster } from './testing/test-cluster.ts';
+import {
+  defineWidgets,
+  isReadyPod,
+  makeDeployment,
+  makeNamespace,
+  startTestCluster,
+  widgets,
+} from './testing/test-cluster.ts';
 
 const namespace = 'shop';
 
@@ -125,24 +124,7 @@ test('orphan: dependents stay, without the reference', async (t) => {
 test('custom objects own and are owned as others are', async (t) => {
   const { client } = await startTestCluster(t);
   await makeNamespace(client, namespace);
-  await client.create(customResourceDefinitions, {
-    metadata: { name: 'widgets.example.io' },
-    spec: {
-      group: 'example.io',
-      scope: 'Namespaced',
-      names: { plural: 'widgets', singular: 'widget', kind: 'Widget' },
-      versions: [
-        { name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: { type: 'object' } } },
-      ],
-    },
-  });
-  const widgets = customResource({
-    group: 'example.io',
-    version: 'v1',
-    kind: 'Widget',
-    plural: 'widgets',
-    namespaced: true,
-  });
+  await defineWidgets(client);
   const widget = await eventually('widget', async () =>
     client.create(widgets, { metadata: { name: 'w', namespace } }),
   );

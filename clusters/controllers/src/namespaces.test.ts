@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
-  customResource,
   configMaps,
-  customResourceDefinitions,
   deployments,
   endpointSlices,
   events,
@@ -15,7 +13,14 @@ import {
   services,
 } from '@mesh/kube/resources';
 import { eventually } from '@mesh/testkit/eventually';
-import { isReadyPod, makeDeployment, makeNamespace, startTestCluster } from './testing/test-cluster.ts';
+import {
+  defineWidgets,
+  isReadyPod,
+  makeDeployment,
+  makeNamespace,
+  startTestCluster,
+  widgets,
+} from './testing/test-cluster.ts';
 
 test('every namespace has its default account and the cluster CA, and gets them back', async (t) => {
   const { client } = await startTestCluster(t);
@@ -46,24 +51,7 @@ test('deleting a namespace removes everything in it, custom objects included, an
   const { client, runner } = await startTestCluster(t);
   const keep = await makeNamespace(client, 'keep');
   const namespace = await makeNamespace(client, 'shop');
-  await client.create(customResourceDefinitions, {
-    metadata: { name: 'widgets.example.io' },
-    spec: {
-      group: 'example.io',
-      scope: 'Namespaced',
-      names: { plural: 'widgets', singular: 'widget', kind: 'Widget' },
-      versions: [
-        { name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: { type: 'object' } } },
-      ],
-    },
-  });
-  const widgets = customResource({
-    group: 'example.io',
-    version: 'v1',
-    kind: 'Widget',
-    plural: 'widgets',
-    namespaced: true,
-  });
+  await defineWidgets(client);
   for (const where of [keep, namespace]) {
     await makeDeployment(client, { namespace: where, name: 'cart', replicas: 2 });
     await client.create(services, {

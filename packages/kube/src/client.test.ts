@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -10,6 +8,7 @@ import { systemClock } from '@mesh/clock/system';
 import { MeshError } from '@mesh/errors/mesh-error';
 import { LimitLedger } from '@mesh/limits/limits';
 import { eventually } from '@mesh/testkit/eventually';
+import { listenHttp } from '@mesh/testkit/servers';
 import { KubeApiError } from './api-error.ts';
 import { KubeClient, type KubeClientOptions } from './client.ts';
 import { type KubeLimit, kubeLimits } from './limits.ts';
@@ -22,22 +21,14 @@ async function clientOf(
   answer: Answer,
   options: Partial<KubeClientOptions> = {},
 ): Promise<KubeClient> {
-  const server = createServer(answer);
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
+  const port = await listenHttp(t, createServer(answer));
   const client = new KubeClient({
     server: `http://127.0.0.1:${port}`,
     namespace: 'default',
     clock: systemClock,
     ...options,
   });
-  t.after(async () => {
-    client.close();
-    server.closeAllConnections();
-    server.close();
-    await once(server, 'close');
-  });
+  t.after(() => client.close());
   return client;
 }
 

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import type { Server as HttpServer } from 'node:http';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 
@@ -24,6 +25,18 @@ export async function listen(test: TestContext, onSocket: (socket: Socket) => vo
     await once(server, 'close').catch(() => {});
   });
   return { port: (server.address() as AddressInfo).port, server };
+}
+
+/** Listens on a free loopback port, which it returns; closes, with all connections, when the test ends. */
+export async function listenHttp(test: TestContext, server: HttpServer): Promise<number> {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  test.after(async () => {
+    server.closeAllConnections();
+    server.close();
+    await once(server, 'close');
+  });
+  return (server.address() as AddressInfo).port;
 }
 
 /** A connected client socket that is destroyed when the test ends. */

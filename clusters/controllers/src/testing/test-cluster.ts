@@ -8,7 +8,13 @@ import { systemClock, systemRandom } from '@mesh/clock/system';
 import { parseCidr } from '@mesh/kube/cidr';
 import { KubeClient } from '@mesh/kube/client';
 import { fromKubeconfig } from '@mesh/kube/config';
-import { deployments, namespaces, serviceAccounts } from '@mesh/kube/resources';
+import {
+  customResource,
+  customResourceDefinitions,
+  deployments,
+  namespaces,
+  serviceAccounts,
+} from '@mesh/kube/resources';
 import type { Deployment, Pod, PodTemplateSpec } from '@mesh/kube/types';
 import { eventually } from '@mesh/testkit/eventually';
 import { createLogger, type Logger, silentLogger } from '@mesh/telemetry/log';
@@ -122,4 +128,27 @@ export async function makeDeployment(
 
 export function isReadyPod(pod: Pod): boolean {
   return pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false;
+}
+
+/** Kind of custom objects that `defineWidgets` defines. */
+export const widgets = customResource({
+  group: 'example.io',
+  version: 'v1',
+  kind: 'Widget',
+  plural: 'widgets',
+  namespaced: true,
+});
+
+export async function defineWidgets(client: KubeClient): Promise<void> {
+  await client.create(customResourceDefinitions, {
+    metadata: { name: 'widgets.example.io' },
+    spec: {
+      group: 'example.io',
+      scope: 'Namespaced',
+      names: { plural: 'widgets', singular: 'widget', kind: 'Widget' },
+      versions: [
+        { name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: { type: 'object' } } },
+      ],
+    },
+  });
 }

@@ -2,10 +2,9 @@
  * A server for one collection of ConfigMaps: lists in pages, streams watches from a bounded history, and can be told
  * to misbehave as networks and API servers do.
  */
-import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
+import { listenHttp } from '@mesh/testkit/servers';
 import type { ConfigMap, Stored } from '../types.ts';
 
 interface HistoryEntry {
@@ -24,6 +23,7 @@ export class CollectionServer {
   #history: HistoryEntry[] = [];
   readonly #watches: Set<ServerResponse> = new Set();
   readonly #server: Server;
+  url = '';
 
   private constructor() {
     this.#server = createServer((request, response) => this.#answer(request, response));
@@ -31,18 +31,8 @@ export class CollectionServer {
 
   static async start(test: TestContext): Promise<CollectionServer> {
     const server = new CollectionServer();
-    server.#server.listen(0, '127.0.0.1');
-    await once(server.#server, 'listening');
-    test.after(async () => {
-      server.#server.closeAllConnections();
-      server.#server.close();
-      await once(server.#server, 'close');
-    });
+    server.url = `http://127.0.0.1:${await listenHttp(test, server.#server)}`;
     return server;
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
   get openWatches(): number {

@@ -1,8 +1,7 @@
 /** An API server of a few collections that can be listed and watched from the start; nothing else. */
-import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
+import { listenHttp } from '@mesh/testkit/servers';
 import type { KubeObject } from '@mesh/kube/types';
 
 export class ListServer {
@@ -10,6 +9,7 @@ export class ListServer {
   readonly collections: Map<string, KubeObject[]> = new Map();
   readonly #watches: Map<string, Set<ServerResponse>> = new Map();
   readonly #server: Server;
+  url = '';
   #version = 1;
 
   private constructor() {
@@ -33,18 +33,8 @@ export class ListServer {
 
   static async start(test: TestContext): Promise<ListServer> {
     const server = new ListServer();
-    server.#server.listen(0, '127.0.0.1');
-    await once(server.#server, 'listening');
-    test.after(async () => {
-      server.#server.closeAllConnections();
-      server.#server.close();
-      await once(server.#server, 'close');
-    });
+    server.url = `http://127.0.0.1:${await listenHttp(test, server.#server)}`;
     return server;
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
   watchers(path: string): number {
