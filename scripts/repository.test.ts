@@ -53,7 +53,7 @@ const sources: Source[] = workspaces.flatMap((workspace) =>
       // Tests, and what only tests import: it lies in a folder or file named for it.
       isTest:
         /\.test\.ts$|\/testing\/|\/(forgery|model-[a-z]+)\.ts$/.test(path) ||
-        ['packages/testkit', 'fuzz'].includes(workspace.directory),
+        ['packages/testkit', 'fuzz', 'interop'].includes(workspace.directory),
       workspace,
     })),
 );

@@ -106,5 +106,6 @@ case "$task" in
 build) exit 0 ;;
 bench) exec node bench/src/main.ts "$@" ;;
 fuzz) exec node fuzz/src/main.ts "$@" ;;
+h2spec) exec node --test-reporter=spec interop/src/h2spec-main.ts "$@" ;;
 esac
 exec node "scripts/$task.ts" "$@"
