@@ -13,6 +13,8 @@ interface TextFlag {
   /** Placeholder in help. */
   value: string;
   default?: string;
+  /** The only values that are allowed; others are refused before the command runs. */
+  choices?: readonly string[];
 }
 interface ListFlag {
   kind: 'list';
@@ -30,9 +32,11 @@ type FlagValue<F extends Flag> = F extends BooleanFlag
   ? boolean
   : F extends ListFlag
     ? string[]
-    : F extends { default: string }
-      ? string
-      : string | undefined;
+    : TextValue<F> | (F extends { default: string } ? never : undefined);
+
+type TextValue<F extends Flag> = F extends { choices: readonly (infer Choice extends string)[] }
+  ? Choice
+  : string;
 
 export type FlagValues<Spec extends Flags> = { readonly [Name in keyof Spec]: FlagValue<Spec[Name]> };
 
@@ -77,6 +81,21 @@ export const clusterFlags = {
   context: { kind: 'text', doc: 'Context of the kubeconfig. Default: the current one.', value: 'NAME' },
 } as const satisfies Flags;
 
+export const logLevelFlag = {
+  kind: 'text',
+  doc: 'Least severe lines that are logged.',
+  value: 'LEVEL',
+  default: 'info',
+  choices: ['debug', 'info', 'warn', 'error'],
+} as const satisfies Flag;
+
+/** How a result is written; the first form is the default. */
+export function outputFlag<const Forms extends readonly [string, ...string[]]>(
+  ...choices: Forms
+): { kind: 'text'; doc: string; value: string; default: string; choices: Forms } {
+  return { kind: 'text', doc: 'Form of the result.', value: 'FORM', default: choices[0], choices };
+}
+
 export interface ParsedWords {
   flags: Readonly<Record<string, unknown>>;
   args: string[];
@@ -118,6 +137,11 @@ export function parseWords(
   const resolved: Record<string, unknown> = {};
   for (const [flag, spec] of Object.entries(flags)) {
     const given = values[flag];
+    if (spec.kind === 'text' && typeof given === 'string' && spec.choices?.includes(given) === false) {
+      throw new MeshError('cli-usage', `mesh ${name}: --${flag} ${JSON.stringify(given)} is not known`, {
+        remedy: `Use one of: ${spec.choices.join(', ')}`,
+      });
+    }
     if (spec.kind === 'boolean') resolved[flag] = given === true;
     else if (spec.kind === 'list') resolved[flag] = given ?? [];
     else resolved[flag] = given ?? spec.default;

@@ -37,7 +37,8 @@ function flagUsage(name: string, spec: Flag): string {
 
 function flagDoc(spec: Flag): string {
   if (spec.kind === 'list') return `${spec.doc} May be repeated.`;
-  return spec.kind === 'text' && spec.default !== undefined
-    ? `${spec.doc} Default: ${spec.default}.`
-    : spec.doc;
+  if (spec.kind === 'boolean') return spec.doc;
+  const { choices, default: fallback, doc } = spec;
+  const among = choices === undefined ? '' : ` One of: ${choices.join(', ')}.`;
+  return `${doc}${among}${fallback === undefined ? '' : ` Default: ${fallback}.`}`;
 }

@@ -2,7 +2,7 @@ import { controlPlaneChecks } from '../checks/control-plane.ts';
 import { multiclusterChecks } from '../checks/multicluster.ts';
 import { runChecks } from '../checks/run.ts';
 import { connectCluster } from '../cluster-access.ts';
-import { clusterFlags, command } from '../command.ts';
+import { clusterFlags, command, outputFlag } from '../command.ts';
 import { namespaces } from '@mesh/kube/resources';
 import { multiclusterNamespace } from '@mesh/multicluster/link';
 
@@ -14,7 +14,7 @@ export const checkCommand = command({
   flags: {
     ...clusterFlags,
     namespace: { kind: 'text', doc: 'Look only at the pods of this namespace. Default: all.', value: 'NAME' },
-    output: { kind: 'text', doc: 'table, short or json.', value: 'FORMAT', default: 'table' },
+    output: outputFlag('table', 'short', 'json'),
   },
   async run({ flags, output, clock, environment }) {
     const client = connectCluster({ flags, environment, clock });

@@ -8,7 +8,7 @@ import { MeshError } from '@mesh/errors/mesh-error';
 import { fingerprintOf } from '@mesh/trust/pem';
 import { applyAll, waitForDeployments } from '../apply.ts';
 import { connectCluster } from '../cluster-access.ts';
-import { clusterFlags, command } from '../command.ts';
+import { clusterFlags, command, logLevelFlag, outputFlag } from '../command.ts';
 import { printManifests } from '../manifests.ts';
 import { controlPlaneDeployments } from '../parts.ts';
 
@@ -39,14 +39,15 @@ export const installCommand = command({
     },
     'default-inbound-policy': {
       kind: 'text',
-      doc: `What sidecars accept without policy: ${inboundPolicies.join(', ')}.`,
+      doc: 'Whom sidecars admit where no annotation says it.',
       value: 'POLICY',
       default: 'all-unauthenticated',
+      choices: inboundPolicies,
     },
     image: { kind: 'text', doc: 'Container image of every part.', value: 'IMAGE' },
-    'log-level': { kind: 'text', doc: 'debug, info, warn or error.', value: 'LEVEL', default: 'info' },
+    'log-level': logLevelFlag,
     apply: { kind: 'boolean', doc: 'Apply to the cluster and wait until it is ready.' },
-    output: { kind: 'text', doc: 'yaml or json.', value: 'FORMAT', default: 'yaml' },
+    output: outputFlag('yaml', 'json'),
   },
   examples: [
     'mesh install --cluster east --trust ~/mesh-trust | kubectl apply -f -',
@@ -57,7 +58,7 @@ export const installCommand = command({
     output.note(issuerSummary(values, issuer, clock));
     const objects = controlPlane(values, issuer);
     if (!flags.apply) {
-      output.print(printManifests(objects, flags.output === 'json' ? 'json' : 'yaml'));
+      output.print(printManifests(objects, flags.output));
       return;
     }
     const client = connectCluster({ flags, environment, clock });
@@ -80,8 +81,8 @@ interface TrustFlags {
   readonly 'issuer-cert': string | undefined;
   readonly 'issuer-key': string | undefined;
   readonly 'trust-anchors': string | undefined;
-  readonly 'default-inbound-policy': string;
-  readonly 'log-level': string;
+  readonly 'default-inbound-policy': (typeof inboundPolicies)[number];
+  readonly 'log-level': (typeof logLevelFlag.choices)[number];
   readonly image: string | undefined;
 }
 
@@ -93,8 +94,8 @@ async function gather(flags: TrustFlags, clock: Clock): Promise<{ values: Values
     });
   }
   const settings = {
-    inboundPolicy: oneOf('--default-inbound-policy', flags['default-inbound-policy'], inboundPolicies),
-    logLevel: oneOf('--log-level', flags['log-level'], ['debug', 'info', 'warn', 'error'] as const),
+    inboundPolicy: flags['default-inbound-policy'],
+    logLevel: flags['log-level'],
     ...(flags.image === undefined ? {} : { image: flags.image }),
   };
   const own = [flags['issuer-cert'], flags['issuer-key'], flags['trust-anchors']];
@@ -134,16 +135,6 @@ function issuerSummary({ anchors, cluster }: Values, issuer: IssuerMaterial, clo
   const { notAfter } = loaded.certificate;
   const days = Math.floor((notAfter - clock.wall()) / 86_400_000);
   return `issuer of cluster ${cluster}: ${fingerprintOf(loaded.certificate.der)}, ends ${new Date(notAfter).toISOString()} (in ${days} days)`;
-}
-
-function oneOf<const Choice extends string>(flag: string, value: string, choices: readonly Choice[]): Choice {
-  const found = choices.find((choice) => choice === value);
-  if (found === undefined) {
-    throw new MeshError('cli-usage', `${flag} ${JSON.stringify(value)} is not known`, {
-      remedy: `Use one of: ${choices.join(', ')}`,
-    });
-  }
-  return found;
 }
 
 async function pem(file: string): Promise<string> {

@@ -5,7 +5,7 @@ import { KubeClient } from '@mesh/kube/client';
 import { fromKubeconfig } from '@mesh/kube/config';
 import { cut, down, heal, kubeconfig, logs, status, up } from '@mesh/local/local-clusters';
 import { MeshError } from '@mesh/errors/mesh-error';
-import { command, type Command } from '../command.ts';
+import { command, type Command, logLevelFlag, outputFlag } from '../command.ts';
 import { table } from '../output.ts';
 
 const directory = {
@@ -30,7 +30,7 @@ export const localCommands: readonly Command[] = [
         value: 'NAME',
         default: 'three',
       },
-      'log-level': { kind: 'text', doc: 'debug, info, warn or error.', value: 'LEVEL', default: 'info' },
+      'log-level': logLevelFlag,
     },
     examples: [
       'mesh local up',
@@ -67,7 +67,7 @@ export const localCommands: readonly Command[] = [
     summary: 'Show the local clusters',
     flags: {
       ...directory,
-      output: { kind: 'text', doc: 'table or json.', value: 'FORMAT', default: 'table' },
+      output: outputFlag('table', 'json'),
     },
     async run({ flags, output, clock }) {
       const running = status({ stateDir: flags.directory });

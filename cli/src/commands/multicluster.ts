@@ -17,7 +17,7 @@ import { applyAll, waitForDeployments } from '../apply.ts';
 import { runChecks } from '../checks/run.ts';
 import { multiclusterChecks } from '../checks/multicluster.ts';
 import { connectCluster } from '../cluster-access.ts';
-import { clusterFlags, command, type Command } from '../command.ts';
+import { clusterFlags, command, type Command, outputFlag } from '../command.ts';
 import { checkLinkable, type LinkedCluster, linkTo, readCluster } from '../linked-cluster.ts';
 import { links } from '@mesh/multicluster/link-resource';
 import { printManifests } from '../manifests.ts';
@@ -105,7 +105,7 @@ export const multiclusterCommands: readonly Command[] = [
         doc: 'Address that other clusters reach the gateway at.',
         value: 'ADDRESS',
       },
-      output: { kind: 'text', doc: 'yaml or json.', value: 'FORMAT', default: 'yaml' },
+      output: outputFlag('yaml', 'json'),
     },
     examples: ['mesh multicluster link-gen --context west | kubectl --context east apply -f -'],
     async run({ flags, output, clock, environment }) {
@@ -117,7 +117,7 @@ export const multiclusterCommands: readonly Command[] = [
           givenAddresses: flags['gateway-address'],
         });
         const object = linkObject(linkTo(target)) as unknown as Parameters<typeof printManifests>[0][number];
-        output.print(printManifests([object], flags.output === 'json' ? 'json' : 'yaml'));
+        output.print(printManifests([object], flags.output));
       } finally {
         client.close();
       }
@@ -172,7 +172,7 @@ export const multiclusterCommands: readonly Command[] = [
     summary: "Show the gateways of this cluster's peers",
     flags: {
       ...clusterFlags,
-      output: { kind: 'text', doc: 'table or json.', value: 'FORMAT', default: 'table' },
+      output: outputFlag('table', 'json'),
     },
     async run({ flags, output, clock, environment }) {
       const client = connectCluster({ flags, environment, clock });
@@ -191,7 +191,7 @@ export const multiclusterCommands: readonly Command[] = [
     summary: 'Check the multi-cluster extension and each link',
     flags: {
       ...clusterFlags,
-      output: { kind: 'text', doc: 'table, short or json.', value: 'FORMAT', default: 'table' },
+      output: outputFlag('table', 'short', 'json'),
     },
     async run({ flags, output, clock, environment }) {
       const client = connectCluster({ flags, environment, clock });

@@ -42,7 +42,15 @@ async function main(keep: boolean): Promise<boolean> {
     else await fleet?.stop();
     rmSync(work, { recursive: true, force: true });
   };
-  process.once('SIGINT', () => void stop().finally(() => process.exit(130)));
+  for (const [signal, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const) {
+    process.once(signal, () => {
+      print(`\n  stopped; ${keep ? 'the clusters stay up' : 'taking the clusters away'}`);
+      void stop().finally(() => process.exit(code));
+    });
+  }
   try {
     title('Three Kubernetes clusters on this machine');
     fleet = await Fleet.start({ root, stateDir, clock, say, keep });
