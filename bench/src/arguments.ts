@@ -14,7 +14,7 @@ export interface BenchArguments extends RunOptions {
 
 export const usage = `npm run bench                 everything; writes bench/results
 npm run bench -- --quick      the main cells, once
-npm run bench -- [--cells NAMES] [--only CONTESTANTS] [--connections NUMBERS] [--seconds S] [--repeats N] [--half]
+npm run bench -- [--cells NAMES] [--only CONTESTANTS] [--connections NUMBERS] [--seconds S] [--repeats N] [--warm-up S] [--half]
 Lists are separated by commas.`;
 
 const quickCells = ['plain', 'mtls', 'grpc', 'tcp-mtls'];
@@ -32,6 +32,7 @@ export function benchArguments(args: readonly string[]): BenchArguments {
       (quick ? [32] : undefined),
     seconds: whole('--seconds', values.seconds ?? (quick ? '1' : '2'), 1, 60),
     repeats: whole('--repeats', values.repeats ?? (quick ? '1' : '3'), 1, 20),
+    warmUpSeconds: whole('--warm-up', values['warm-up'] ?? (quick ? '2' : '3'), 0, 60),
     half: values.half || complete,
     complete,
   };
@@ -49,6 +50,7 @@ function parsed(args: readonly string[]) {
         connections: { type: 'string' },
         seconds: { type: 'string' },
         repeats: { type: 'string' },
+        'warm-up': { type: 'string' },
       },
     });
   } catch (cause) {

@@ -37,8 +37,8 @@ const scene = (name: string, traffic: Scene['traffic'], mtls: boolean, roundTrip
   roundTripMs,
 });
 
-const plainHttp = scene('http', 'http', false);
-const httpPair = scene('http-mtls', 'http', true);
+export const plainHttp = scene('http', 'http', false);
+export const httpPair = scene('http-mtls', 'http', true);
 const grpcPair = scene('grpc-mtls', 'grpc', true);
 const plainTcp = scene('tcp', 'tcp', false);
 const tcpPair = scene('tcp-mtls', 'tcp', true);

@@ -1,0 +1,9 @@
+/** All, in the order of tables. */
+import type { Contestant } from './contestant.ts';
+import { direct } from './direct.ts';
+import { haproxy } from './haproxy.ts';
+import { nginx } from './nginx.ts';
+import { nodePair } from './node-pair.ts';
+import { ours } from './ours.ts';
+
+export const contestants: readonly Contestant[] = [ours, haproxy, nginx, nodePair, direct];
