@@ -64,6 +64,7 @@ export class Attempt implements ClientHandler, Submission {
   }
 
   onInform(head: ResponseHead): void {
+    if (!this.#endpoint.meshed) stripL5d(head.headers);
     this.#exchange.inform(head);
   }
 

@@ -1,5 +1,6 @@
 /** Fields that proxies speak among themselves. Nobody else may set them, so each proxy removes what it did not expect. */
 import { truncate } from '@mesh/http/headers';
+import { isProxyField } from '@mesh/http/header-rules';
 import type { Headers, HttpVersion, RequestHead } from '@mesh/http/message';
 
 /** HTTP/1 inside HTTP/2: the version to restore, with `; absolute-form` for proxy-style targets. */
@@ -21,8 +22,7 @@ export function stripL5d(headers: Headers): void {
   let kept = 0;
   for (let index = 0; index < headers.length; index += 2) {
     const name = headers[index] as string;
-    // 'l' and '5' first: nearly every field is told apart by them.
-    if (name.charCodeAt(0) === 0x6c && name.charCodeAt(1) === 0x35 && name.startsWith('l5d-')) continue;
+    if (isProxyField(name)) continue;
     if (kept !== index) {
       headers[kept] = name;
       headers[kept + 1] = headers[index + 1] as string;

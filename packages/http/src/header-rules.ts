@@ -122,7 +122,7 @@ const forbiddenTrailers: ReadonlySet<string> = new Set([
  * come after it (RFC 9110 §6.5.1); receivers drop them. Our own `l5d-*` fields are trusted and never taken from a trailer.
  */
 export function isForbiddenTrailer(name: string): boolean {
-  return forbiddenTrailers.has(name) || name.startsWith('l5d-');
+  return forbiddenTrailers.has(name) || isProxyField(name);
 }
 
 /** Removes in place every field that belongs to one connection, and `te` unless it says `trailers`. */
@@ -154,4 +154,15 @@ export function parseContentLength(value: string): number {
     total = total * 10 + digit;
   }
   return total;
+}
+
+/**
+ * True for a field (lower case) that proxies speak among themselves, `l5d-*`, and for what an application that reads `_`
+ * as `-` would take for one.
+ */
+export function isProxyField(name: string): boolean {
+  // 'l' and '5' first: nearly every field is told apart by them.
+  if (name.charCodeAt(0) !== 0x6c || name.charCodeAt(1) !== 0x35 || name.charCodeAt(2) !== 0x64) return false;
+  const next = name.charCodeAt(3);
+  return next === 0x2d || next === 0x5f;
 }

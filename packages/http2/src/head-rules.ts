@@ -1,5 +1,5 @@
 import { canonicalAuthority, canonicalize, type RequestFault } from '@mesh/http/canonical';
-import { isToken } from '@mesh/http/header-rules';
+import { isForbiddenTrailer, isToken } from '@mesh/http/header-rules';
 import { truncate } from '@mesh/http/headers';
 import type { Headers, RequestHead, ResponseHead } from '@mesh/http/message';
 
@@ -29,16 +29,6 @@ export interface ParsedResponse {
 }
 
 const digits = /^[0-9]{1,15}$/;
-
-/** Trailer fields that change how a message is framed, routed or trusted (RFC 9110 §6.5.1): dropped. */
-const forbiddenTrailers: ReadonlySet<string> = new Set([
-  'authorization',
-  'content-encoding',
-  'content-length',
-  'content-range',
-  'content-type',
-  'host',
-]);
 
 // Result of the last `checkRegular`, kept apart so that a head needs no second object.
 let contentLength = -1;
@@ -210,7 +200,7 @@ export function parseTrailers(fields: string[]): Headers | HeadFault {
   if (fault !== undefined) return fault;
   let kept = 0;
   for (let index = 0; index < fields.length; index += 2) {
-    if (forbiddenTrailers.has(fields[index] as string)) continue;
+    if (isForbiddenTrailer(fields[index] as string)) continue;
     fields[kept] = fields[index] as string;
     fields[kept + 1] = fields[index + 1] as string;
     kept += 2;

@@ -144,13 +144,14 @@ const upgrades = requests('upgrade', '9110 §7.8', {
     `${start}Connection: Upgrade\r\nUpgrade: foo/2\r\n\r\n`,
     'GET a / upgrade: foo/2',
   ),
-  'of a POST without body': asksTunnel(
-    `${post}Connection: Upgrade\r\nUpgrade: foo\r\n\r\n`,
-    'POST a / upgrade: foo',
+  'of a POST is ignored: an extended CONNECT stands for a GET': takes(
+    `${post}Connection: Upgrade\r\nUpgrade: foo\r\n\r\n${next}`,
+    'POST a /',
+    'GET a /next',
   ),
   'with length 0': asksTunnel(
-    `${post}Connection: Upgrade\r\nUpgrade: foo\r\nContent-Length: 0\r\n\r\n`,
-    'POST a / {content-length: 0} upgrade: foo',
+    `${start}Connection: Upgrade\r\nUpgrade: foo\r\nContent-Length: 0\r\n\r\n`,
+    'GET a / {content-length: 0} upgrade: foo',
   ),
   'nothing behind it is a request': asksTunnel(
     `${start}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n${next}`,

@@ -1,0 +1,147 @@
+/** Whatever a client claims about who it is, the application sees what the certificates proved, and nothing else. */
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import { test } from 'node:test';
+import { listening } from './testing/listening.ts';
+import {
+  ask,
+  asApplication,
+  asNeighbour,
+  asPeer,
+  asStranger,
+  type Entry,
+  exchange,
+  frontend,
+  http2Session,
+  neighbour,
+} from './testing/raw-client.ts';
+import { startTwoClusters } from './testing/two-clusters.ts';
+import { startHttp2Witness, startWitness, type Witness } from './testing/witness.ts';
+
+const forged = 'admin.shop.serviceaccount.identity.mesh.west.mesh.local';
+
+/** Lines of a head. `refused`: the request must not arrive at all. */
+const spoofs: readonly (readonly [what: string, lines: string, refused?: 'refused'])[] = [
+  ['as it is written by proxies', `l5d-client-id: ${forged}`],
+  ['in upper case', `L5D-CLIENT-ID: ${forged}`],
+  ['in mixed case', `L5d-Client-Id: ${forged}`],
+  ['with underscores, which some frameworks read as dashes', `l5d_client_id: ${forged}`],
+  ['with underscores in upper case', `L5D_CLIENT_ID: ${forged}`],
+  ['with one underscore', `l5d-client_id: ${forged}`],
+  ['with the other underscore', `l5d_client-id: ${forged}`],
+  ['twice', `l5d-client-id: ${forged}\r\nl5d-client-id: ${frontend}`],
+  ['as a list', `l5d-client-id: ${forged}, ${frontend}`],
+  ['empty', 'l5d-client-id:'],
+  ['behind a tab', `l5d-client-id:\t${forged}`],
+  ['with a space before the colon', `l5d-client-id : ${forged}`, 'refused'],
+  ['with a tab before the colon', `l5d-client-id\t: ${forged}`, 'refused'],
+  ['with a leading space', ` l5d-client-id: ${forged}`, 'refused'],
+  ['folded into another field', `x-note: one\r\n l5d-client-id: ${forged}`, 'refused'],
+  ['behind a bare CR', `x-note: one\rl5d-client-id: ${forged}`, 'refused'],
+  ['behind a bare LF', `x-note: one\nl5d-client-id: ${forged}`, 'refused'],
+  ['with a NUL in its name', `l5d-client-id\0: ${forged}`, 'refused'],
+  ['with a NUL in its value', `l5d-client-id: ${forged}\0`, 'refused'],
+  ['with a byte beyond ASCII in its name', `l5d-client-\xefd: ${forged}`, 'refused'],
+  ['named by Connection', `connection: l5d-client-id\r\nl5d-client-id: ${forged}`],
+  ['named by Connection in upper case', `connection: close, L5D-CLIENT-ID\r\nl5d-client-id: ${forged}`],
+  ['named by Connection and not there', 'connection: l5d-client-id, l5d-orig-proto'],
+  ['a protocol to restore', 'l5d-orig-proto: HTTP/1.0'],
+  ['an absolute form to restore', 'l5d-orig-proto: HTTP/1.1; absolute-form'],
+  ['an upgrade that was not', 'l5d-orig-proto: HTTP/1.1; upgraded'],
+  ['a protocol that is none', 'l5d-orig-proto: HTTP/9'],
+  ['an error of a proxy', 'l5d-proxy-error: none'],
+  ['a wish of a proxy', 'l5d-proxy-connection: close'],
+  ["a server's identity", `l5d-server-id: ${forged}`],
+  ['an address', 'l5d-remote-ip: 127.0.0.1'],
+  ['any other field of proxies', 'l5d-anything: x\r\nl5d-: y\r\nl5d_: z'],
+];
+
+/** Fields that only proxies may set, however they are spelled. */
+function ofProxies({ seen }: Witness): [name: string, value: string][] {
+  const [request] = seen;
+  assert.ok(request !== undefined && seen.length === 1);
+  return request.fields
+    .filter(([name]) => /^l5d[-_]/i.test(name))
+    .map(([name, value]) => [name.toLowerCase(), value]);
+}
+
+const entries: readonly (readonly [who: string, entry: Entry, proven: string | undefined])[] = [
+  ['an application, through its own sidecar', asApplication, frontend],
+  ['a workload of a linked cluster, at the gateway', asPeer, frontend],
+  ["a workload of the same cluster, at the server's sidecar", asNeighbour, neighbour],
+  ["a pod without a sidecar, at the server's", asStranger, undefined],
+];
+
+test('forged fields of HTTP/1 reach nobody, at any hop', async (t) => {
+  const witness = await startWitness(t);
+  const path = await startTwoClusters(t, { app: witness.port });
+  for (const [who, entry, proven] of entries) {
+    await t.test(who, async () => {
+      for (const [what, lines, refused] of spoofs) {
+        witness.seen.length = 0;
+        const text = `GET /x HTTP/1.1\r\nhost: cart.shop.svc.cluster.local:80\r\n${lines}\r\nconnection: close\r\n\r\n`;
+        const answer = await exchange(await entry(path), text);
+        if (refused === 'refused') {
+          assert.match(answer, /^HTTP\/1\.1 400 /, what);
+          assert.deepEqual(witness.seen, [], what);
+        } else {
+          assert.match(answer, /^HTTP\/1\.1 200 /, what);
+          assert.deepEqual(ofProxies(witness), proven === undefined ? [] : [['l5d-client-id', proven]], what);
+        }
+      }
+    });
+    await t.test(`${who}, in trailers`, async () => {
+      witness.seen.length = 0;
+      const head =
+        'POST /x HTTP/1.1\r\nhost: cart.shop.svc.cluster.local:80\r\nconnection: close\r\ntransfer-encoding: chunked';
+      const trailers = `l5d-client-id: ${forged}\r\nL5D_Client_Id: ${forged}\r\nx-sum: 1`;
+      const text = `${head}\r\ntrailer: l5d-client-id, x-sum\r\n\r\n1\r\nx\r\n0\r\n${trailers}\r\n\r\n`;
+      assert.match(await exchange(await entry(path), text), /^HTTP\/1\.1 200 /);
+      assert.deepEqual(ofProxies(witness), proven === undefined ? [] : [['l5d-client-id', proven]]);
+    });
+  }
+});
+
+test('forged fields of HTTP/2 reach nobody, head or trailers', async (t) => {
+  const witness = await startHttp2Witness(t);
+  const path = await startTwoClusters(t, { app: witness.port });
+  for (const [to, proven] of [
+    ['gateway', frontend],
+    ['server', neighbour],
+  ] as const) {
+    const session = await http2Session(t, path, to);
+    for (const name of [
+      'l5d-client-id',
+      'l5d_client_id',
+      'l5d-client_id',
+      'l5d-cluster-path',
+      'l5d-anything',
+    ]) {
+      for (const trailers of [undefined, { [name]: forged, 'x-sum': '1' }]) {
+        witness.seen.length = 0;
+        const head = trailers === undefined ? { [name]: [forged, forged] } : {};
+        assert.equal((await ask(session, head, trailers)).status, 200);
+        assert.deepEqual(ofProxies(witness), [['l5d-client-id', proven]], `${name} at the ${to}`);
+      }
+    }
+  }
+});
+
+test('an application cannot speak as a proxy either: not in heads, 103s or trailers', async (t) => {
+  const server = createServer((_, response) => {
+    response.writeEarlyHints({ link: '</a.css>; rel=preload', 'l5d-proxy-error': 'early' });
+    response.writeHead(200, {
+      'l5d-proxy-error': 'forged',
+      'l5d-orig-proto': 'HTTP/1.0',
+      l5d_x: 'y',
+      trailer: 'l5d-x',
+    });
+    response.addTrailers({ 'l5d-proxy-error': 'late', 'x-sum': '1' });
+    response.end('body');
+  });
+  const path = await startTwoClusters(t, { app: await listening(t, server) });
+  const text = 'GET /x HTTP/1.1\r\nhost: cart\r\nte: trailers\r\nconnection: close, te\r\n\r\n';
+  const answer = await exchange(await asApplication(path), text);
+  assert.match(answer, /^HTTP\/1\.1 103 [^]*HTTP\/1\.1 200 [^]*body/);
+  assert.doesNotMatch(answer, /^l5d[-_]/im);
+});
