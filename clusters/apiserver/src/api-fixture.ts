@@ -9,7 +9,7 @@ import type { TestContext } from 'node:test';
 import { systemClock, systemRandom } from '@mesh/clock/system';
 import { silentLogger } from '@mesh/telemetry/log';
 import { isObject, type Json, type JsonObject } from './json.ts';
-import type { KeyPair } from './pki.ts';
+import type { ClusterKeys, KeyPair } from './pki.ts';
 import { startApiserver, type Apiserver, type ApiserverOptions } from './server.ts';
 
 export interface Answer {
@@ -42,12 +42,13 @@ export interface OpenWatch {
   close(): void;
 }
 
-export class ApiFixture {
-  readonly server: Apiserver;
+/** A server that listens on the loopback: the embedded one unless a test started another. */
+export class ApiFixture<Server extends { port: number; keys: ClusterKeys } = Apiserver> {
+  readonly server: Server;
   readonly directory: string;
   readonly admin: KeyPair;
 
-  constructor(server: Apiserver, directory: string, admin: KeyPair) {
+  constructor(server: Server, directory: string, admin: KeyPair) {
     this.server = server;
     this.directory = directory;
     this.admin = admin;

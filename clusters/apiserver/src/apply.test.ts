@@ -42,7 +42,7 @@ test('a value that another manager set is a conflict, unless it is the same or f
   assert.deepEqual(at(refused.body, 'details', 'causes'), [
     {
       reason: 'FieldManagerConflict',
-      message: 'conflict with "one" using apps/v1',
+      message: 'conflict with "one"',
       field: '.spec.replicas',
     },
   ]);
@@ -113,7 +113,10 @@ test('list items belong to whoever applied them', async (t) => {
 test('apply needs a manager, and takes YAML', async (t) => {
   const api = await startFixture(t);
   const nobody = await api.apply(`${deployments}/d`, deployment({}), 'force=true');
-  assert.match(textAt(nobody.body, 'message') ?? '', /fieldManager is required/);
+  assert.match(
+    textAt(nobody.body, 'message') ?? '',
+    /fieldManager: Required value: is required for apply patch/,
+  );
   const yaml = await api.call('/api/v1/namespaces/default/configmaps/y?fieldManager=test', {
     method: 'PATCH',
     headers: { 'content-type': 'application/apply-patch+yaml' },

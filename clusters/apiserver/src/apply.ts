@@ -12,7 +12,7 @@ import {
   type Segment,
 } from './field-set.ts';
 import { clone, deepEqual, isObject, type Json, type JsonObject } from './json.ts';
-import type { ListTopology } from './list-topology.ts';
+import type { Topology } from './list-topology.ts';
 import { readManagers, topologyOf, withOwn, writeManagers, type TrackOptions } from './managed-fields.ts';
 import type { KubeObject } from './object.ts';
 import { ApiError } from './status.ts';
@@ -23,7 +23,8 @@ interface ApplyOptions extends TrackOptions {
 
 interface FieldConflict {
   readonly manager: string;
-  readonly apiVersion: string;
+  /** Whose way of writing does not say which version it meant. */
+  readonly using: string;
   readonly path: PathKey;
 }
 
@@ -52,7 +53,8 @@ export function applyConfiguration(
     if (isOwn(entry)) continue;
     for (const [path, value] of wanted) {
       if (entry.fields.has(path) && live.has(path) && !deepEqual(live.get(path), value)) {
-        conflicts.push({ manager: entry.manager, apiVersion: entry.apiVersion, path });
+        const using = entry.operation === 'Apply' ? '' : ` using ${entry.apiVersion}`;
+        conflicts.push({ manager: entry.manager, using, path });
       }
     }
   }
@@ -85,9 +87,9 @@ export function applyConfiguration(
 }
 
 function conflictError(conflicts: readonly FieldConflict[]): ApiError {
-  const causes = conflicts.map(({ manager, apiVersion, path }) => ({
+  const causes = conflicts.map(({ manager, using, path }) => ({
     reason: 'FieldManagerConflict',
-    message: `conflict with ${JSON.stringify(manager)} using ${apiVersion}`,
+    message: `conflict with ${JSON.stringify(manager)}${using}`,
     field: describePath(path),
   }));
   const count = conflicts.length === 1 ? '1 conflict' : `${conflicts.length} conflicts`;
@@ -99,8 +101,9 @@ function conflictError(conflicts: readonly FieldConflict[]): ApiError {
   });
 }
 
-function merge(base: Json | undefined, config: Json, path: readonly string[], topology: ListTopology): Json {
+function merge(base: Json | undefined, config: Json, path: readonly string[], topology: Topology): Json {
   if (isObject(config)) {
+    if (topology.isWhole(path)) return clone(config);
     const merged: JsonObject = isObject(base) ? clone(base) : {};
     for (const [name, value] of Object.entries(config)) {
       merged[name] = merge(merged[name], value, [...path, name], topology);
@@ -108,7 +111,7 @@ function merge(base: Json | undefined, config: Json, path: readonly string[], to
     return merged;
   }
   if (!Array.isArray(config)) return config;
-  const rule = topology(path);
+  const rule = topology.list(path);
   const items = Array.isArray(base) ? (clone(base) as Json[]) : [];
   if (rule.kind === 'atomic') return clone(config);
   for (const item of config) {

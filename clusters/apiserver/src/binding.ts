@@ -9,7 +9,10 @@ export function boundPod(pod: KubeObject, node: string, binding: KubeObject, tim
   const target = { kind: 'pods', name: pod.metadata.name };
   const current = textAt(pod, 'spec', 'nodeName') ?? '';
   if (current !== '')
-    throw conflict(target, `pod ${pod.metadata.name} is already assigned to node "${current}"`);
+    throw conflict(
+      { ...target, kind: 'pods/binding' },
+      `pod ${pod.metadata.name} is already assigned to node "${current}"`,
+    );
   const uid = binding.metadata.uid ?? '';
   if (uid !== '' && uid !== pod.metadata.uid) {
     throw conflict(

@@ -8,6 +8,9 @@ import type { ApiserverLimit } from './limits.ts';
 import { decodeProtobuf, protobufType } from './protobuf.ts';
 import { ApiError, badRequest, tooLarge, unsupportedMediaType } from './status.ts';
 
+/** What an object may be written in. */
+const objectTypes = ['application/json', 'application/yaml', protobufType];
+
 export interface Body {
   readonly value: Json | undefined;
   /** Paths of members that occur more than once. */
@@ -66,7 +69,9 @@ export async function readBody(
   { json, yaml }: { json: readonly string[]; yaml: readonly string[] },
 ): Promise<Body> {
   const type = mediaType(request);
-  if (!json.includes(type) && !yaml.includes(type)) throw unsupportedMediaType([...json, ...yaml]);
+  if (!json.includes(type) && !yaml.includes(type)) {
+    throw unsupportedMediaType(json.includes(protobufType) ? objectTypes : [...json, ...yaml]);
+  }
   const bytes = await readBytes(request, limits);
   if (type === protobufType) return { value: fromProtobuf(bytes), duplicates: [] };
   const text = bytes.toString('utf8');

@@ -4,7 +4,7 @@
  */
 import { Faults } from './faults.ts';
 import { fieldTypes } from './gen/field-types.ts';
-import type { JsonObject } from './json.ts';
+import { isObject, type Json, type JsonObject } from './json.ts';
 import type { KubeObject } from './object.ts';
 import { prune, validate } from './schema.ts';
 
@@ -73,5 +73,31 @@ export function decodeBuiltin(object: KubeObject): Decoded {
   const faults = new Faults();
   validate(schema, object, '', faults);
   const [first] = faults.causes;
-  return { unknown, fault: first && `.${first.field ?? ''}: ${first.message}` };
+  dropEmpty(schema, object);
+  return { unknown, fault: first && `json: cannot unmarshal .${first.field ?? ''}: ${first.message}` };
+}
+
+/** Lists that are written even when they are empty. */
+const keptWhenEmpty: ReadonlySet<string> = new Set([
+  ...['addresses', 'conditions', 'containers', 'endpoints', 'rules', 'storedVersions', 'versions'],
+]);
+
+/** Removes empty lists and maps, in place: to Kubernetes they are the same as none. Empty structures stay. */
+function dropEmpty(schema: JsonObject, value: Json | undefined): void {
+  if (Array.isArray(value)) {
+    const items = schema['items'];
+    if (isObject(items)) for (const item of value) dropEmpty(items, item);
+    return;
+  }
+  const properties = schema['properties'];
+  if (!isObject(value) || !isObject(properties)) return;
+  for (const [name, member] of Object.entries(value)) {
+    const known = properties[name];
+    if (!isObject(known)) continue;
+    const empty =
+      (Array.isArray(member) && member.length === 0) ||
+      (isObject(member) && known['additionalProperties'] !== undefined && Object.keys(member).length === 0);
+    if (empty && !keptWhenEmpty.has(name)) delete value[name];
+    else dropEmpty(known, member);
+  }
 }

@@ -37,6 +37,8 @@ const text = (name: string, cell: (object: KubeObject, nowMs: number) => string,
   priority,
   cell,
 });
+/** A number in a column that Kubernetes declares as text. */
+const asText = (column: Column): Column => ({ ...column, type: 'string' });
 const count = (name: string, ...path: string[]): Column => ({
   name,
   type: 'integer',
@@ -262,6 +264,7 @@ const createdAt = text('Created At', (o) => o.metadata.creationTimestamp);
 export const fallbackColumns: readonly Column[] = [nameColumn, createdAt];
 
 export const builtinColumns: Readonly<Record<string, readonly Column[]>> = {
+  ServiceAccount: [nameColumn, ageColumn],
   Pod: [
     nameColumn,
     text('Ready', podReady),
@@ -288,8 +291,8 @@ export const builtinColumns: Readonly<Record<string, readonly Column[]>> = {
       'Ready',
       (o) => `${numberAt(o, 'status', 'readyReplicas') ?? 0}/${numberAt(o, 'spec', 'replicas') ?? 0}`,
     ),
-    count('Up-to-date', 'status', 'updatedReplicas'),
-    count('Available', 'status', 'availableReplicas'),
+    asText(count('Up-to-date', 'status', 'updatedReplicas')),
+    asText(count('Available', 'status', 'availableReplicas')),
     ageColumn,
     ...containerColumns,
     text('Selector', (o) => selectorText(at(o, 'spec', 'selector')), 1),
@@ -331,16 +334,15 @@ export const builtinColumns: Readonly<Record<string, readonly Column[]>> = {
   Namespace: [nameColumn, text('Status', (o) => textAt(o, 'status', 'phase') ?? ''), ageColumn],
   ConfigMap: [
     nameColumn,
-    size('Data', (o) => Object.keys({ ...objectAt(o, 'data'), ...objectAt(o, 'binaryData') }).length),
+    asText(size('Data', (o) => Object.keys({ ...objectAt(o, 'data'), ...objectAt(o, 'binaryData') }).length)),
     ageColumn,
   ],
   Secret: [
     nameColumn,
     text('Type', (o) => textAt(o, 'type') ?? ''),
-    size('Data', (o) => Object.keys(objectAt(o, 'data') ?? {}).length),
+    asText(size('Data', (o) => Object.keys(objectAt(o, 'data') ?? {}).length)),
     ageColumn,
   ],
-  ServiceAccount: [nameColumn, size('Secrets', (o) => listAt(o, 'secrets').length), ageColumn],
   Endpoints: [
     nameColumn,
     text('Endpoints', (o) =>

@@ -34,6 +34,11 @@ export function oneGroup(registry: ResourceRegistry, name: string): JsonObject |
   return versions && { kind: 'APIGroup', apiVersion: 'v1', ...groupDocument(name, versions) };
 }
 
+/** Namespaces are deleted one by one. */
+export function offers({ kind, group }: ResourceInfo, verb: string): boolean {
+  return verb !== 'deletecollection' || kind !== 'Namespace' || group !== '';
+}
+
 function entriesOf(info: ResourceInfo): JsonObject[] {
   const { plural, singular, kind, namespaced, shortNames, categories } = info;
   const entries: JsonObject[] = [
@@ -42,7 +47,7 @@ function entriesOf(info: ResourceInfo): JsonObject[] {
       singularName: singular,
       namespaced,
       kind,
-      verbs: info.review ? ['create'] : [...storedVerbs],
+      verbs: info.review ? ['create'] : storedVerbs.filter((verb) => offers(info, verb)),
       ...(shortNames.length === 0 ? {} : { shortNames: [...shortNames] }),
       ...(categories.length === 0 ? {} : { categories: [...categories] }),
       ...(info.review

@@ -39,6 +39,22 @@ export class Faults {
     this.causes.push({ reason: 'FieldValueForbidden', message: `Forbidden: ${why}`, field });
   }
 
+  tooLong(field: string, longest: number): void {
+    this.causes.push({
+      reason: 'FieldValueTooLong',
+      message: `Too long: may not be more than ${longest} bytes`,
+      field,
+    });
+  }
+
+  tooMany(field: string, count: number, most: number): void {
+    this.causes.push({
+      reason: 'FieldValueTooMany',
+      message: `Too many: ${count}: must have at most ${most} items`,
+      field,
+    });
+  }
+
   notFound(field: string, value: Json): void {
     this.causes.push({
       reason: 'FieldValueNotFound',

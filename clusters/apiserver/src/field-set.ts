@@ -4,7 +4,7 @@
  * an empty object or a list that is replaced as a whole.
  */
 import { isObject, type Json, type JsonObject } from './json.ts';
-import type { ListRule, ListTopology } from './list-topology.ts';
+import type { ListRule, Topology } from './list-topology.ts';
 
 export type Segment = string;
 /** A path as text, for sets and maps. Segments never contain a NUL. */
@@ -44,13 +44,16 @@ export function itemSegment(item: Json, keys: readonly string[]): Segment | unde
 }
 
 /** The leaves of `object` with their values. */
-export function leavesOf(object: JsonObject, topology: ListTopology): Map<PathKey, Json> {
+export function leavesOf(object: JsonObject, topology: Topology): Map<PathKey, Json> {
   const leaves = new Map<PathKey, Json>();
   const walk = (value: Json, path: readonly Segment[], names: readonly string[]): void => {
     if (path[0] === 'f:metadata' && path.length === 2 && systemFields.has(path[1] ?? '')) return;
     if (isObject(value)) {
       const members = Object.entries(value);
-      if (members.length === 0 && path.length > 0) leaves.set(pathKey(path), value);
+      if (path.length > 0 && (members.length === 0 || topology.isWhole(names))) {
+        leaves.set(pathKey(path), value);
+        return;
+      }
       for (const [name, member] of members) {
         if (path.length === 0 && (name === 'apiVersion' || name === 'kind')) continue;
         walk(member, [...path, `f:${name}`], [...names, name]);
@@ -61,7 +64,7 @@ export function leavesOf(object: JsonObject, topology: ListTopology): Map<PathKe
       leaves.set(pathKey(path), value);
       return;
     }
-    walkList(value, path, names, topology(names));
+    walkList(value, path, names, topology.list(names));
   };
   const walkList = (
     list: readonly Json[],

@@ -13,7 +13,10 @@ export function impersonate(request: IncomingMessage, user: User, authorizer: Rb
   const [name] = values(request, 'impersonate-user');
   const groups = values(request, 'impersonate-group');
   if (name === undefined) {
-    if (groups.length > 0) throw badRequest('requested impersonation of groups without impersonating a user');
+    if (groups.length > 0) {
+      const shown = groups.map((group) => `{Group  ${group}    }`).join(' ');
+      throw badRequest(`requested [${shown}] without impersonating a user`);
+    }
     return user;
   }
   const check = (wanted: Attributes): void => {

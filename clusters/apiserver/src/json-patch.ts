@@ -106,7 +106,7 @@ export function applyJsonPatch(document: Json, patch: Json | undefined): PatchRe
       textAt(operation, 'path') === undefined ||
       (needsFrom && textAt(operation, 'from') === undefined)
     ) {
-      return { kind: 'malformed', fault: `operation ${index} is not one of RFC 6902` };
+      return { kind: 'failed', fault: `operation ${index} is not one of RFC 6902` };
     }
   }
   let value = clone(document);

@@ -89,7 +89,7 @@ test('kubectl apply, get, patch, scale and delete', { skip }, async (t) => {
   assert.match(label, /service\/cart labeled/);
   assert.match(
     await callKubectl(api, 'get', 'deploy,svc', '-n', 'shop'),
-    /deployment.apps\/cart +0\/3 +0 +0 +\d+s[\s\S]*service\/cart +LoadBalancer +10\.96\.0\.\d+ +<pending> +80\/TCP/,
+    /deployment.apps\/cart +0\/3 +0 +0 +\d+s[\s\S]*service\/cart +LoadBalancer +10\.96\.0\.\d+ +<pending> +80:3\d{4}\/TCP/,
   );
   assert.match(await callKubectl(api, 'describe', 'svc/cart', '-n', 'shop'), /Type: +LoadBalancer/);
   const gone = await callKubectl(api, 'delete', 'svc/cart', 'deploy/cart', '-n', 'shop');

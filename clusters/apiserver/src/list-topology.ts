@@ -9,8 +9,13 @@ export type ListRule =
   | { readonly kind: 'set' }
   | { readonly kind: 'atomic' };
 
-/** The rule of the list at `path` (member names only, no list positions). */
-export type ListTopology = (path: readonly string[]) => ListRule;
+/** How the parts of one kind merge. Paths are member names only, without list positions. */
+export interface Topology {
+  /** The rule of the list at `path`. */
+  list(path: readonly string[]): ListRule;
+  /** Whether the object at `path` is one value, owned and replaced as a whole. */
+  isWhole(path: readonly string[]): boolean;
+}
 
 const byName: ListRule = { kind: 'map', keys: ['name'], patchKey: 'name' };
 const byType: ListRule = { kind: 'map', keys: ['type'], patchKey: 'type' };
@@ -45,40 +50,58 @@ const containerLists: ReadonlySet<string | undefined> = new Set([
   'ephemeralContainers',
 ]);
 
+/** Objects that are one value (`structType` or `mapType` atomic), by the name of the member that holds them. */
+const wholeObjects: ReadonlySet<string> = new Set([
+  ...['configMapKeyRef', 'fieldRef', 'involvedObject', 'labelSelector', 'namespaceSelector', 'nodeSelector'],
+  ...['objectSelector', 'resourceFieldRef', 'roleRef', 'secretKeyRef', 'selector', 'targetRef'],
+]);
+
 /** The topology of a built-in kind. */
-export function builtinTopology(kind: string): ListTopology {
-  return (path) => {
-    const last = path.at(-1) ?? '';
-    if (last === 'ports' && containerLists.has(path.at(-2))) {
-      return { kind: 'map', keys: ['containerPort', 'protocol'], patchKey: 'containerPort' };
-    }
-    if (kind === 'Service' && path.join('.') === 'spec.ports') {
-      return { kind: 'map', keys: ['port', 'protocol'], patchKey: 'port' };
-    }
-    if (kind === 'Node' && path.join('.') === 'status.addresses') return byType;
-    if (kind === 'ServiceAccount' && path.join('.') === 'secrets') return byName;
-    return everywhere[last] ?? atomic;
+export function builtinTopology(kind: string): Topology {
+  return {
+    isWhole: (path) => wholeObjects.has(path.at(-1) ?? ''),
+    list: (path) => builtinList(kind, path),
   };
 }
 
-/** The topology of a custom kind, from `x-kubernetes-list-type` in its schema. */
-export function schemaTopology(schema: JsonObject | undefined): ListTopology {
-  return (path) => {
-    if (path[0] === 'metadata') return everywhere[path.at(-1) ?? ''] ?? atomic;
-    let current: Json | undefined = schema;
-    for (const step of path) {
-      while (isObject(current) && current['items'] !== undefined) current = current['items'];
-      if (!isObject(current)) return atomic;
-      const properties: Json | undefined = current['properties'];
-      current =
-        isObject(properties) && Object.hasOwn(properties, step)
-          ? properties[step]
-          : current['additionalProperties'];
-    }
-    if (!isObject(current)) return atomic;
-    if (current['x-kubernetes-list-type'] === 'set') return set;
-    if (current['x-kubernetes-list-type'] !== 'map') return atomic;
-    const keys = textsAt(current, 'x-kubernetes-list-map-keys');
-    return { kind: 'map', keys, patchKey: keys[0] ?? '' };
+function builtinList(kind: string, path: readonly string[]): ListRule {
+  const last = path.at(-1) ?? '';
+  if (last === 'ports' && containerLists.has(path.at(-2))) {
+    return { kind: 'map', keys: ['containerPort', 'protocol'], patchKey: 'containerPort' };
+  }
+  if (kind === 'Service' && path.join('.') === 'spec.ports') {
+    return { kind: 'map', keys: ['port', 'protocol'], patchKey: 'port' };
+  }
+  if (kind === 'Node' && path.join('.') === 'status.addresses') return byType;
+  if (kind === 'ServiceAccount' && path.join('.') === 'secrets') return byName;
+  return everywhere[last] ?? atomic;
+}
+
+/** The topology of a custom kind, from `x-kubernetes-list-type` and `x-kubernetes-map-type` in its schema. */
+export function schemaTopology(schema: JsonObject | undefined): Topology {
+  return {
+    list(path) {
+      if (path[0] === 'metadata') return everywhere[path.at(-1) ?? ''] ?? atomic;
+      const found = schemaAt(schema, path);
+      if (found?.['x-kubernetes-list-type'] === 'set') return set;
+      if (found?.['x-kubernetes-list-type'] !== 'map') return atomic;
+      const keys = textsAt(found, 'x-kubernetes-list-map-keys');
+      return { kind: 'map', keys, patchKey: keys[0] ?? '' };
+    },
+    isWhole: (path) => schemaAt(schema, path)?.['x-kubernetes-map-type'] === 'atomic',
   };
+}
+
+function schemaAt(schema: JsonObject | undefined, path: readonly string[]): JsonObject | undefined {
+  let current: Json | undefined = schema;
+  for (const step of path) {
+    while (isObject(current) && current['items'] !== undefined) current = current['items'];
+    if (!isObject(current)) return undefined;
+    const properties: Json | undefined = current['properties'];
+    current =
+      isObject(properties) && Object.hasOwn(properties, step)
+        ? properties[step]
+        : current['additionalProperties'];
+  }
+  return isObject(current) ? current : undefined;
 }

@@ -1,7 +1,15 @@
 /** `metadata.managedFields`: which manager last set which field. */
-import { formatFields, leavesOf, parseFields, sameFields, without, type PathKey } from './field-set.ts';
+import {
+  formatFields,
+  leavesOf,
+  parseFields,
+  sameFields,
+  segmentsOf,
+  without,
+  type PathKey,
+} from './field-set.ts';
 import { deepEqual, isObject, listAt, textAt, type Json, type JsonObject } from './json.ts';
-import { builtinTopology, schemaTopology, type ListTopology } from './list-topology.ts';
+import { builtinTopology, schemaTopology, type Topology } from './list-topology.ts';
 import type { KubeObject } from './object.ts';
 import type { ResourceInfo } from './resources.ts';
 
@@ -22,7 +30,7 @@ export interface TrackOptions {
   time: string;
 }
 
-export function topologyOf(info: ResourceInfo): ListTopology {
+export function topologyOf(info: ResourceInfo): Topology {
   return info.custom === undefined ? builtinTopology(info.kind) : schemaTopology(info.custom.schema);
 }
 
@@ -87,6 +95,10 @@ export function trackUpdate(
   const topology = topologyOf(info);
   const before: ReadonlyMap<PathKey, Json> = current === undefined ? new Map() : leavesOf(current, topology);
   const after = leavesOf(next, topology);
+  // The status that a new object begins with is the server's.
+  if (current === undefined && info.status) {
+    for (const path of [...after.keys()]) if (segmentsOf(path)[0] === 'f:status') after.delete(path);
+  }
   const changed = new Set<PathKey>();
   for (const [path, value] of after) {
     if (!before.has(path) || !deepEqual(before.get(path), value)) changed.add(path);

@@ -135,8 +135,8 @@ test('strategic merge joins lists by key and follows its directives', () => {
         name: 'a',
         image: '1',
         env: [
-          { name: 'X', value: '1' },
           { name: 'Y', value: '2' },
+          { name: 'X', value: '1' },
         ],
         args: ['r'],
       },

@@ -1,6 +1,9 @@
-/** What the ServiceAccount admission plugin does to a new pod: its account must exist, and its token is mounted. */
+/**
+ * What admission plugins do to a new pod: Priority and DefaultTolerationSeconds fill in what it leaves open;
+ * ServiceAccount checks that its account exists and mounts its token.
+ */
 import type { Random } from '@mesh/clock/clock';
-import { at, listAt, textAt, type Json } from './json.ts';
+import { at, listAt, textAt, type Json, type JsonObject } from './json.ts';
 import { objectsIn, section, setDefault } from './kinds/rules.ts';
 import { randomSuffix } from './name-suffix.ts';
 import type { KubeObject } from './object.ts';
@@ -14,6 +17,10 @@ const tokenSeconds = 3607;
 /** Changes the pod in place. @throws ApiError 403 when the account does not exist. */
 export function admitPod(pod: KubeObject, namespace: string, store: Store, random: Random): void {
   const spec = section(pod, 'spec');
+  // There are no priority classes here.
+  setDefault(spec, 'priority', 0);
+  setDefault(spec, 'preemptionPolicy', 'PreemptLowerPriority');
+  tolerateBriefly(spec);
   setDefault(spec, 'serviceAccountName', 'default');
   if (spec['serviceAccountName'] === '') spec['serviceAccountName'] = 'default';
   const name = textAt(spec, 'serviceAccountName') ?? '';
@@ -44,6 +51,23 @@ export function admitPod(pod: KubeObject, namespace: string, store: Store, rando
     container['volumeMounts'] = [
       ...listAt(container, 'volumeMounts'),
       { name: volume, readOnly: true, mountPath },
+    ];
+  }
+}
+
+/** A pod stays for five minutes on a node that is lost, unless it says otherwise. */
+function tolerateBriefly(spec: JsonObject): void {
+  for (const key of ['node.kubernetes.io/not-ready', 'node.kubernetes.io/unreachable']) {
+    const tolerations = listAt(spec, 'tolerations');
+    const effects = ['', 'NoExecute'];
+    const known = tolerations.some((toleration) => {
+      const keyed = textAt(toleration, 'key') ?? '';
+      return (keyed === key || keyed === '') && effects.includes(textAt(toleration, 'effect') ?? '');
+    });
+    if (known) continue;
+    spec['tolerations'] = [
+      ...tolerations,
+      { key, operator: 'Exists', effect: 'NoExecute', tolerationSeconds: 300 },
     ];
   }
 }

@@ -45,6 +45,15 @@ export function ruleAllows(rule: Json, wanted: Attributes): boolean {
   return names.length === 0 || names.includes(wanted.name ?? '');
 }
 
+/** `User "bob"`, as reasons of decisions name a subject. */
+function describeSubject(subject: Json, bindingNamespace: string): string {
+  const name = textAt(subject, 'name') ?? '';
+  const kind = textAt(subject, 'kind') ?? '';
+  return kind === 'ServiceAccount'
+    ? `${kind} "${name}/${textAt(subject, 'namespace') ?? bindingNamespace}"`
+    : `${kind} "${name}"`;
+}
+
 function subjectIs(subject: Json, user: User, bindingNamespace: string): boolean {
   const name = textAt(subject, 'name') ?? '';
   switch (textAt(subject, 'kind')) {
@@ -78,7 +87,7 @@ export class RbacAuthorizer {
     if (user.groups.includes('system:masters')) return { allowed: true, reason: '' };
     for (const { rule, binding } of this.rulesOf(user, wanted.path === undefined ? wanted.namespace : '')) {
       if (ruleAllows(rule, wanted)) {
-        return { allowed: true, reason: `RBAC: allowed by ${binding} to user "${user.name}"` };
+        return { allowed: true, reason: `RBAC: allowed by ${binding}` };
       }
     }
     return { allowed: false, reason: '' };
@@ -106,8 +115,11 @@ export class RbacAuthorizer {
   }
 
   *#granted(user: User, binding: KubeObject, namespace: string): Generator<GrantedRule> {
-    if (!listAt(binding, 'subjects').some((subject) => subjectIs(subject, user, namespace))) return;
-    const label = `${binding.kind} "${binding.metadata.name}" of ${textAt(binding, 'roleRef', 'kind')} "${textAt(binding, 'roleRef', 'name')}"`;
+    const subject = listAt(binding, 'subjects').find((each) => subjectIs(each, user, namespace));
+    if (subject === undefined) return;
+    const { name } = binding.metadata;
+    const role = `${textAt(binding, 'roleRef', 'kind')} "${textAt(binding, 'roleRef', 'name')}"`;
+    const label = `${binding.kind} "${name}${namespace === '' ? '' : `/${namespace}`}" of ${role} to ${describeSubject(subject, namespace)}`;
     for (const rule of this.rulesOfRole(binding['roleRef'], namespace)) yield { rule, binding: label };
   }
 }

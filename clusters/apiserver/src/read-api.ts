@@ -8,7 +8,7 @@ import { namespaceOf, objectKey, type KubeObject } from './object.ts';
 import { Representation } from './representation.ts';
 import { storageName } from './resources.ts';
 import { parseFieldSelector, parseLabelSelector, type Matcher } from './selectors.ts';
-import { ApiError, badRequest, expired, notFound } from './status.ts';
+import { ApiError, badRequest, expired, invalidOptions, notFound } from './status.ts';
 import type { Store } from './store.ts';
 import { serveWatch } from './watch.ts';
 
@@ -81,9 +81,14 @@ export class ReadApi {
     const { query } = info;
     const initialEvents = query.get('sendInitialEvents') === 'true';
     if (initialEvents && query.get('resourceVersionMatch') !== 'NotOlderThan') {
-      throw badRequest('sendInitialEvents requires setting resourceVersionMatch to NotOlderThan');
+      throw invalidOptions('ListOptions', (faults) =>
+        faults.forbidden(
+          'resourceVersionMatch',
+          'sendInitialEvents requires setting resourceVersionMatch to NotOlderThan',
+        ),
+      );
     }
-    const version = wholeNumber(query, 'resourceVersion') ?? 0;
+    const version = versionOf(query, (message) => new ApiError({ code: 500, reason: '', message })) ?? 0;
     const byField = target.name === '' ? undefined : target.name;
     const matches = selectorOf(exchange);
     const representation = this.#representation(exchange);
@@ -116,8 +121,17 @@ export class ReadApi {
 
   /** The version a list is answered at; everything is as new as the last write unless an exact one is asked for. */
   #listVersion(query: URLSearchParams): number {
-    const wanted = wholeNumber(query, 'resourceVersion') ?? 0;
+    const given = versionOf(query, (message) => badRequest(`invalid resource version: ${message}`));
     const match = query.get('resourceVersionMatch');
+    if (match !== null && given === undefined) {
+      throw invalidOptions('ListOptions', (faults) =>
+        faults.forbidden(
+          'resourceVersionMatch',
+          'resourceVersionMatch is forbidden unless resourceVersion is provided',
+        ),
+      );
+    }
+    const wanted = given ?? 0;
     if (match !== null && match !== 'Exact' && match !== 'NotOlderThan') {
       throw badRequest(`resourceVersionMatch ${JSON.stringify(match)} is not one of Exact, NotOlderThan`);
     }
@@ -125,7 +139,7 @@ export class ReadApi {
       throw new ApiError({
         code: 504,
         reason: 'Timeout',
-        message: `Too large resource version: ${wanted}, current: ${this.#store.version}`,
+        message: `Timeout: Too large resource version: ${wanted}, current: ${this.#store.version}`,
         details: {
           retryAfterSeconds: 1,
           causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }],
@@ -160,8 +174,20 @@ function parseContinuation(text: string): Continuation {
 function wholeNumber(query: URLSearchParams, name: string): number | undefined {
   const text = query.get(name);
   if (text === null || text === '') return undefined;
-  if (!/^\d{1,15}$/.test(text)) throw badRequest(`invalid ${name} ${JSON.stringify(text)}: not a number`);
+  if (!/^\d{1,15}$/.test(text))
+    throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
   return Number(text);
+}
+
+/** `refusal` words what is no version as the operation does. */
+function versionOf(query: URLSearchParams, refusal: (message: string) => ApiError): number | undefined {
+  const text = query.get('resourceVersion') ?? '';
+  if (text === '') return undefined;
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  const shown = JSON.stringify(text);
+  throw refusal(
+    `resourceVersion: Invalid value: ${shown}: strconv.ParseUint: parsing ${shown}: invalid syntax`,
+  );
 }
 
 function selectorOf({ info, resource }: ResourceExchange): Matcher {

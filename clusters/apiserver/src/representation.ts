@@ -40,6 +40,8 @@ function textOf(object: KubeObject): string {
   return text;
 }
 
+const items: WeakMap<KubeObject, string> = new WeakMap();
+
 /** One kind in the form one client asked for. */
 export class Representation {
   readonly #info: ResourceInfo;
@@ -88,8 +90,20 @@ export class Representation {
     return {
       kind: this.#info.listKind,
       apiVersion: groupVersion(this.#info),
-      items: objects.map((object) => this.one(object)),
+      items: objects.map((object) => this.#item(object)),
     };
+  }
+
+  /** Items of a list do not say what the list says; those of custom kinds do. */
+  #item(object: KubeObject): string {
+    if (this.#info.custom !== undefined) return this.one(object);
+    let item = items.get(object);
+    if (item === undefined) {
+      const { kind: _, apiVersion: __, ...rest } = object;
+      item = JSON.stringify(rest);
+      if (Object.isFrozen(object)) items.set(object, item);
+    }
+    return item;
   }
 
   #table(objects: readonly KubeObject[], listMeta: JsonObject): Json {

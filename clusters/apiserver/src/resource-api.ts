@@ -1,5 +1,6 @@
 /** Requests for resources: which handler answers which verb and subresource. */
 import { readBody } from './body.ts';
+import { offers } from './discovery.ts';
 import { sendJson, sendText, type ResourceExchange } from './exchange.ts';
 import { textAt, type Json } from './json.ts';
 import type { LimitLedger } from '@mesh/limits/limits';
@@ -85,6 +86,7 @@ export class ResourceApi {
         if (target.name !== '') throw methodNotAllowed();
         return await this.#writes.create(exchange);
       case 'deletecollection':
+        if (!offers(exchange.resource, info.verb)) throw methodNotAllowed();
         return await this.#writes.deleteCollection(exchange);
     }
     if (target.name === '') throw methodNotAllowed();

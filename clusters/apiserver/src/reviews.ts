@@ -10,6 +10,7 @@ import {
   textsAt,
   type Json,
   type JsonObject,
+  listAt,
 } from './json.ts';
 import { Faults } from './faults.ts';
 import type { KubeObject } from './object.ts';
@@ -44,7 +45,7 @@ export class Reviews {
   answer(review: KubeObject, user: User, namespace: string): JsonObject {
     const { kind } = review;
     const spec = at(review, 'spec');
-    const base: JsonObject = { ...clone(review), metadata: { creationTimestamp: null } };
+    const base: JsonObject = { ...clone(review), metadata: {} };
     switch (kind) {
       case 'TokenReview':
         return { ...base, status: this.#tokenReview(spec) };
@@ -60,6 +61,7 @@ export class Reviews {
         }
         return { ...base, status: this.#access(subjectOf(spec), attributesOf(spec)) };
       default:
+        requireSubject(spec);
         return { ...base, status: this.#access(subjectOf(spec), attributesOf(spec)) };
     }
   }
@@ -94,8 +96,13 @@ export class Reviews {
     return {
       kind: 'TokenRequest',
       apiVersion: 'authentication.k8s.io/v1',
-      metadata: { name, namespace, creationTimestamp: null },
-      spec: { ...(isObject(spec) ? clone(spec) : {}), audiences, expirationSeconds: seconds },
+      metadata: { name, namespace },
+      spec: {
+        ...(isObject(spec) ? clone(spec) : {}),
+        audiences,
+        boundObjectRef: at(spec, 'boundObjectRef') ?? null,
+        expirationSeconds: seconds,
+      },
       status: { token, expirationTimestamp: timestamp(expiresMs) },
     };
   }
@@ -134,7 +141,7 @@ export class Reviews {
     if (audiences.length === 0) {
       return {
         user: {},
-        error: `token audiences ${JSON.stringify(subject.audiences)} is invalid for the target audiences ${JSON.stringify(wanted)}`,
+        error: `[invalid bearer token, token audiences ${shown(subject.audiences)} is invalid for the target audiences ${shown(wanted)}]`,
       };
     }
     return { authenticated: true, user: userInfo(serviceAccountUser(subject)), audiences };
@@ -196,4 +203,17 @@ function attributesOf(spec: Json | undefined): Attributes {
     namespace: textAt(resource, 'namespace') ?? '',
     name: textAt(resource, 'name') ?? '',
   };
+}
+
+/** @throws ApiError 422 for a review of nobody */
+function requireSubject(spec: Json | undefined): void {
+  if ((textAt(spec, 'user') ?? '') !== '' || listAt(spec, 'groups').length > 0) return;
+  const faults = new Faults();
+  faults.invalid('spec.user', '', 'at least one of user or group must be specified');
+  throw invalid({ name: '', group: 'authorization.k8s.io', kind: '' }, faults.causes);
+}
+
+/** A list as Kubernetes prints it: without commas. */
+function shown(texts: readonly string[]): string {
+  return `[${texts.map((text) => JSON.stringify(text)).join(' ')}]`;
 }

@@ -112,13 +112,20 @@ export class Router {
         return;
       }
       const document = this.#document(info.path, info.query);
-      if (document === undefined) throw noSuchPath();
+      if (document === undefined) {
+        sendPageNotFound(response);
+        return;
+      }
       if (typeof document === 'string') sendText(response, 200, document, 'text/plain; charset=utf-8');
       else sendJson(response, 200, document);
       return;
     }
     const resource = this.#registry.find(target.group, target.version, target.plural);
-    if (resource === undefined) throw noSuchPath();
+    if (resource === undefined) {
+      if (this.#registry.groups().get(target.group)?.includes(target.version) === true) throw noSuchPath();
+      sendPageNotFound(response);
+      return;
+    }
     await this.#resources.serve({ ...exchange, resource, target });
   }
 
@@ -181,4 +188,9 @@ export class Router {
     if (!request.complete) response.setHeader('connection', 'close');
     sendJson(response, error.code, error.status);
   }
+}
+
+/** Where no API is, there is no Status either. */
+function sendPageNotFound(response: ServerResponse): void {
+  sendText(response, 404, '404 page not found\n', 'text/plain; charset=utf-8');
 }

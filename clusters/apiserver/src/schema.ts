@@ -117,7 +117,7 @@ export function validate(schema: JsonObject, value: Json, path: string, faults: 
     if (type !== undefined && !isOfType(value, type)) {
       faults.typeInvalid(
         path,
-        value,
+        typeOf(value),
         `${path} in body must be of type ${type}: ${JSON.stringify(typeOf(value))}`,
       );
       return;
@@ -165,11 +165,13 @@ function validateText(schema: JsonObject, value: string, path: string, faults: F
   const length = [...value].length;
   const least = numberAt(schema, 'minLength');
   const most = numberAt(schema, 'maxLength');
+  if (most !== undefined && length > most) {
+    faults.tooLong(path, most);
+    return;
+  }
   if (least !== undefined && length < least) {
     faults.invalid(path, value, `${path} in body should be at least ${least} chars long`);
-  }
-  if (most !== undefined && length > most) {
-    faults.invalid(path, value, `${path} in body should be at most ${most} chars long`);
+    return;
   }
   const pattern = textAt(schema, 'pattern');
   if (pattern !== undefined && !new RegExp(pattern, 'u').test(value)) {
@@ -184,16 +186,18 @@ function validateText(schema: JsonObject, value: string, path: string, faults: F
 function validateList(schema: JsonObject, value: Json[], path: string, faults: Faults): void {
   const least = numberAt(schema, 'minItems');
   const most = numberAt(schema, 'maxItems');
+  let tooMany: number | undefined;
   if (least !== undefined && value.length < least) {
     faults.invalid(path, value.length, `${path} in body should have at least ${least} items`);
   }
   if (most !== undefined && value.length > most) {
-    faults.invalid(path, value.length, `${path} in body should have at most ${most} items`);
+    tooMany = most;
   }
   const items = schema['items'];
   if (isObject(items)) {
     for (const [index, item] of value.entries()) validate(items, item, `${path}[${index}]`, faults);
   }
+  if (tooMany !== undefined) faults.tooMany(path, value.length, tooMany);
   const listType = textAt(schema, 'x-kubernetes-list-type');
   const keys = textsAt(schema, 'x-kubernetes-list-map-keys');
   const unique = listType === 'set' || listType === 'map' || schema['uniqueItems'] === true;
@@ -230,7 +234,8 @@ function validateObject(
   if (most !== undefined && count > most) {
     faults.invalid(path, count, `${path} in body should have at most ${most} properties`);
   }
-  for (const [name, member] of Object.entries(value)) {
+  // In the order of their names, as Kubernetes reports them.
+  for (const [name, member] of Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1))) {
     if (root && embedded.has(name)) continue;
     const known = memberSchema(schema, name);
     if (known !== undefined) validate(known, member, below(name), faults);

@@ -114,6 +114,12 @@ const selectable: Readonly<Record<string, readonly string[]>> = {
 
 const booleanFields: ReadonlySet<string> = new Set(['spec.unschedulable', 'spec.hostNetwork']);
 
+function unknownField(field: string, kind: string): string {
+  return selectable[kind] === undefined
+    ? `${JSON.stringify(field)} is not a known field selector: only "metadata.name", "metadata.namespace"`
+    : `field label not supported: ${field}`;
+}
+
 export function parseFieldSelector(
   text: string,
   kind: string,
@@ -126,7 +132,7 @@ export function parseFieldSelector(
     const [, field = '', operator, expected = ''] = match ?? [];
     if (match === null) return { fault: `invalid selector: '${text}'; can't understand '${term}'` };
     const known = ['metadata.name', 'metadata.namespace', ...(selectable[kind] ?? []), ...extraFields];
-    if (!known.includes(field)) return { fault: `field label not supported: ${field}` };
+    if (!known.includes(field)) return { fault: unknownField(field, kind) };
     const path = field === 'source' ? ['source', 'component'] : field.split('.');
     tests.push((object) => {
       const value = at(object, ...path);

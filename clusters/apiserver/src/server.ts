@@ -91,7 +91,7 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
     random,
     limits,
     admission: new Admission({ store, random, webhooks, authorizer }),
-    addresses: new ServiceAddresses({ store, range: parseRange(options.serviceCidr) }),
+    addresses: new ServiceAddresses({ store, random, range: parseRange(options.serviceCidr) }),
   });
   await bootstrap({ writer, registry, log, options });
 

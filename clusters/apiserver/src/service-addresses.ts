@@ -1,13 +1,14 @@
 /**
- * ClusterIPs. What is in use is read from the stored Services, so there is no second
+ * ClusterIPs and node ports. What is in use is read from the stored Services, so there is no second
  * list that could disagree; assignment happens in the same turn as the write, so no address is given twice.
  */
+import type { Random } from '@mesh/clock/clock';
 import { MeshError } from '@mesh/errors/mesh-error';
 import { Faults } from './faults.ts';
-import { textAt, type JsonObject } from './json.ts';
+import { listAt, numberAt, textAt, type JsonObject } from './json.ts';
 import { namespaceOf, type KubeObject } from './object.ts';
-import { isHeadless } from './kinds/service.ts';
-import { section } from './kinds/rules.ts';
+import { objectsIn, section } from './kinds/rules.ts';
+import { hasNodePorts, isHeadless } from './kinds/service.ts';
 import type { Store } from './store.ts';
 
 const services = '/services';
@@ -48,12 +49,19 @@ export function firstAddress(range: Range): string {
   return formatAddress(range.first + 1);
 }
 
+/** The low addresses that are given to nobody who did not ask for them, while others are free (KEP-3070). */
+function statedBand({ size }: Range): number {
+  const usable = size - 2;
+  return usable < 16 ? 0 : Math.min(256, Math.max(16, Math.floor(usable / 16)));
+}
+
 class Pool {
   readonly range: Range;
-  #next = 1;
+  #next: number;
 
   constructor(range: Range) {
     this.range = range;
+    this.#next = statedBand(range) + 1;
   }
 
   contains(address: string): boolean {
@@ -76,12 +84,40 @@ class Pool {
   }
 }
 
+/** Ports that a Service has on every node. They are given out as Kubernetes does; these clusters' nodes serve none. */
+class NodePorts {
+  static readonly first = 30_000;
+  static readonly last = 32_767;
+  static readonly range = `${NodePorts.first}-${NodePorts.last}`;
+  readonly #random: Random;
+
+  constructor(random: Random) {
+    this.#random = random;
+  }
+
+  contains(port: number): boolean {
+    return port >= NodePorts.first && port <= NodePorts.last;
+  }
+
+  allocate(used: ReadonlySet<number>): number | undefined {
+    const size = NodePorts.last - NodePorts.first + 1;
+    const start = Math.floor(this.#random.next() * size);
+    for (let step = 0; step < size; step++) {
+      const port = NodePorts.first + ((start + step) % size);
+      if (!used.has(port)) return port;
+    }
+    return undefined;
+  }
+}
+
 export class ServiceAddresses {
   readonly #store: Store;
   readonly #cluster: Pool;
+  readonly #nodePorts: NodePorts;
 
-  constructor({ store, range }: { store: Store; range: Range }) {
+  constructor({ store, range, random }: { store: Store; range: Range; random: Random }) {
     this.#store = store;
+    this.#nodePorts = new NodePorts(random);
     this.#cluster = new Pool(range);
   }
 
@@ -92,6 +128,7 @@ export class ServiceAddresses {
       for (const name of ['clusterIP', 'clusterIPs', 'ipFamilies', 'ipFamilyPolicy', 'internalTrafficPolicy'])
         delete spec[name];
     } else if (!isHeadless(service)) this.#assignClusterIp(service, spec, faults);
+    this.#assignNodePorts(service, spec, faults);
     if (spec['type'] !== 'LoadBalancer') section(service, 'status')['loadBalancer'] = {};
   }
 
@@ -111,7 +148,7 @@ export class ServiceAddresses {
       faults.invalid(
         'spec.clusterIPs',
         [address],
-        `failed to allocate IP ${address}: the provided IP is not in the valid range ${this.#cluster.range.text}`,
+        `failed to allocate IP ${address}: the provided network does not match the current range`,
       );
     } else if (used.has(address)) {
       faults.invalid(
@@ -124,11 +161,44 @@ export class ServiceAddresses {
     spec['clusterIPs'] = [address];
   }
 
+  #assignNodePorts(service: KubeObject, spec: JsonObject, faults: Faults): void {
+    const ports = objectsIn(spec, 'ports');
+    const wanted = spec['type'] === 'NodePort' || spec['allocateLoadBalancerNodePorts'] === true;
+    if (!hasNodePorts(spec)) for (const port of ports) delete port['nodePort'];
+    const used = new Set<number>();
+    for (const other of this.#others(service)) {
+      for (const port of listAt(other, 'spec', 'ports')) used.add(numberAt(port, 'nodePort') ?? 0);
+    }
+    for (const [index, port] of ports.entries()) {
+      const asked = numberAt(port, 'nodePort') ?? 0;
+      const field = `spec.ports[${index}].nodePort`;
+      if (asked === 0 && wanted) {
+        const free = this.#nodePorts.allocate(used);
+        if (free === undefined) faults.invalid(field, null, 'every node port is in use');
+        else port['nodePort'] = free;
+      } else if (asked !== 0 && !this.#nodePorts.contains(asked)) {
+        faults.invalid(
+          field,
+          asked,
+          `provided port is not in the valid range. The range of valid ports is ${NodePorts.range}`,
+        );
+      } else if (asked !== 0 && used.has(asked)) {
+        faults.invalid(field, asked, 'provided port is already allocated');
+      }
+      used.add(numberAt(port, 'nodePort') ?? 0);
+    }
+  }
+
+  #others(service: KubeObject): KubeObject[] {
+    const { name } = service.metadata;
+    return this.#store
+      .list(services)
+      .filter((other) => other.metadata.name !== name || namespaceOf(other) !== namespaceOf(service));
+  }
+
   #used(service: KubeObject): Set<string> {
     const used = new Set<string>();
-    for (const other of this.#store.list(services)) {
-      if (other.metadata.name === service.metadata.name && namespaceOf(other) === namespaceOf(service))
-        continue;
+    for (const other of this.#others(service)) {
       const address = textAt(other, 'spec', 'clusterIP');
       if (address !== undefined) used.add(address);
     }

@@ -2,6 +2,7 @@
  * The Status object of the API and the error that carries one. Every refusal of a request is an ApiError; the server
  * turns it into a response in one place.
  */
+import { Faults } from './faults.ts';
 import type { Json, JsonObject } from './json.ts';
 
 export interface StatusCause {
@@ -47,7 +48,7 @@ export class ApiError extends Error {
       metadata: {},
       status: 'Failure',
       message: this.message,
-      reason: this.reason,
+      ...(this.reason === '' ? {} : { reason: this.reason }),
       ...(Object.keys(this.details).length === 0 ? {} : { details: this.details }),
       code: this.code,
     };
@@ -73,6 +74,16 @@ export function success(details: JsonObject): JsonObject {
 
 export function badRequest(message: string): ApiError {
   return new ApiError({ code: 400, reason: 'BadRequest', message });
+}
+
+/** A query parameter, or a member of the options in a body, that the operation does not allow. */
+export function invalidOptions(
+  kind: 'CreateOptions' | 'UpdateOptions' | 'PatchOptions' | 'DeleteOptions' | 'ListOptions',
+  report: (faults: Faults) => void,
+): ApiError {
+  const faults = new Faults();
+  report(faults);
+  return invalid({ group: 'meta.k8s.io', kind, name: '' }, faults.causes);
 }
 
 export function unauthorized(): ApiError {

@@ -3,11 +3,12 @@
  * Directives: `$patch: replace|delete|merge`, `$deleteFromPrimitiveList/NAME`, `$setElementOrder/NAME`, `$retainKeys`.
  */
 import { clone, deepEqual, isObject, type Json, type JsonObject } from './json.ts';
-import type { ListTopology } from './list-topology.ts';
+import type { Topology } from './list-topology.ts';
+import { ApiError } from './status.ts';
 
 const directive = /^\$(setElementOrder|deleteFromPrimitiveList)\/(.+)$/;
 
-export function applyStrategicMerge(document: Json | undefined, patch: Json, topology: ListTopology): Json {
+export function applyStrategicMerge(document: Json | undefined, patch: Json, topology: Topology): Json {
   return isObject(patch)
     ? mergeObject(isObject(document) ? document : {}, patch, [], topology)
     : clone(patch);
@@ -17,7 +18,7 @@ function mergeObject(
   base: JsonObject,
   patch: JsonObject,
   path: readonly string[],
-  topology: ListTopology,
+  topology: Topology,
 ): JsonObject {
   if (patch['$patch'] === 'replace') {
     const { $patch: _, ...rest } = patch;
@@ -57,9 +58,9 @@ function mergeList(
   base: Json | undefined,
   patch: readonly Json[],
   path: readonly string[],
-  topology: ListTopology,
+  topology: Topology,
 ): Json[] {
-  const rule = topology(path);
+  const rule = topology.list(path);
   const items = Array.isArray(base) ? base : [];
   if (rule.kind === 'atomic' || patch.some((item) => isObject(item) && item['$patch'] === 'replace')) {
     return clone(patch.filter((item) => !(isObject(item) && item['$patch'] === 'replace')));
@@ -67,18 +68,45 @@ function mergeList(
   if (rule.kind === 'set') {
     return [...items, ...clone(patch.filter((item) => !items.some((known) => deepEqual(known, item))))];
   }
-  const merged = clone(items) as Json[];
-  const keyOf = (item: Json | undefined): Json | undefined =>
-    isObject(item) ? item[rule.patchKey] : undefined;
+  return mergeByKey(clone(items) as Json[], patch, { path, topology, key: rule.patchKey });
+}
+
+function mergeByKey(
+  items: readonly Json[],
+  patch: readonly Json[],
+  { path, topology, key }: { path: readonly string[]; topology: Topology; key: string },
+): Json[] {
+  const keyOf = (item: Json | undefined): Json | undefined => (isObject(item) ? item[key] : undefined);
+  const placeOf = (item: Json): number => items.findIndex((known) => deepEqual(keyOf(known), keyOf(item)));
+  const changed: { item: Json; place: number }[] = [];
+  const touched = new Set<number>();
   for (const item of patch) {
-    const index = merged.findIndex((known) => deepEqual(keyOf(known), keyOf(item)));
-    const known = merged[index];
-    if (isObject(item) && item['$patch'] === 'delete') {
-      if (index !== -1) merged.splice(index, 1);
-    } else if (isObject(item) && isObject(known)) merged[index] = mergeObject(known, item, path, topology);
-    else merged.push(isObject(item) ? mergeObject({}, item, path, topology) : clone(item));
+    if (isObject(item) && item[key] === undefined) throw missingKey(item, key);
+    const place = placeOf(item);
+    const known = items[place];
+    touched.add(place);
+    if (isObject(item) && item['$patch'] === 'delete') continue;
+    const merged = isObject(item) ? mergeObject(isObject(known) ? known : {}, item, path, topology) : item;
+    changed.push({ item: clone(merged), place });
   }
-  return merged;
+  // What the patch names keeps the patch's order, the rest keeps its own; what is new comes before what was there.
+  let rest = [...items.entries()].filter(([place]) => !touched.has(place));
+  const result: Json[] = [];
+  for (const { item, place } of changed) {
+    const earlier = rest.filter(([other]) => other < place);
+    rest = rest.slice(earlier.length);
+    result.push(...earlier.map(([, known]) => known), item);
+  }
+  return [...result, ...rest.map(([, item]) => item)];
+}
+
+function missingKey(item: JsonObject, key: string): ApiError {
+  const shown = Object.entries(item).map(([name, value]) => `${name}:${String(value)}`);
+  return new ApiError({
+    code: 500,
+    reason: '',
+    message: `map: map[${shown.join(' ')}] does not contain declared merge key: ${key}`,
+  });
 }
 
 /** Items named in `order` take that order; the others stay behind the item they followed. */
@@ -86,9 +114,9 @@ function inOrder(
   list: readonly Json[],
   order: readonly Json[],
   path: readonly string[],
-  topology: ListTopology,
+  topology: Topology,
 ): Json[] {
-  const rule = topology(path);
+  const rule = topology.list(path);
   const key = (item: Json): Json | undefined =>
     rule.kind === 'map' && isObject(item) ? item[rule.patchKey] : item;
   const ranks = list.map((item) => order.findIndex((wanted) => deepEqual(key(wanted), key(item))));

@@ -58,7 +58,6 @@ export function serveWatch(response: ServerResponse, options: WatchOptions): voi
         apiVersion: groupVersion(info),
         metadata: {
           resourceVersion: String(store.version),
-          creationTimestamp: null,
           ...(annotations === undefined ? {} : { annotations }),
         },
       }),

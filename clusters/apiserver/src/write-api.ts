@@ -5,9 +5,10 @@ import { applyConfiguration } from './apply.ts';
 import { decodeBuiltin } from './builtin-schema.ts';
 import { mediaType, readBody, type Body } from './body.ts';
 import { unknownFields } from './custom-object.ts';
+import { Faults } from './faults.ts';
 import { sendText, type ResourceExchange } from './exchange.ts';
 import { applyJsonPatch } from './json-patch.ts';
-import { clone, textAt, type Json } from './json.ts';
+import { clone, isObject, textAt, type Json } from './json.ts';
 import type { ApiserverLimit } from './limits.ts';
 import { topologyOf } from './managed-fields.ts';
 import { applyMergePatch } from './merge-patch.ts';
@@ -17,7 +18,15 @@ import type { ReadApi } from './read-api.ts';
 import { Representation } from './representation.ts';
 import { groupVersion, type ResourceInfo } from './resources.ts';
 import { scaleOf, withScale } from './scale.ts';
-import { badRequest, success, unprocessable, unsupportedMediaType, ApiError } from './status.ts';
+import {
+  ApiError,
+  badRequest,
+  invalid,
+  invalidOptions,
+  success,
+  unprocessable,
+  unsupportedMediaType,
+} from './status.ts';
 import { applyStrategicMerge } from './strategic-merge.ts';
 import { deleteOptions, type Change, type Target, type WriteContext, type Writer } from './writer.ts';
 
@@ -62,6 +71,7 @@ export class WriteApi {
     const body = await this.#body(exchange);
     const scale = target.subresource === 'scale' ? resource.scale : undefined;
     const sent = scale === undefined ? this.#decode(exchange, body) : decodeScale(body.value, target.name);
+    if (scale === undefined) requireVersion(resource, sent);
     const updated = await this.#writer.update(
       targetOf(exchange),
       (current) => ({ object: scale === undefined ? sent : withScale(current, sent, scale) }),
@@ -76,11 +86,23 @@ export class WriteApi {
       await this.#apply(exchange);
       return;
     }
-    const { resource } = exchange;
+    const { resource, info } = exchange;
+    if (info.query.get('force') !== null) {
+      throw invalidOptions('PatchOptions', (faults) =>
+        faults.forbidden('force', 'may not be specified for non-apply patch'),
+      );
+    }
     const supported = [patchTypes.json, patchTypes.merge];
     const strategic = resource.custom === undefined ? [patchTypes.strategic] : [];
     if (type === patchTypes.strategic && strategic.length === 0) {
       throw unsupportedMediaType([...supported, patchTypes.apply]);
+    }
+    if (!(Object.values(patchTypes) as string[]).includes(type)) {
+      throw new ApiError({
+        code: 415,
+        reason: 'UnsupportedMediaType',
+        message: '415: Unsupported Media Type',
+      });
     }
     const body = await readBody(exchange.request, this.#limits, {
       json: [...supported, ...strategic],
@@ -95,10 +117,11 @@ export class WriteApi {
         const patched = this.#patched(type, base, body.value ?? {}, resource);
         if (scale !== undefined) return { object: withScale(current, patched, scale) };
         this.#checkIdentity(exchange, patched);
+        this.#checkName(exchange, patched);
         // A patch is against the version it was computed on only if it says so itself.
         const named = patched.metadata.resourceVersion !== current.metadata.resourceVersion;
         if (!named && !mentionsVersion(body.value)) patched.metadata.resourceVersion = '';
-        this.#checkFields(exchange, patched);
+        this.#checkPatched(exchange, patched);
         return { object: patched };
       },
       contextOf(exchange),
@@ -159,13 +182,18 @@ export class WriteApi {
     const body = await readBody(exchange.request, this.#limits, { json: [], yaml: [patchTypes.apply] });
     this.#reportDuplicates(exchange, body);
     const manager = info.query.get('fieldManager') ?? '';
-    if (manager === '') throw badRequest('fieldManager is required for apply patch');
+    if (manager === '') {
+      throw invalidOptions('PatchOptions', (faults) =>
+        faults.required('fieldManager', 'is required for apply patch'),
+      );
+    }
     if (target.subresource === 'scale') throw unsupportedMediaType([patchTypes.json, patchTypes.merge]);
-    const config = this.#identified(exchange, body.value);
+    const stated = textAt(body.value, 'metadata', 'namespace') ?? '';
+    const config = this.#intent(exchange, body.value);
     if (config.metadata['managedFields'] !== undefined && config.metadata['managedFields'] !== null) {
       throw badRequest('metadata.managedFields must be nil');
     }
-    this.#checkFields(exchange, config);
+    this.#checkDeclared(exchange, config, stated);
     const options = {
       info: resource,
       manager,
@@ -208,11 +236,9 @@ export class WriteApi {
         });
       }
       const result = applyJsonPatch(base, patch);
-      if (result.kind === 'malformed') throw badRequest(result.fault);
+      if (result.kind === 'malformed') throw badRequest(`error decoding patch: ${result.fault}`);
       if (result.kind === 'failed') {
-        throw unprocessable(
-          `the server rejected our request due to an error in our request: ${result.fault}`,
-        );
+        throw unprocessable('the server rejected our request due to an error in our request');
       }
       value = result.value;
     } else if (type === patchTypes.merge) value = applyMergePatch(base, patch);
@@ -235,21 +261,35 @@ export class WriteApi {
 
   /** @throws ApiError 400 for values of a wrong type, and for unknown members under Strict */
   #checkFields(exchange: ResourceExchange, object: KubeObject): void {
-    const { custom, kind, version } = exchange.resource;
+    const { kind, version } = exchange.resource;
+    const fault = this.#decodeFields(exchange, object);
+    if (fault === undefined) return;
+    throw badRequest(`${kind} in version "${version}" cannot be handled as a ${kind}: ${fault}`);
+  }
+
+  /** @throws ApiError 422 for values of a wrong type, and 400 for unknown members under Strict */
+  #checkPatched(exchange: ResourceExchange, object: KubeObject): void {
+    const shown = JSON.stringify(object);
+    const fault = this.#decodeFields(exchange, object);
+    if (fault === undefined) return;
+    const faults = new Faults();
+    faults.invalid('patch', shown, fault);
+    throw invalid({}, faults.causes);
+  }
+
+  #decodeFields(exchange: ResourceExchange, object: KubeObject): string | undefined {
+    const { custom } = exchange.resource;
     let unknown: readonly string[];
     if (custom === undefined) {
       const decoded = decodeBuiltin(object);
-      if (decoded.fault !== undefined) {
-        throw badRequest(
-          `${kind} in version "${version}" cannot be handled as a ${kind}: json: cannot unmarshal ${decoded.fault}`,
-        );
-      }
+      if (decoded.fault !== undefined) return decoded.fault;
       unknown = decoded.unknown;
     } else unknown = unknownFields(custom, object);
     report(
       exchange,
       unknown.map((field) => `unknown field ${JSON.stringify(field)}`),
     );
+    return undefined;
   }
 
   #decode(exchange: ResourceExchange, { value }: Body): KubeObject {
@@ -261,22 +301,13 @@ export class WriteApi {
   /** The object in the body, which must be what the path says it is. */
   #identified(exchange: ResourceExchange, value: Json | undefined): KubeObject {
     const { resource, target, info } = exchange;
-    const object = asObject(value);
-    if (object === undefined) {
-      throw badRequest(
-        value === undefined
-          ? 'the request has no body'
-          : 'the object in the body has no apiVersion, kind or metadata object',
-      );
-    }
+    if (value === undefined) throw unrecognized(resource, 'unexpected end of JSON input (<empty>)');
+    const object = asObject(named(value, resource));
+    if (object === undefined) throw badRequest('the object in the body has no metadata object');
     this.#checkIdentity(exchange, object);
     if (info.verb !== 'create') {
       if (object.metadata.name === undefined) object.metadata.name = target.name;
-      if (object.metadata.name !== target.name) {
-        throw badRequest(
-          `the name of the object (${object.metadata.name}) does not match the name on the URL (${target.name})`,
-        );
-      }
+      this.#checkName(exchange, object);
     }
     if (resource.namespaced && (object.metadata.namespace ?? '') === '') {
       object.metadata.namespace = target.namespace;
@@ -284,17 +315,61 @@ export class WriteApi {
     return object;
   }
 
+  /** What a manager applies, which must be of the kind of the path. */
+  #intent(exchange: ResourceExchange, value: Json | undefined): KubeObject {
+    const sent = asObject(value);
+    const { kind } = exchange.resource;
+    const expected = groupVersion(exchange.resource);
+    if (sent !== undefined && (sent.kind !== kind || sent.apiVersion !== expected)) {
+      const [group, version] = sent.apiVersion.includes('/')
+        ? sent.apiVersion.split('/')
+        : ['', sent.apiVersion];
+      throw badRequest(`invalid object type: ${group}/${version}, Kind=${sent.kind}`);
+    }
+    return this.#identified(exchange, value);
+  }
+
+  /** @throws ApiError 500 for a field that the kind does not have: nobody could own it */
+  #checkDeclared(exchange: ResourceExchange, config: KubeObject, stated: string): void {
+    const { custom } = exchange.resource;
+    if (custom !== undefined) {
+      this.#checkFields(exchange, config);
+      return;
+    }
+    const [field] = decodeBuiltin(clone(config)).unknown;
+    if (field === undefined) {
+      this.#checkFields(exchange, config);
+      return;
+    }
+    throw new ApiError({
+      code: 500,
+      reason: '',
+      message: `failed to create typed patch object (${stated}/${exchange.target.name}; ${config.apiVersion}, Kind=${config.kind}): .${field}: field not declared in schema`,
+    });
+  }
+
+  #checkName({ target }: ResourceExchange, { metadata: { name } }: KubeObject): void {
+    if (name === target.name) return;
+    throw badRequest(`the name of the object (${name}) does not match the name on the URL (${target.name})`);
+  }
+
   #checkIdentity({ resource, target }: ResourceExchange, object: KubeObject): void {
     const expected = groupVersion(resource);
-    if (object.apiVersion !== expected || object.kind !== resource.kind) {
+    const { kind } = resource;
+    if (object.kind !== kind) {
       throw badRequest(
-        `the object in the body is ${object.apiVersion} ${object.kind}, the path is for ${expected} ${resource.kind}`,
+        `${object.kind} in version ${JSON.stringify(object.apiVersion)} cannot be handled as a ${kind}: it is another kind`,
+      );
+    }
+    if (object.apiVersion !== expected) {
+      throw badRequest(
+        `${kind} in version ${JSON.stringify(object.apiVersion)} cannot be handled as a ${kind}: no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(object.apiVersion)}`,
       );
     }
     const namespace = object.metadata.namespace ?? '';
     if (resource.namespaced && namespace !== '' && namespace !== target.namespace) {
       throw badRequest(
-        `the namespace of the provided object does not match the namespace sent on the request (${namespace}, ${target.namespace})`,
+        'the namespace of the provided object does not match the namespace sent on the request',
       );
     }
   }
@@ -341,7 +416,7 @@ function mentionsVersion(patch: Json | undefined): boolean {
 /** @throws ApiError 400 under Strict */
 function report(exchange: ResourceExchange, faults: readonly string[]): void {
   if (faults.length === 0) return;
-  const validation = exchange.info.query.get('fieldValidation') ?? 'Warn';
+  const validation = exchange.info.query.get('fieldValidation') || 'Warn';
   if (validation === 'Ignore') return;
   if (validation === 'Warn') {
     for (const fault of faults) exchange.warn(fault);
@@ -361,22 +436,57 @@ function targetOf({ resource, target }: ResourceExchange): Target {
   };
 }
 
+/** Built-in kinds that nobody may replace without having read them. Custom kinds are all so. */
+const readFirst: ReadonlySet<string> = new Set([
+  ...['CustomResourceDefinition', 'Lease', 'MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration'],
+]);
+
+function requireVersion(resource: ResourceInfo, { metadata }: KubeObject): void {
+  if ((metadata.resourceVersion ?? '') !== '') return;
+  if (resource.custom === undefined && !readFirst.has(resource.kind)) return;
+  const faults = new Faults();
+  faults.invalid('metadata.resourceVersion', 0, 'must be specified for an update');
+  throw invalid({ name: metadata.name, group: resource.group, kind: resource.plural }, faults.causes);
+}
+
+/** A body may leave out what the path says already. */
+function named(value: Json, resource: ResourceInfo): Json {
+  if (!isObject(value)) return value;
+  const missing = (name: string): boolean => (value[name] ?? '') === '';
+  if (resource.custom !== undefined || !missing('kind') || !missing('apiVersion')) return value;
+  return { ...value, apiVersion: groupVersion(resource), kind: resource.kind };
+}
+
+function unrecognized({ kind }: ResourceInfo, why: string): ApiError {
+  return badRequest(
+    `the object provided is unrecognized (must be of type ${kind}): couldn't get version/kind; json parse error: ${why}`,
+  );
+}
+
 function dryRunOf(exchange: ResourceExchange, body: Json | undefined): { dryRun: boolean } {
   const inBody =
     typeof body === 'object' && body !== null && !Array.isArray(body) ? body['dryRun'] : undefined;
   return { dryRun: contextOf(exchange).dryRun || (Array.isArray(inBody) && inBody.includes('All')) };
 }
 
+const optionsOf = {
+  create: 'CreateOptions',
+  update: 'UpdateOptions',
+  patch: 'PatchOptions',
+  delete: 'DeleteOptions',
+  deletecollection: 'DeleteOptions',
+} as const;
+
 export function contextOf({ info, user, request, warn }: ResourceExchange): WriteContext {
+  const options = optionsOf[info.verb as keyof typeof optionsOf] ?? 'CreateOptions';
   const dryRun = info.query.get('dryRun') ?? '';
   if (dryRun !== '' && dryRun !== 'All') {
-    throw badRequest(`dryRun ${JSON.stringify(dryRun)}: supported values: "All"`);
+    throw invalidOptions(options, (faults) => faults.unsupported('dryRun', [dryRun], ['All']));
   }
-  const validation = info.query.get('fieldValidation') ?? 'Warn';
-  if (!['Strict', 'Warn', 'Ignore'].includes(validation)) {
-    throw badRequest(
-      `fieldValidation ${JSON.stringify(validation)}: supported values: "Ignore", "Strict", "Warn"`,
-    );
+  const validation = info.query.get('fieldValidation') ?? '';
+  const allowed = ['', 'Ignore', 'Strict', 'Warn'];
+  if (!allowed.includes(validation)) {
+    throw invalidOptions(options, (faults) => faults.unsupported('fieldValidation', validation, allowed));
   }
   const agent = (request.headers['user-agent'] ?? 'unknown').split('/')[0] ?? 'unknown';
   const fieldManager = info.query.get('fieldManager') ?? '';

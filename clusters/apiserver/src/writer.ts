@@ -23,11 +23,12 @@ import { finalizersOf, isTerminating, timestamp, type KubeObject } from './objec
 import { groupVersion, storageName, type ResourceInfo } from './resources.ts';
 import type { ServiceAddresses } from './service-addresses.ts';
 import {
+  ApiError,
   alreadyExists,
   badRequest,
   conflict,
-  internalError,
   invalid,
+  invalidOptions,
   notFound,
   objectModified,
 } from './status.ts';
@@ -135,7 +136,11 @@ export class Writer {
     const prefix = textAt(input, 'metadata', 'generateName') ?? '';
     const generated = (input.metadata.name ?? '') === '' && prefix !== '';
     if ((input.metadata.resourceVersion ?? '') !== '') {
-      throw internalError('resourceVersion should not be set on objects to be created');
+      throw new ApiError({
+        code: 500,
+        reason: '',
+        message: 'resourceVersion should not be set on objects to be created',
+      });
     }
     for (let attempt = 0; ; attempt++) {
       let object = clone(input);
@@ -147,6 +152,8 @@ export class Writer {
       Reflect.deleteProperty(object.metadata, 'uid');
       this.#resetForCreate(info, object);
       this.#defaults(info, object);
+      // Before admission: what its plugins and webhooks fill in is nobody's.
+      if (!tracked) this.#track(info, object, undefined, target.subresource, context);
       const request = this.#admissionRequest({ ...target, name: name ?? '' }, 'CREATE', context, undefined);
       object = await this.#admission.mutate(request, object, (changed) => this.#defaults(info, changed));
       object.metadata.uid = randomUUID();
@@ -154,7 +161,6 @@ export class Writer {
       this.#check(info, object, undefined);
       this.#warn(info, object, context);
       await this.#admission.validate(request, object);
-      if (!tracked) this.#track(info, object, undefined, target.subresource, context);
       this.#assignAddresses(info, object);
       if (context.dryRun) {
         if (this.#store.get(storageName(info), namespace, name) === undefined) return object;
@@ -184,12 +190,14 @@ export class Writer {
       if (wantedUid !== '' && wantedUid !== current.metadata.uid) {
         throw conflict(
           errorTarget({ info, name }),
-          `Precondition failed: UID in precondition: ${wantedUid}, UID in object meta: ${current.metadata.uid}`,
+          `StorageError: invalid object, Code: 4, Key: /registry/${target.info.plural}/${target.namespace === '' ? '' : `${target.namespace}/`}${name}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${wantedUid}, UID in object meta: ${current.metadata.uid}`,
         );
       }
       let next = this.#carryOver(target, produced, current);
+      if (subresource === 'status' && info.custom === undefined) this.#defaults(info, next);
       if (subresource !== 'status') {
         this.#defaults(info, next);
+        if (tracked !== true) this.#track(info, next, current, subresource, context);
         const request = this.#admissionRequest(target, 'UPDATE', context, current);
         next = await this.#admission.mutate(request, next, (changed) => this.#defaults(info, changed));
       }
@@ -198,7 +206,8 @@ export class Writer {
       await this.#admission.validate(this.#admissionRequest(target, 'UPDATE', context, current), next);
       this.#setGeneration(info, next, current);
       next.apiVersion = storedApiVersion(info);
-      if (tracked !== true) this.#track(info, next, current, subresource, context);
+      if (subresource === 'status' && tracked !== true)
+        this.#track(info, next, current, subresource, context);
       if (subresource === '') this.#assignAddresses(info, next);
       if (context.dryRun) return next;
       const result = this.#commit(info, current, next);
@@ -241,7 +250,10 @@ export class Writer {
         next === undefined
           ? this.#store.remove(storageName(info), current)
           : this.#store.replace(storageName(info), current, next);
-      if (result.kind === 'ok') return { object: result.object, removed: next === undefined };
+      if (result.kind === 'ok') {
+        if (next !== undefined) return { object: result.object, removed: false };
+        return { object: withoutGrace(result.object), removed: true };
+      }
       if (result.kind === 'missing') throw notFound(errorTarget({ info, name }));
     }
   }
@@ -264,7 +276,8 @@ export class Writer {
     const earlier = numberAt(metadata, 'deletionGracePeriodSeconds');
     if (!isTerminating(next) || (earlier !== undefined && grace < earlier)) {
       metadata['deletionTimestamp'] = timestamp(this.#clock.wall() + grace * 1000);
-      metadata['deletionGracePeriodSeconds'] = grace;
+      // Namespaces wait for their content, not for a time.
+      if (next.kind !== 'Namespace') metadata['deletionGracePeriodSeconds'] = grace;
       const generation = numberAt(metadata, 'generation');
       if (generation !== undefined && !isTerminating(current)) metadata['generation'] = generation + 1;
     }
@@ -334,14 +347,15 @@ export class Writer {
 
   #check(info: ResourceInfo, object: KubeObject, current: KubeObject | undefined): void {
     const faults = new Faults();
-    validateMetadata(object, info.names, faults);
+    const ownFinalizers = info.custom !== undefined || info.group === 'apiextensions.k8s.io';
+    validateMetadata(object, { rule: info.names, ownFinalizers }, faults);
     if (current !== undefined && isTerminating(current)) {
       const before = finalizersOf(current);
       const added = finalizersOf(object).filter((finalizer) => !before.includes(finalizer));
       if (added.length > 0) {
         faults.forbidden(
           'metadata.finalizers',
-          `no new finalizers can be added if the object is being deleted, found new finalizers [${added.join(' ')}]`,
+          `no new finalizers can be added if the object is being deleted, found new finalizers []string{${added.map((name) => JSON.stringify(name)).join(', ')}}`,
         );
       }
     }
@@ -415,19 +429,25 @@ function podGrace(pod: KubeObject, { gracePeriodSeconds }: DeleteOptions): numbe
   return Math.max(0, gracePeriodSeconds ?? numberAt(pod, 'spec', 'terminationGracePeriodSeconds') ?? 30);
 }
 
+/** A removed object as the answer shows it: nothing waits for its grace period any more. */
+function withoutGrace(object: KubeObject): KubeObject {
+  if (numberAt(object, 'metadata', 'deletionGracePeriodSeconds') === undefined) return object;
+  return { ...object, metadata: { ...object.metadata, deletionGracePeriodSeconds: 0 } };
+}
+
 function checkPreconditions(target: Target, current: KubeObject, options: DeleteOptions): void {
   const { uid, resourceVersion } = options;
   const { metadata } = current;
   if (uid !== undefined && uid !== metadata.uid) {
     throw conflict(
-      errorTarget(target),
-      `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${metadata.uid}`,
+      { ...errorTarget(target), kind: target.info.kind },
+      `the UID in the precondition (${uid}) does not match the UID in record (${metadata.uid}). The object might have been deleted and then recreated`,
     );
   }
   if (resourceVersion !== undefined && resourceVersion !== metadata.resourceVersion) {
     throw conflict(
-      errorTarget(target),
-      `Precondition failed: ResourceVersion in precondition: ${resourceVersion}, ResourceVersion in object meta: ${metadata.resourceVersion}`,
+      { ...errorTarget(target), kind: target.info.kind },
+      `the ResourceVersion in the precondition (${resourceVersion}) does not match the ResourceVersion in record (${metadata.resourceVersion}). The object might have been modified`,
     );
   }
 }
@@ -445,8 +465,8 @@ export function deleteOptions(body: Json | undefined, query: URLSearchParams): D
     propagation !== 'Background' &&
     propagation !== 'Foreground'
   ) {
-    throw badRequest(
-      `invalid DeleteOptions: propagationPolicy ${JSON.stringify(propagation)}: supported values: "Background", "Foreground", "Orphan"`,
+    throw invalidOptions('DeleteOptions', (faults) =>
+      faults.unsupported('propagationPolicy', propagation, ['Foreground', 'Background', 'Orphan', 'nil']),
     );
   }
   const policy = propagation ?? (orphan ? 'Orphan' : undefined);

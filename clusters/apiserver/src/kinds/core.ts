@@ -1,7 +1,9 @@
 /** Namespaces, Nodes, Secrets, ConfigMaps, Events and EndpointSlices. */
 import type { Faults } from '../faults.ts';
 import { at, deepEqual, isObject, listAt, textAt } from '../json.ts';
+import { dataKeyFault, nameFault } from '../names.ts';
 import type { KubeObject } from '../object.ts';
+import { badRequest } from '../status.ts';
 import { objectsIn, section, setDefault, type KindRules } from './rules.ts';
 
 export const namespaceRules: KindRules = {
@@ -17,13 +19,28 @@ export const namespaceRules: KindRules = {
   },
 };
 
-export const nodeRules: KindRules = {
-  // A node registers itself with its status.
-  initialStatus: (node) => (isObject(node['status']) ? node['status'] : {}),
+/** What a node says of itself, before it has. */
+const nodeInfo = {
+  ...{
+    machineID: '',
+    systemUUID: '',
+    bootID: '',
+    kernelVersion: '',
+    osImage: '',
+    containerRuntimeVersion: '',
+  },
+  ...{ kubeletVersion: '', kubeProxyVersion: '', operatingSystem: '', architecture: '' },
 };
 
-/** Names allowed as keys of ConfigMaps and Secrets. */
-const dataKey = /^[-._a-zA-Z0-9]{1,253}$/;
+export const nodeRules: KindRules = {
+  // A node registers itself with its status.
+  initialStatus: (node) => ({
+    daemonEndpoints: { kubeletEndpoint: { Port: 0 } },
+    nodeInfo: { ...nodeInfo },
+    ...(isObject(node['status']) ? node['status'] : {}),
+  }),
+};
+
 const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
 export const secretRules: KindRules = {
@@ -40,13 +57,14 @@ export const secretRules: KindRules = {
   },
   validate(secret, faults, current) {
     for (const [name, value] of Object.entries(isObject(secret['data']) ? secret['data'] : {})) {
-      if (!dataKey.test(name)) {
-        faults.invalid(`data[${name}]`, name, "must consist of alphanumeric characters, '-', '_' or '.'");
-      }
+      // Found when the object is decoded. The value itself must not be shown.
       if (typeof value !== 'string' || !base64.test(value)) {
-        // The value itself must not be shown.
-        faults.forbidden(`data[${name}]`, 'must be base64');
+        throw badRequest(
+          'Secret in version "v1" cannot be handled as a Secret: illegal base64 data at input byte 0',
+        );
       }
+      const fault = dataKeyFault(name);
+      if (fault !== undefined) faults.invalid(`data[${name}]`, name, fault);
     }
     if (current !== undefined && current['type'] !== secret['type']) {
       faults.invalid('type', secret['type'], 'field is immutable');
@@ -59,9 +77,8 @@ export const configMapRules: KindRules = {
   validate(map, faults, current) {
     const data = isObject(map['data']) ? map['data'] : {};
     for (const [name, value] of Object.entries(data)) {
-      if (!dataKey.test(name)) {
-        faults.invalid(`data[${name}]`, name, "must consist of alphanumeric characters, '-', '_' or '.'");
-      }
+      const fault = dataKeyFault(name);
+      if (fault !== undefined) faults.invalid(`data[${name}]`, name, fault);
       if (typeof value !== 'string') faults.typeInvalid(`data[${name}]`, value, 'must be a string');
       if (at(map, 'binaryData', name) !== undefined) {
         faults.invalid(`data[${name}]`, name, 'duplicate of key present in binaryData');
@@ -79,11 +96,12 @@ function validateImmutable(object: KubeObject, faults: Faults, current: KubeObje
   }
 }
 
-const addressTypes = ['IPv4', 'IPv6', 'FQDN'];
+const addressTypes = ['FQDN', 'IPv4', 'IPv6'];
 
 export const endpointSliceRules: KindRules = {
   defaults(slice) {
     if (slice['endpoints'] === undefined || slice['endpoints'] === null) slice['endpoints'] = [];
+    for (const endpoint of objectsIn(slice, 'endpoints')) section(endpoint, 'conditions');
     for (const port of objectsIn(slice, 'ports')) {
       setDefault(port, 'name', '');
       setDefault(port, 'protocol', 'TCP');
@@ -108,6 +126,8 @@ export const endpointSliceRules: KindRules = {
     const names = new Set<string>();
     for (const [index, port] of listAt(slice, 'ports').entries()) {
       const name = textAt(port, 'name') ?? '';
+      const fault = name === '' ? undefined : nameFault(name, 'label');
+      if (fault !== undefined) faults.invalid(`ports[${index}].name`, name, fault);
       if (names.has(name)) faults.duplicate(`ports[${index}].name`, name);
       names.add(name);
     }

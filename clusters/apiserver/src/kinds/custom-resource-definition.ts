@@ -132,7 +132,10 @@ function acceptedStatus(definition: KubeObject): { [name: string]: Json } {
     message,
   });
   return {
-    acceptedNames: structuredClone(names ?? {}),
+    acceptedNames: {
+      listKind: `${textAt(names, 'kind') ?? ''}List`,
+      ...(isObject(names) ? structuredClone(names) : {}),
+    },
     conditions: [
       condition('NamesAccepted', 'NoConflicts', 'no conflicts found'),
       condition('Established', 'InitialNamesAccepted', 'the initial names have been accepted'),

@@ -105,8 +105,6 @@ function validateContainer(
   else {
     const fault = nameFault(name, 'label');
     if (fault !== undefined) faults.invalid(`${field}.name`, name, fault);
-    if (names.has(name)) faults.duplicate(`${field}.name`, name);
-    names.add(name);
   }
   if ((textAt(container, 'image') ?? '') === '') faults.required(`${field}.image`);
   for (const [index, port] of listAt(container, 'ports').entries()) {
@@ -133,6 +131,8 @@ function validateContainer(
     if (paths.has(path)) faults.invalid(`${here}.mountPath`, path, 'must be unique');
     paths.add(path);
   }
+  if (name !== '' && names.has(name)) faults.duplicate(`${field}.name`, name);
+  names.add(name);
   for (const probe of ['livenessProbe', 'readinessProbe', 'startupProbe']) {
     validateProbe(at(container, probe), `${field}.${probe}`, faults);
   }
@@ -168,6 +168,17 @@ export function validatePodSpec(spec: Json | undefined, field: string, faults: F
   const grace = at(spec, 'terminationGracePeriodSeconds');
   if (typeof grace !== 'number' || grace < 0) {
     faults.invalid(`${field}.terminationGracePeriodSeconds`, grace, 'must be greater than or equal to 0');
+  }
+  for (const list of ['initContainers', 'containers']) {
+    for (const [index, container] of listAt(spec, list).entries()) {
+      const image = textAt(container, 'image') ?? '';
+      if (image === image.trim()) continue;
+      faults.invalid(
+        `${field}.${list}[${index}].image`,
+        image,
+        'must not have leading or trailing whitespace',
+      );
+    }
   }
 }
 
@@ -217,11 +228,27 @@ function qosClass(pod: JsonObject): string {
   return full ? 'Guaranteed' : 'Burstable';
 }
 
+/** What Kubernetes writes for times and states that nobody has set. */
+function defaultStatus(status: JsonObject): void {
+  for (const condition of objectsIn(status, 'conditions')) {
+    setDefault(condition, 'lastProbeTime', null);
+    setDefault(condition, 'lastTransitionTime', null);
+  }
+  for (const list of ['containerStatuses', 'initContainerStatuses']) {
+    for (const container of objectsIn(status, list)) {
+      section(container, 'lastState');
+      const running = at(section(container, 'state'), 'running');
+      if (isObject(running)) setDefault(running, 'startedAt', null);
+    }
+  }
+}
+
 export const podRules: KindRules = {
   defaults(pod) {
     const spec = section(pod, 'spec');
     defaultPodSpec(spec);
     setDefault(spec, 'enableServiceLinks', true);
+    defaultStatus(section(pod, 'status'));
   },
   initialStatus: (pod) => ({ phase: 'Pending', qosClass: qosClass(pod) }),
   validate(pod, faults, current) {
@@ -230,7 +257,7 @@ export const podRules: KindRules = {
     if (!deepEqual(immutablePart(pod['spec']), immutablePart(current['spec']))) {
       faults.forbidden(
         'spec',
-        'pod updates may not change fields other than `spec.containers[*].image`, `spec.initContainers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations` (only additions to existing tolerations), `spec.terminationGracePeriodSeconds`',
+        'pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)',
       );
     }
   },

@@ -1,6 +1,6 @@
 /** RBAC objects and webhook configurations. */
 import type { Faults } from '../faults.ts';
-import { at, deepEqual, isObject, listAt, textAt, textsAt } from '../json.ts';
+import { at, deepEqual, isObject, listAt, textAt, textsAt, type Json } from '../json.ts';
 import type { KubeObject } from '../object.ts';
 import { objectsIn, setDefault, type KindRules } from './rules.ts';
 
@@ -39,6 +39,15 @@ export const roleRules: KindRules = {
   validate: validateRules,
 };
 
+/** Kubernetes shows this value by the names its program has for the members. */
+function asInGo(value: Json | undefined): Json {
+  const names: Readonly<Record<string, string>> = { apiGroup: 'APIGroup', kind: 'Kind', name: 'Name' };
+  if (!isObject(value)) return value ?? null;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, member]) => [names[key] ?? key, member ?? null]),
+  );
+}
+
 export const bindingRules: KindRules = {
   defaults(binding) {
     const reference = binding['roleRef'];
@@ -53,7 +62,7 @@ export const bindingRules: KindRules = {
     if (kind === undefined || !kinds.includes(kind)) faults.unsupported('roleRef.kind', kind, kinds);
     if ((textAt(binding, 'roleRef', 'name') ?? '') === '') faults.required('roleRef.name');
     if (current !== undefined && !deepEqual(current['roleRef'], binding['roleRef'])) {
-      faults.invalid('roleRef', binding['roleRef'], 'cannot change roleRef');
+      faults.invalid('roleRef', asInGo(binding['roleRef']), 'cannot change roleRef');
     }
     for (const [index, subject] of listAt(binding, 'subjects').entries()) {
       const field = `subjects[${index}]`;

@@ -22,13 +22,16 @@ function validateWorkload(object: KubeObject, faults: Faults, current: KubeObjec
     faults.invalid('spec.replicas', replicas, 'must be greater than or equal to 0');
   }
   const selector = objectAt(spec, 'selector');
-  if (selector === undefined) faults.required('spec.selector');
-  else if (Object.keys(selector).length === 0) {
-    faults.invalid('spec.selector', selector, 'empty selector is invalid');
+  const labels = objectAt(spec, 'template', 'metadata', 'labels');
+  const mismatch = '`selector` does not match template `labels`';
+  if (selector === undefined) {
+    faults.required('spec.selector');
+    faults.invalid('spec.template.metadata.labels', labels, mismatch);
+  } else if (Object.keys(selector).length === 0) {
+    faults.invalid('spec.selector', selector, `empty selector is invalid for ${object.kind.toLowerCase()}`);
   } else {
-    const labels = objectAt(spec, 'template', 'metadata', 'labels') ?? {};
-    if (!labelSelectorMatches(selector, labels)) {
-      faults.invalid('spec.template.metadata.labels', labels, '`selector` does not match template `labels`');
+    if (!labelSelectorMatches(selector, labels ?? {})) {
+      faults.invalid('spec.template.metadata.labels', labels, mismatch);
     }
   }
   validateTemplate(spec, faults);
@@ -84,9 +87,15 @@ const mutable = [
   'template',
   'updateStrategy',
   'revisionHistoryLimit',
-  'minReadySeconds',
   'persistentVolumeClaimRetentionPolicy',
+  'minReadySeconds',
 ];
+
+/** `'a', 'b' and 'c'`. */
+function namesOf(names: readonly string[]): string {
+  const quoted = names.map((name) => `'${name}'`);
+  return `${quoted.slice(0, -1).join(', ')} and ${quoted.at(-1)}`;
+}
 
 function immutablePart(object: KubeObject): JsonObject {
   const spec = object['spec'];
@@ -104,6 +113,9 @@ export const statefulSetRules: KindRules = {
     const strategy = section(spec, 'updateStrategy');
     setDefault(strategy, 'type', 'RollingUpdate');
     if (strategy['type'] === 'RollingUpdate') setDefault(section(strategy, 'rollingUpdate'), 'partition', 0);
+    const retention = section(spec, 'persistentVolumeClaimRetentionPolicy');
+    setDefault(retention, 'whenDeleted', 'Retain');
+    setDefault(retention, 'whenScaled', 'Retain');
   },
   initialStatus: () => ({ replicas: 0, availableReplicas: 0 }),
   validate(set, faults, current) {
@@ -114,7 +126,7 @@ export const statefulSetRules: KindRules = {
     if (current !== undefined && !deepEqual(immutablePart(set), immutablePart(current))) {
       faults.forbidden(
         'spec',
-        `updates to statefulset spec for fields other than ${mutable.map((name) => `'${name}'`).join(', ')} are forbidden`,
+        `updates to statefulset spec for fields other than ${namesOf(mutable)} are forbidden`,
       );
     }
   },

@@ -34,6 +34,8 @@ export interface KubernetesOptions {
   podEndpoint?: { address: string; port: number };
   /** Unix socket of the node that connects to addresses of the cluster's network. */
   webhookRelayPath?: string;
+  /** Where the log lines of the two programs go. Default: where ours do. */
+  output?: 'inherit' | 'ignore';
   nodeName: string;
   serviceCidr: string;
   clock: Clock;
@@ -75,8 +77,8 @@ export async function startKubernetes(options: KubernetesOptions): Promise<Kuber
     advertise: podEndpoint?.address,
     throughNode: webhookRelayPath !== undefined,
   });
-  const etcd = new ServerProcess('etcd', [binaries.etcd, ...etcdFlags(files)]);
-  const apiserver = new ServerProcess('kube-apiserver', [binaries.apiserver, ...flags]);
+  const etcd = new ServerProcess('etcd', [binaries.etcd, ...etcdFlags(files)], options.output);
+  const apiserver = new ServerProcess('kube-apiserver', [binaries.apiserver, ...flags], options.output);
   let stopping = false;
   const broken = new Promise<string>((resolve) => {
     for (const { name, ended } of [etcd, apiserver]) {

@@ -2,17 +2,17 @@ import { spawn, type ChildProcess } from 'node:child_process';
 
 const stopPatienceMs = 3000;
 
-/** A program of Kubernetes that the kernel kills when we die. Its log lines go where ours do. */
+/** A program of Kubernetes that the kernel kills when we die. Its log lines go where ours do, unless ignored. */
 export class ServerProcess {
   readonly name: string;
   readonly #child: ChildProcess;
   /** How it ended. */
   readonly ended: Promise<string>;
 
-  constructor(name: string, command: readonly string[]) {
+  constructor(name: string, command: readonly string[], output: 'inherit' | 'ignore' = 'inherit') {
     this.name = name;
     this.#child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...command], {
-      stdio: ['ignore', 'inherit', 'inherit'],
+      stdio: ['ignore', output, output],
       env: { PATH: process.env['PATH'] },
     });
     this.ended = new Promise((resolve) => {
