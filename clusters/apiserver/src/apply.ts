@@ -13,7 +13,14 @@ import {
 } from './field-set.ts';
 import { clone, deepEqual, isObject, type Json, type JsonObject } from './json.ts';
 import type { Topology } from './list-topology.ts';
-import { readManagers, topologyOf, withOwn, writeManagers, type TrackOptions } from './managed-fields.ts';
+import {
+  readManagers,
+  topologyOf,
+  withOwn,
+  writeManagers,
+  type ManagerEntry,
+  type TrackOptions,
+} from './managed-fields.ts';
 import type { KubeObject } from './object.ts';
 import { ApiError } from './status.ts';
 
@@ -53,7 +60,7 @@ export function applyConfiguration(
     if (isOwn(entry)) continue;
     for (const [path, value] of wanted) {
       if (entry.fields.has(path) && live.has(path) && !deepEqual(live.get(path), value)) {
-        const using = entry.operation === 'Apply' ? '' : ` using ${entry.apiVersion}`;
+        const using = entry.operation === 'Apply' ? '' : describeUpdate(entry);
         conflicts.push({ manager: entry.manager, using, path });
       }
     }
@@ -84,6 +91,10 @@ export function applyConfiguration(
     ),
   );
   return merged;
+}
+
+function describeUpdate({ subresource, apiVersion }: ManagerEntry): string {
+  return `${subresource === '' ? '' : ` with subresource ${JSON.stringify(subresource)}`} using ${apiVersion}`;
 }
 
 function conflictError(conflicts: readonly FieldConflict[]): ApiError {

@@ -3,8 +3,8 @@ import type { JsonObject } from './json.ts';
 /** Answer of /version. Clients read the numbers to decide what they may use; the suffix says whose server this is. */
 export const serverVersion: JsonObject = {
   major: '1',
-  minor: '32',
-  gitVersion: 'v1.32.0-mesh',
+  minor: '35',
+  gitVersion: 'v1.35.0-mesh',
   gitCommit: '',
   gitTreeState: 'clean',
   buildDate: '1970-01-01T00:00:00Z',

@@ -106,7 +106,7 @@ export class NodeRegistration {
         containerRuntimeVersion: 'mesh://0.1.0',
         kernelVersion: release(),
         kubeProxyVersion: '',
-        kubeletVersion: 'v1.34.0-mesh',
+        kubeletVersion: 'v1.35.0-mesh',
         machineID: '',
         operatingSystem: 'linux',
         osImage: 'processes in namespaces',

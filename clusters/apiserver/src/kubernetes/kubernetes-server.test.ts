@@ -16,10 +16,10 @@ test('a program that ends before the server is ready is named, and nothing is le
     writeFileSync(join(directory, `fake-${name}`), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
     return join(directory, `fake-${name}`);
   };
-  const pidFile = join(directory, 'etcd.pid');
+  const { etcdSocket } = kubernetesFiles(directory);
   const binaries = {
-    etcd: program('etcd', `echo $$ > ${pidFile}; exec sleep 60`),
-    apiserver: program('kube-apiserver', `while [ ! -s ${pidFile} ]; do sleep 0.01; done; exit 3`),
+    etcd: program('etcd', `touch ${etcdSocket}; exec sleep 60`),
+    apiserver: program('kube-apiserver', 'exit 3'),
   };
   const socketPath = join(directory, 'api.sock');
   const starting = startKubernetes({

@@ -1,6 +1,6 @@
 /** The API of one local cluster, served by Kubernetes' own kube-apiserver and etcd. */
 import { once } from 'node:events';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { sleep, type Clock } from '@mesh/clock/clock';
@@ -9,7 +9,7 @@ import { KubeClient } from '@mesh/kube/client';
 import type { Logger } from '@mesh/telemetry/log';
 import { kubeletClient, servingNames, writeCredentials } from '../credentials.ts';
 import { loadClusterKeys, type ClusterKeys, type KeyPair } from '../pki.ts';
-import type { KubernetesBinaries } from './binaries.ts';
+import { etcdVersion, type KubernetesBinaries } from './binaries.ts';
 import {
   apiserverFlags,
   egressConfiguration,
@@ -18,7 +18,7 @@ import {
   type KubernetesFiles,
 } from './flags.ts';
 import { localRoles } from './local-roles.ts';
-import { ServerProcess } from './server-process.ts';
+import { ServerProcesses } from './server-process.ts';
 import { SocketRelay } from './socket-relay.ts';
 
 export interface KubernetesOptions {
@@ -53,6 +53,7 @@ export interface KubernetesServer {
 
 const startPatienceMs = 90_000;
 const pollMs = 100;
+const etcdPollMs = 10;
 
 /**
  * Starts both programs and resolves when the server is ready and the kubeconfigs are written.
@@ -77,36 +78,40 @@ export async function startKubernetes(options: KubernetesOptions): Promise<Kuber
     advertise: podEndpoint?.address,
     throughNode: webhookRelayPath !== undefined,
   });
-  const etcd = new ServerProcess('etcd', [binaries.etcd, ...etcdFlags(files)], options.output);
-  const apiserver = new ServerProcess('kube-apiserver', [binaries.apiserver, ...flags], options.output);
-  let stopping = false;
-  const broken = new Promise<string>((resolve) => {
-    for (const { name, ended } of [etcd, apiserver]) {
-      void ended.then((how) => {
-        if (!stopping) resolve(`${name} ${how}`);
-      });
-    }
-  });
   const relay =
     options.socketPath === undefined
       ? undefined
       : await SocketRelay.listen(options.socketPath, { address, port });
+  const processes = new ServerProcesses(clock, options.output ?? 'inherit');
   const close = async (): Promise<void> => {
-    stopping = true;
     relay?.close();
-    await apiserver.stop((delayMs, act) => clock.after(delayMs, act));
-    await etcd.stop((delayMs, act) => clock.after(delayMs, act));
+    await processes.stop();
   };
   const early = new AbortController();
-  void broken.then((how) => early.abort(new MeshError('local-clusters', `${how} before it was ready`)));
+  void processes.broken.then((how) =>
+    early.abort(new MeshError('local-clusters', `${how} before it was ready`)),
+  );
   try {
+    processes.start('etcd', [binaries.etcd, ...etcdFlags(files)]);
+    await untilListening(files.etcdSocket, clock, early.signal);
+    processes.start('kube-apiserver', [binaries.apiserver, ...flags]);
     await prepare(url, keys, { ...options, signal: early.signal });
     await writeCredentials({ ...options, url, keys });
   } catch (thrown) {
     await close();
     throw thrown;
   }
-  return { port, url, keys, broken, close };
+  return { port, url, keys, broken: processes.broken, close };
+}
+
+/** kube-apiserver would try, too, but each try is a page of its log. */
+async function untilListening(socket: string, clock: Clock, signal: AbortSignal): Promise<void> {
+  const deadline = clock.now() + startPatienceMs;
+  while (!existsSync(socket)) {
+    if (clock.now() > deadline)
+      throw new MeshError('local-clusters', `etcd does not listen on ${socket} after ${startPatienceMs} ms`);
+    await sleep(clock, etcdPollMs, signal);
+  }
 }
 
 async function writeFiles(
@@ -129,7 +134,7 @@ async function writeFiles(
 async function prepare(
   url: string,
   keys: ClusterKeys,
-  { clock, log, signal }: KubernetesOptions & { signal: AbortSignal },
+  { binaries, clock, log, signal }: KubernetesOptions & { signal: AbortSignal },
 ): Promise<void> {
   const admin = await keys.issueClient('kubernetes-admin', ['system:masters']);
   const client = new KubeClient({
@@ -143,7 +148,7 @@ async function prepare(
   try {
     await untilReady(client, clock, signal);
     const version = JSON.parse((await client.raw('GET', '/version')).body) as { gitVersion?: string };
-    log.info('kube-apiserver is ready', { version: version.gitVersion ?? '' });
+    log.info('kube-apiserver is ready', { version: version.gitVersion ?? '', etcd: etcdVersion(binaries) });
     for (const { plural, object } of localRoles) {
       const { name } = object['metadata'] as { name: string };
       const path = `/apis/rbac.authorization.k8s.io/v1/${plural}/${name}?fieldManager=mesh-local&force=true`;
