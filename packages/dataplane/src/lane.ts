@@ -134,7 +134,7 @@ export class Lane {
     for (let last = this.#available.length - 1; last >= 0; last--) {
       const entry = this.#available[last] as Entry;
       const { connection } = entry;
-      if (connection.usable && connection.capacity > 0) {
+      if (connection.capacity > 0) {
         if (this.#options.exclusive) this.#unlist(entry);
         return connection;
       }

@@ -212,11 +212,11 @@ class Http1ClientConnection implements ClientConnection, MessageSink, ClientExch
 
   // --- from the reader
 
-  onHead(text: string): Http1Fault | undefined {
+  onHead(text: string, end: number): Http1Fault | undefined {
     const exchange = this.#exchange;
     if (exchange === null) return 'bad-status-line';
     const facts = this.#facts;
-    const parsed = parseResponseHead(text, facts, this.#limits);
+    const parsed = parseResponseHead(text, end, facts, this.#limits);
     if (typeof parsed === 'string') return parsed;
     const { head, version } = parsed;
     const { status } = head;

@@ -15,19 +15,48 @@ const common = `
   x-response-time
 `;
 
+const hashMask = 0x3fff;
+
 /**
- * Usual spellings of usual names → the one lower-case string. A fixed table, so that no peer can grow it; it saves
- * lower-casing, and later comparisons are of the same string.
+ * Usual names by a hash of their letters in lower case. A fixed table, so that no peer can grow it; it saves cutting out
+ * and lower-casing a name, and later comparisons are of the same string.
  */
-const knownNames: ReadonlyMap<string, string> = new Map(
-  common
-    .trim()
-    .split(/\s+/)
-    .flatMap((name) => [
-      [name, name],
-      [name.replaceAll(/(?:^|-)[a-z]/g, (start) => start.toUpperCase()), name],
-    ]),
-);
+const knownNames: readonly (string | undefined)[] = buildKnownNames();
+
+function nextHash(hash: number, lowerCase: number): number {
+  return (Math.imul(hash, 31) + lowerCase) | 0;
+}
+
+function buildKnownNames(): readonly (string | undefined)[] {
+  const table: (string | undefined)[] = Array.from({ length: hashMask + 1 });
+  // Keys are the engine's one copy of a text: comparing two of them is comparing addresses.
+  const names = Object.keys(
+    Object.fromEntries(
+      common
+        .trim()
+        .split(/\s+/)
+        .map((name) => [name, true]),
+    ),
+  );
+  for (const name of names) {
+    let hash = 0;
+    for (let index = 0; index < name.length; index++) hash = nextHash(hash, name.charCodeAt(index));
+    if (table[hash & hashMask] !== undefined)
+      throw new Error(`the table of field names is too small for ${name}`);
+    table[hash & hashMask] = name;
+  }
+  return table;
+}
+
+/** The known name that stands at `start`, in any case; undefined for others, whatever their hash. */
+function knownName(text: string, start: number, end: number, hash: number): string | undefined {
+  const name = knownNames[hash & hashMask];
+  if (name === undefined || name.length !== end - start) return undefined;
+  for (let index = 0; index < name.length; index++) {
+    if (tokenBytes[text.charCodeAt(start + index)] !== name.charCodeAt(index)) return undefined;
+  }
+  return name;
+}
 
 const colon = 0x3a;
 const carriageReturn = 0x0d;
@@ -38,24 +67,23 @@ function isWhiteSpace(code: number): boolean {
 }
 
 /**
- * Reads field lines (RFC 9112 §5) from `start` to the end of `text`. Every line, the last too, must end with CR LF and
- * the empty line must be cut off before. `text` is latin1: no character above 0xff.
+ * Reads field lines (RFC 9112 §5) of `text` from `start` to `end`. Every line, the last too, must end with CR LF and
+ * the empty line is behind `end`. `text` is latin1: no character above 0xff.
  */
-export function readFields(text: string, start: number, maxCount: number): Headers | Http1Fault {
+export function readFields(text: string, start: number, end: number, maxCount: number): Headers | Http1Fault {
   const fields: Headers = [];
-  const length = text.length;
   let at = start;
-  while (at < length) {
+  while (at < end) {
     if (fields.length === 2 * maxCount) return 'too-many-fields';
     const nameStart = at;
-    let lowerCase = true;
+    let hash = 0;
     let code = text.charCodeAt(at);
     for (let lower = tokenBytes[code]; lower !== undefined && lower !== 0; lower = tokenBytes[code]) {
-      if (lower !== code) lowerCase = false;
+      hash = nextHash(hash, lower);
       code = text.charCodeAt(++at);
     }
     if (code !== colon || at === nameStart) return nameFault(code, at === nameStart);
-    const spelled = text.slice(nameStart, at);
+    const name = knownName(text, nameStart, at, hash) ?? text.slice(nameStart, at).toLowerCase();
     let valueStart = at + 1;
     while (isWhiteSpace(text.charCodeAt(valueStart))) valueStart++;
     at = valueStart;
@@ -65,10 +93,7 @@ export function readFields(text: string, start: number, maxCount: number): Heade
     }
     let valueEnd = at;
     while (valueEnd > valueStart && isWhiteSpace(text.charCodeAt(valueEnd - 1))) valueEnd--;
-    fields.push(
-      knownNames.get(spelled) ?? (lowerCase ? spelled : spelled.toLowerCase()),
-      text.slice(valueStart, valueEnd),
-    );
+    fields.push(name, text.slice(valueStart, valueEnd));
     at += 2;
   }
   return fields;
@@ -81,7 +106,7 @@ function nameFault(code: number, atLineStart: boolean): Http1Fault {
 
 /** Trailer fields: as `readFields`, and what may not follow a body is dropped. Null when nothing is left. */
 export function readTrailers(text: string, maxCount: number): Headers | null | Http1Fault {
-  const fields = readFields(text, 0, maxCount);
+  const fields = readFields(text, 0, text.length, maxCount);
   if (typeof fields === 'string') return fields;
   let kept = 0;
   for (let index = 0; index < fields.length; index += 2) {

@@ -38,6 +38,11 @@ export const http1Limits = {
     unit: 'bytes',
     why: 'Body bytes delivered but not given back; the socket is paused above, resumed at half of it.',
   },
+  http1_pipelined_bytes: {
+    default: 65_536,
+    unit: 'bytes',
+    why: 'Bytes behind a request that is not answered yet; the socket is paused above, and one read may arrive on top.',
+  },
   http1_informational_count: {
     default: 16,
     unit: 'count',

@@ -8,10 +8,10 @@ import type { Http1LimitValues } from './limits.ts';
 /** Told by a `MessageReader` what it found, in order. */
 export interface MessageSink {
   /**
-   * A head is complete: all its lines with CR LF, without the empty line. Must call one `begin…` method of the reader,
-   * or return what is wrong.
+   * A head is complete: all its lines with CR LF, without the empty line, are the first `end` characters of `text`; what
+   * follows belongs to nobody. Must call one `begin…` method of the reader, or return what is wrong.
    */
-  onHead(text: string): Http1Fault | undefined;
+  onHead(text: string, end: number): Http1Fault | undefined;
   onBody(chunk: Buffer): void;
   /** The message is complete; the reader rests until `next`. */
   onMessageEnd(trailers: Headers | null): void;
@@ -33,7 +33,9 @@ type ReaderState =
   | 'done'
   | 'stopped';
 
-const emptyLine = Buffer.from('\r\n\r\n', 'latin1');
+const emptyLine = '\r\n\r\n';
+/** Most heads are shorter: they are looked for in a string of this length, which they need to become anyway. */
+const usualHeadBytes = 1024;
 
 /**
  * The incremental HTTP/1 parser, for both roles: bytes in, calls to the sink or a fault out. It knows framing and
@@ -154,22 +156,29 @@ export class MessageReader {
   }
 
   #readHead(chunk: Buffer, start: number): number {
-    let text: string;
-    let at: number;
-    // Nearly every head arrives whole: one native search and one copy into a string.
-    const end = this.#partial.length === 0 ? chunk.indexOf(emptyLine, start) : -1;
-    if (end !== -1) {
-      at = end + 4;
-      if (at - start > this.#limits.http1_head_bytes) return this.#fail('head-too-large', start);
-      text = chunk.toString('latin1', start, end + 2);
-    } else {
-      const taken = this.#partial.take(chunk, start, this.#limits.http1_head_bytes);
-      if (typeof taken === 'string') return this.#fail(taken, start);
-      if (!this.#partial.complete) return taken;
-      at = taken;
-      text = this.#partial.release(0);
-    }
-    const fault = this.#sink.onHead(text);
+    if (this.#partial.length > 0) return this.#readPartial(chunk, start);
+    const text = chunk.toString('latin1', start, Math.min(chunk.length, start + usualHeadBytes));
+    const end = text.indexOf(emptyLine);
+    if (end !== -1) return this.#headRead(text, end + 2, start + end + 4);
+    if (chunk.length - start <= usualHeadBytes) return this.#readPartial(chunk, start);
+    const longEnd = chunk.indexOf(emptyLine, start, 'latin1');
+    if (longEnd === -1) return this.#readPartial(chunk, start);
+    const at = longEnd + 4;
+    if (at - start > this.#limits.http1_head_bytes) return this.#fail('head-too-large', start);
+    return this.#headRead(chunk.toString('latin1', start, longEnd + 2), longEnd + 2 - start, at);
+  }
+
+  /** A head that comes in pieces. */
+  #readPartial(chunk: Buffer, start: number): number {
+    const taken = this.#partial.take(chunk, start, this.#limits.http1_head_bytes);
+    if (typeof taken === 'string') return this.#fail(taken, start);
+    if (!this.#partial.complete) return taken;
+    const text = this.#partial.release(0);
+    return this.#headRead(text, text.length, taken);
+  }
+
+  #headRead(text: string, end: number, at: number): number {
+    const fault = this.#sink.onHead(text, end);
     return fault === undefined ? at : this.#fail(fault, at);
   }
 

@@ -7,11 +7,12 @@ import { readFields } from './fields.ts';
 import type { Http1LimitValues } from './limits.ts';
 
 /**
- * Reads a request head (RFC 9112 §3): all its lines with their CR LF, without the empty line. `facts` is filled with
+ * Reads a request head (RFC 9112 §3): all its lines with their CR LF, without the empty line, up to `end`. `facts` is filled with
  * what concerns framing and the connection; the head returned is canonical.
  */
 export function parseRequestHead(
   text: string,
+  end: number,
   facts: FieldFacts,
   limits: Http1LimitValues,
 ): RequestHead | Http1Fault {
@@ -31,7 +32,7 @@ export function parseRequestHead(
   const version = versionOf(text, targetEnd + 1, lineEnd);
   if (typeof version === 'string') return version === 'bad-request-line' ? lineFault(text, start) : version;
 
-  const headers = readFields(text, lineEnd + 2, limits.http1_header_count);
+  const headers = readFields(text, lineEnd + 2, end, limits.http1_header_count);
   if (typeof headers === 'string') return headers;
   const fault = facts.read(headers, version);
   if (fault !== undefined) return fault;

@@ -14,9 +14,10 @@ export interface ParsedResponse {
   readonly version: 10 | 11;
 }
 
-/** Reads a response head (RFC 9112 §4): all its lines with their CR LF, without the empty line. */
+/** Reads a response head (RFC 9112 §4): all its lines with their CR LF, without the empty line, up to `end`. */
 export function parseResponseHead(
   text: string,
+  end: number,
   facts: FieldFacts,
   limits: Http1LimitValues,
 ): ParsedResponse | Http1Fault {
@@ -25,18 +26,27 @@ export function parseResponseHead(
   const minor = text.charCodeAt(7);
   if (minor !== 0x30 && minor !== 0x31) return 'bad-version';
   const version = minor === 0x31 ? 11 : 10;
-  const digits = text.slice(9, 12);
-  if (text.charCodeAt(8) !== 0x20 || !/^[1-5][0-9][0-9]$/.test(digits)) return 'bad-status-line';
+  const status = statusAt(text, 9);
+  if (text.charCodeAt(8) !== 0x20 || status === 0) return 'bad-status-line';
   // Servers that send no reason often leave out the space before it, too.
   if (lineEnd > 12 && text.charCodeAt(12) !== 0x20) return 'bad-status-line';
   for (let index = 13; index < lineEnd; index++) {
     if (valueBytes[text.charCodeAt(index)] === 0) return 'bad-status-line';
   }
-  const headers = readFields(text, lineEnd + 2, limits.http1_header_count);
+  const headers = readFields(text, lineEnd + 2, end, limits.http1_header_count);
   if (typeof headers === 'string') return headers;
   const fault = facts.read(headers, version);
   if (fault !== undefined) return fault;
-  return { head: { status: Number(digits), headers }, version };
+  return { head: { status, headers }, version };
+}
+
+/** 100 to 599 in three digits; 0 for anything else. */
+function statusAt(text: string, at: number): number {
+  const hundreds = text.charCodeAt(at) - 0x30;
+  const tens = text.charCodeAt(at + 1) - 0x30;
+  const ones = text.charCodeAt(at + 2) - 0x30;
+  if (hundreds < 1 || hundreds > 5 || tens < 0 || tens > 9 || ones < 0 || ones > 9) return 0;
+  return hundreds * 100 + tens * 10 + ones;
 }
 
 /** Decides how the body ends and removes a content-length that does not describe it. */

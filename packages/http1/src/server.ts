@@ -8,6 +8,7 @@ import { Deadline } from './deadline.ts';
 import { type Http1Fault, http1Faults } from './faults.ts';
 import { FieldFacts } from './field-facts.ts';
 import { responseHeadText } from './head-writer.ts';
+import { HeldBytes } from './held-bytes.ts';
 import type { Http1LimitName, Http1LimitValues } from './limits.ts';
 import { MessageReader, type MessageSink } from './message-reader.ts';
 import { parseRequestHead } from './request-head.ts';
@@ -47,7 +48,7 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
   readonly #deadline: Deadline;
   #exchange: ServerExchange | null = null;
   /** Bytes behind the current request. */
-  #pipelined: Buffer | null = null;
+  readonly #pipelined: HeldBytes = new HeldBytes();
   /** The client's wish for the current request. */
   #clientKeepsAlive = true;
   #draining = false;
@@ -112,12 +113,15 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
 
   #onSocketData(chunk: Buffer, lent: boolean): void {
     if (this.#closing || this.#closed) return;
-    if (this.#pipelined !== null) {
-      // The socket had already been read when it was paused.
-      this.#pipelined = Buffer.concat([this.#pipelined, chunk]);
+    if (this.#pipelined.length > 0) {
+      this.#pipelined.add(chunk);
+      this.#updateReading();
       return;
     }
-    this.#read(chunk, lent);
+    this.#lent = lent;
+    const at = this.#read(chunk);
+    if (at < chunk.length) this.#pipelined.add(at === 0 ? chunk : chunk.subarray(at));
+    this.#afterRead();
   }
 
   #onSocketDrain(): void {
@@ -152,7 +156,7 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
     this.#closed = true;
     this.#deadline.close();
     this.#reader.stop();
-    this.#pipelined = null;
+    this.#pipelined.clear();
     const exchange = this.#exchange;
     this.#exchange = null;
     exchange?.cut('closed');
@@ -182,27 +186,37 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
 
   // --- reading
 
-  #read(chunk: Buffer, lent: boolean): void {
+  /** Returns the offset of the first byte that has to wait. */
+  #read(chunk: Buffer): number {
     this.#reading = true;
-    this.#lent = lent;
     let at = 0;
     for (;;) {
       at = this.#reader.read(chunk, at);
-      if (this.#closing || this.#closed || this.#reader.fault !== undefined) break;
-      if (this.#exchange === null && this.#reader.done) {
-        this.#reader.next();
-        if (at < chunk.length) continue;
+      if (this.#closing || this.#closed || this.#reader.fault !== undefined) {
+        at = chunk.length;
+        break;
       }
-      if (at < chunk.length) this.#pipelined = this.#owned(at === 0 ? chunk : chunk.subarray(at));
-      break;
+      if (this.#exchange !== null || !this.#reader.done) break;
+      this.#reader.next();
+      if (at === chunk.length) break;
     }
     this.#reading = false;
-    const fault = this.#reader.fault;
-    if (fault !== undefined && !this.#closing && !this.#closed) this.#refuse(fault);
+    return at;
+  }
+
+  /** Reads on in what came behind the last request. */
+  #readPipelined(): void {
+    const chunk = this.#pipelined.peek();
+    if (chunk !== undefined) {
+      this.#lent = false;
+      this.#pipelined.skip(this.#read(chunk));
+    }
     this.#afterRead();
   }
 
   #afterRead(): void {
+    const fault = this.#reader.fault;
+    if (fault !== undefined && !this.#closing && !this.#closed) this.#refuse(fault);
     if (this.#closed) return;
     this.#updateReading();
     if (this.#closing) return;
@@ -211,15 +225,12 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
   }
 
   readonly #resumePipelined = (): void => {
-    const chunk = this.#pipelined;
-    if (chunk === null || this.#exchange !== null || this.#closing || this.#closed) return;
-    this.#pipelined = null;
-    this.#read(chunk, false);
+    if (this.#exchange === null && !this.#closing && !this.#closed) this.#readPipelined();
   };
 
-  onHead(text: string): Http1Fault | undefined {
+  onHead(text: string, headEnd: number): Http1Fault | undefined {
     const facts = this.#facts;
-    const head = parseRequestHead(text, facts, this.#limits);
+    const head = parseRequestHead(text, headEnd, facts, this.#limits);
     if (typeof head === 'string') return head;
     const reader = this.#reader;
     const tunnel = head.upgrade !== '' || head.method === 'CONNECT';
@@ -254,10 +265,8 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
   tunnelAccepted(): void {
     this.#reader.beginTunnel();
     process.nextTick(() => {
-      const early = this.#pipelined;
-      this.#pipelined = null;
-      if (early !== null && !this.#closed && !this.#closing) this.#read(early, false);
-      else this.#afterRead();
+      if (this.#closed || this.#closing) this.#afterRead();
+      else this.#readPipelined();
     });
   }
 
@@ -289,7 +298,7 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
     if (this.#reading) return;
     this.output.flush();
     this.#reader.next();
-    if (this.#pipelined !== null) process.nextTick(this.#resumePipelined);
+    if (this.#pipelined.length > 0) process.nextTick(this.#resumePipelined);
     else this.#updateReading();
     this.#updateDeadline();
   }
@@ -316,8 +325,9 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
   #updateReading(): void {
     const window = this.#limits.http1_body_window_bytes;
     const owed = this.#exchange?.owed ?? 0;
-    const stop =
-      !this.#closing && (this.#pipelined !== null || (this.#paused ? owed > window / 2 : owed >= window));
+    // Paused sockets do not tell that their client left, so a few bytes behind a request are no reason yet.
+    const early = this.#pipelined.length >= this.#limits.http1_pipelined_bytes;
+    const stop = !this.#closing && (early || (this.#paused ? owed > window / 2 : owed >= window));
     if (stop === this.#paused) return;
     this.#paused = stop;
     if (stop) this.#socket.pause();
@@ -383,7 +393,7 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
     if (this.#closing || this.#closed) return;
     this.#closing = true;
     this.#reader.stop();
-    this.#pipelined = null;
+    this.#pipelined.clear();
     this.output.flush();
     this.#setPhase('stall', this.#limits.http1_stall_ms);
     this.#socket.end();

@@ -63,8 +63,8 @@ class Recorder implements MessageSink {
     this.reader = new MessageReader(this, limits);
   }
 
-  onHead(text: string): Http1Fault | undefined {
-    return this.#speaker.role === 'request' ? this.#request(text) : this.#response(text);
+  onHead(text: string, end: number): Http1Fault | undefined {
+    return this.#speaker.role === 'request' ? this.#request(text, end) : this.#response(text, end);
   }
 
   onBody(chunk: Buffer): void {
@@ -84,8 +84,8 @@ class Recorder implements MessageSink {
     return this.#start !== undefined || this.reader.insideHead;
   }
 
-  #request(text: string): Http1Fault | undefined {
-    const head = parseRequestHead(text, this.#facts, limits);
+  #request(text: string, end: number): Http1Fault | undefined {
+    const head = parseRequestHead(text, end, this.#facts, limits);
     if (typeof head === 'string') return head;
     const { contentLength, chunked } = this.#facts;
     this.#start = requestText(head);
@@ -103,8 +103,8 @@ class Recorder implements MessageSink {
     return undefined;
   }
 
-  #response(text: string): Http1Fault | undefined {
-    const parsed = parseResponseHead(text, this.#facts, limits);
+  #response(text: string, end: number): Http1Fault | undefined {
+    const parsed = parseResponseHead(text, end, this.#facts, limits);
     if (typeof parsed === 'string') return parsed;
     const { status, headers } = parsed.head;
     const body = responseBody(parsed.head, this.#facts, this.#speaker.method);
