@@ -35,10 +35,12 @@ const scene = (name: string, traffic: Scene['traffic'], mtls: boolean, roundTrip
   traffic,
   mtls,
   roundTripMs,
+  gateway: false,
 });
 
 export const plainHttp = scene('http', 'http', false);
 export const httpPair = scene('http-mtls', 'http', true);
+const throughGateway: Scene = { ...scene('gateway', 'http', true), gateway: true };
 const grpcPair = scene('grpc-mtls', 'grpc', true);
 const plainTcp = scene('tcp', 'tcp', false);
 const tcpPair = scene('tcp-mtls', 'tcp', true);
@@ -193,6 +195,15 @@ export const cells: readonly Cell[] = [
     baseline: false,
     load: ({ stage, target }, { connections, seconds }) =>
       drive(stage.client, 'connections', { ...target, connections, seconds }),
+  },
+  {
+    name: 'gateway',
+    title: 'from another cluster: sidecar, gateway, sidecar',
+    scene: throughGateway,
+    unit: 'request',
+    connections: [32, 256],
+    baseline: false,
+    ...http('/'),
   },
   longBody(20),
   longBody(80),

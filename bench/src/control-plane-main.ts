@@ -14,6 +14,7 @@ import { checkCsr } from '@mesh/ca/signing-request';
 import { systemClock as clock } from '@mesh/clock/system';
 import { tcpAddress } from '@mesh/control-api/convert';
 import { Destination, type WeightedAddrSchema } from '@mesh/control-api/gen/linkerd/destination_pb';
+import { Gateway } from '@mesh/control-api/gen/mesh/gateway/v1/gateway_pb';
 import { Identity } from '@mesh/control-api/gen/linkerd/identity_pb';
 import { type GrpcRoutes, grpcService, serveGrpc } from '@mesh/control-api/grpc-server';
 import { grpcLimits } from '@mesh/control-api/limits';
@@ -26,7 +27,7 @@ import { CredentialStore } from '@mesh/trust/credentials';
 import { controlPlaneIdentity } from '@mesh/trust/names';
 import { certificateDers } from '@mesh/trust/pem';
 import type { ControlPlaneTable, ServedEndpoint } from './control-plane-table.ts';
-import { cluster } from './trust-material.ts';
+import { clusters, namespace } from './trust-material.ts';
 
 const table = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as ControlPlaneTable;
 
@@ -74,12 +75,29 @@ const destinationService = grpcService<typeof Destination, undefined>(Destinatio
   },
 });
 
+/** Everything is exported to every cluster. */
+const gatewayService = grpcService<typeof Gateway, undefined>(Gateway, {
+  watch(_request, sink) {
+    sink.send({
+      cluster: table.cluster,
+      trustDomain: `${table.cluster}.mesh.local`,
+      peers: clusters.filter((name) => name !== table.cluster).map((cluster) => ({ cluster, allow: true })),
+      exports: table.services.map(({ name }) => ({
+        namespace,
+        name: name.slice(0, name.indexOf('.')),
+        ports: [{ name: 'http', port: 80 }],
+        allowAllClusters: true,
+      })),
+    });
+  },
+});
+
 function authorityOf(name: string, clusterIp: string): string {
   return `${name}${clusterIp.slice(clusterIp.indexOf(':'))}`;
 }
 
 function weightedAddr(
-  { host, port, identity }: ServedEndpoint,
+  { host, port, identity, authority }: ServedEndpoint,
   opaque: boolean,
 ): MessageInitShape<typeof WeightedAddrSchema> {
   const addr = tcpAddress(host, port);
@@ -96,16 +114,19 @@ function weightedAddr(
         : identity === undefined
           ? { case: undefined }
           : { case: 'h2', value: {} },
-      // What is opaque goes straight to the peer's proxy, with the port in a header.
-      ...(opaque && identity !== undefined ? { opaqueTransport: { inboundPort: 4143 } } : {}),
+      // What is opaque goes straight to the peer's proxy, with the port in a header; so does all that a gateway gets.
+      ...((opaque && identity !== undefined) || authority !== undefined
+        ? { opaqueTransport: { inboundPort: 4143 } }
+        : {}),
     },
+    ...(authority === undefined ? {} : { authorityOverride: { authorityOverride: authority } }),
   };
 }
 
 async function serve(
   name: string,
   port: number,
-  service: GrpcRoutes<undefined>,
+  services: readonly GrpcRoutes<undefined>[],
   clientCertificate?: 'none',
 ): Promise<void> {
   const acceptor = new TlsAcceptor({
@@ -113,7 +134,7 @@ async function serve(
       issueCredentials({
         issuer,
         anchorsPem: table.anchorsPem,
-        identity: controlPlaneIdentity(name, cluster),
+        identity: controlPlaneIdentity(name, table.cluster),
         clock,
       }),
     ),
@@ -125,7 +146,7 @@ async function serve(
     acceptor.accept(socket, (result) => {
       if ('refused' in result) return;
       const limits = new LimitLedger(grpcLimits);
-      serveHttp2(result.socket, serveGrpc([service], { peer: undefined, clock, limits }), {
+      serveHttp2(result.socket, serveGrpc(services, { peer: undefined, clock, limits }), {
         clock,
         limits: new LimitLedger(http2Limits),
       });
@@ -135,6 +156,6 @@ async function serve(
   await once(server, 'listening');
 }
 
-await serve('mesh-identity', table.identityPort, identityService, 'none');
-await serve('mesh-destination', table.destinationPort, destinationService);
+await serve('mesh-identity', table.identityPort, [identityService], 'none');
+await serve('mesh-destination', table.destinationPort, [destinationService, gatewayService]);
 process.stdout.write('ready\n');

@@ -1,9 +1,13 @@
-/** What the bench's control plane tells proxies; written by the bench, read by the control plane's process. */
+/** What a control plane of the bench tells proxies; written by the bench, read by the control plane's process. */
+import type { Cluster, IssuerFiles } from './trust-material.ts';
+
 export interface ServedEndpoint {
   readonly host: string;
   readonly port: number;
   /** Undefined: plaintext. */
   readonly identity?: string;
+  /** Of another cluster's gateway: what is asked for there. */
+  readonly authority?: string;
 }
 
 export interface ServedService {
@@ -15,10 +19,11 @@ export interface ServedService {
 }
 
 export interface ControlPlaneTable {
+  readonly cluster: Cluster;
   readonly host: string;
   readonly identityPort: number;
   readonly destinationPort: number;
-  readonly issuer: { readonly certificate: string; readonly key: string };
+  readonly issuer: IssuerFiles;
   readonly anchorsPem: string;
   readonly services: readonly ServedService[];
 }

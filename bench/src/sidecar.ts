@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { type Clock, sleep } from '@mesh/clock/clock';
 import { type Contestant, proxyPorts } from './contestants/contestant.ts';
-import { sidecarEnvironment } from './contestants/ours.ts';
+import { clientEnvironment } from './contestants/ours.ts';
 import { drive } from './load/driver.ts';
 import { memoryOf } from './measure.ts';
 import { Pod, proxyUid } from './pod.ts';
@@ -83,7 +83,7 @@ export async function startTimes(
     const started = clock.now();
     pod.start([process.execPath, join(stage.root, 'dist/proxy.js')], {
       uid: proxyUid,
-      environment: sidecarEnvironment(stage, pod, 'frontend'),
+      environment: clientEnvironment(stage, pod),
       log: join(stage.directory, 'start.log'),
     });
     await isReady(clock, `http://${pod.address}:${proxyPorts.admin}/ready`, started + 10_000);

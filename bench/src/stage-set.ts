@@ -3,12 +3,20 @@ import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Clock, sleep } from '@mesh/clock/clock';
 import type { HostPort } from '@mesh/control-api/convert';
-import { appPorts, type Contestant, type Hop, type Scene, type Stage } from './contestants/contestant.ts';
-import { type ControlPlane, controlAddress, startControlPlane } from './control-plane.ts';
+import { gatewayIdentity } from '@mesh/trust/names';
+import {
+  appPorts,
+  type Contestant,
+  type Hop,
+  proxyPorts,
+  type Scene,
+  type Stage,
+} from './contestants/contestant.ts';
+import { type ControlPlane, startControlPlane } from './control-plane.ts';
 import type { ServedService } from './control-plane-table.ts';
 import { Pod } from './pod.ts';
 import { proveClientCertificates } from './tls-proof.ts';
-import type { TrustMaterial } from './trust-material.ts';
+import { type Cluster, clusters, type TrustMaterial } from './trust-material.ts';
 import { startWire, type Wire } from './wire.ts';
 
 /** A contestant that is ready to be measured. */
@@ -33,7 +41,7 @@ export class StageSet {
   readonly #options: StageSetOptions;
   readonly #pods: Pod[] = [];
   readonly #wires: Wire[] = [];
-  #controlPlane: ControlPlane | undefined;
+  readonly #controlPlanes: ControlPlane[] = [];
 
   private constructor(options: StageSetOptions) {
     this.#options = options;
@@ -50,26 +58,27 @@ export class StageSet {
     for (const contestant of contestants) {
       stages.push([contestant, await set.#build(scene, contestant, stages.length + 1)]);
     }
-    set.#controlPlane = await startControlPlane({
-      trust: options.trust,
-      directory: options.directory,
-      services: stages.map(([, stage]) => servedService(stage)),
-    });
+    for (const cluster of scene.gateway ? clusters : (['bench'] as const)) {
+      const services = stages.map(([, stage]) => servedService(stage, cluster));
+      const { directory, trust } = options;
+      set.#controlPlanes.push(await startControlPlane({ cluster, trust, directory, services }));
+    }
     for (const [contestant, stage] of stages) await set.#enter(contestant, stage);
     return set;
   }
 
   /** Ends the pods and all that runs in them. */
   async close(): Promise<void> {
-    this.#controlPlane?.stop();
+    for (const controlPlane of this.#controlPlanes) controlPlane.stop();
     for (const wire of this.#wires) wire.stop();
     for (const pod of this.#pods) await pod.close();
   }
 
   async #build(scene: Scene, contestant: Contestant, index: number): Promise<Stage> {
     const { directory, root, trust } = this.#options;
-    const client = await this.#pod(`${contestant.name}-client`, 2 * index - 1);
-    const server = await this.#pod(`${contestant.name}-server`, 2 * index);
+    const client = await this.#pod(`${contestant.name}-client`);
+    const server = await this.#pod(`${contestant.name}-server`);
+    const middle = scene.gateway ? await this.#pod(`${contestant.name}-gateway`) : undefined;
     const own = join(directory, `${scene.name}-${contestant.name}`);
     mkdirSync(own);
     chmodSync(own, 0o777);
@@ -84,11 +93,11 @@ export class StageSet {
       scene,
       client,
       server,
+      middle,
       clusterIp: `10.96.0.${index}`,
       endpoints: scene.roundTripMs === 0 ? apps : [await this.#wire(scene, apps)],
       appPort: appPorts[scene.traffic][0],
       trust,
-      control: controlAddress,
       directory: own,
       root,
     };
@@ -113,8 +122,8 @@ export class StageSet {
     this.playing.push({ contestant, stage, hops, target });
   }
 
-  async #pod(name: string, index: number): Promise<Pod> {
-    const pod = await Pod.make(name, index);
+  async #pod(name: string): Promise<Pod> {
+    const pod = await Pod.make(name, this.#pods.length + 1);
     this.#pods.push(pod);
     return pod;
   }
@@ -143,14 +152,16 @@ export class StageSet {
   }
 }
 
-function servedService({ scene, clusterIp, endpoints, trust }: Stage): ServedService {
-  return {
-    clusterIp: `${clusterIp}:80`,
-    name: `cart-${clusterIp.slice(clusterIp.lastIndexOf('.') + 1)}.shop.svc.cluster.local`,
-    opaque: scene.traffic === 'tcp',
-    endpoints: endpoints.map((endpoint) => ({
-      ...endpoint,
-      ...(scene.mtls ? { identity: trust.server.identity } : {}),
-    })),
-  };
+/** What the control plane of `cluster` says of the stage's service. */
+function servedService(stage: Stage, cluster: Cluster): ServedService {
+  const { scene, clusterIp, endpoints, middle, trust } = stage;
+  const name = `cart-${clusterIp.slice(clusterIp.lastIndexOf('.') + 1)}.shop.svc.cluster.local`;
+  const common = { clusterIp: `${clusterIp}:80`, name, opaque: scene.traffic === 'tcp' };
+  if (cluster === 'east' && middle !== undefined) {
+    const identity = gatewayIdentity('bench');
+    const gateway = { host: middle.address, port: proxyPorts.inbound, identity, authority: `${name}:80` };
+    return { ...common, endpoints: [gateway] };
+  }
+  const identity = scene.mtls ? { identity: trust.server.identity } : {};
+  return { ...common, endpoints: endpoints.map((endpoint) => ({ ...endpoint, ...identity })) };
 }

@@ -1,4 +1,4 @@
-/** Certificates of the bench: one anchor, the issuer of one cluster, and leaves as files for the programs of others. */
+/** Certificates of the bench: one anchor, an issuer for each cluster, and leaves as files for the programs of others. */
 import { chownSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Authority, createAnchor, createIssuer } from '@mesh/ca/authority';
@@ -7,11 +7,13 @@ import type { Clock } from '@mesh/clock/clock';
 import { identityName } from '@mesh/trust/names';
 import { proxyUid } from './pod.ts';
 
-export const cluster = 'bench';
+/** Where everything is, and, for the gateway, where its clients come from. */
+export const clusters = ['bench', 'east'] as const;
+export type Cluster = (typeof clusters)[number];
 export const namespace = 'shop';
 
 export function workloadIdentity(serviceAccount: string): string {
-  return identityName({ serviceAccount, namespace, cluster });
+  return identityName({ serviceAccount, namespace, cluster: 'bench' });
 }
 
 /** Paths of a workload's PEM files, readable by the proxy's user. */
@@ -25,16 +27,21 @@ export interface WorkloadFiles {
   readonly anchors: string;
 }
 
+export interface IssuerFiles {
+  readonly certificate: string;
+  readonly key: string;
+}
+
 export interface TrustMaterial {
   readonly anchorsPem: string;
-  readonly issuerFiles: { readonly certificate: string; readonly key: string };
+  readonly issuers: Readonly<Record<Cluster, IssuerFiles>>;
   readonly client: WorkloadFiles;
   readonly server: WorkloadFiles;
 }
 
 export function makeTrust(directory: string, clock: Clock): TrustMaterial {
   const anchor = createAnchor({ clock });
-  const issuer = createIssuer({ anchor, cluster, clock });
+  const issuer = createIssuer({ anchor, cluster: 'bench', clock });
   const anchorsPem = anchor.certificatePem;
   const write = (name: string, text: string): string => {
     const file = join(directory, name);
@@ -43,13 +50,17 @@ export function makeTrust(directory: string, clock: Clock): TrustMaterial {
     return file;
   };
   const anchors = write('anchors.pem', anchorsPem);
+  const issuerFiles = (cluster: Cluster, { certificatePem, key }: Authority): IssuerFiles => ({
+    certificate: write(`${cluster}-issuer.pem`, certificatePem),
+    key: write(`${cluster}-issuer.key`, key.export({ type: 'pkcs8', format: 'pem' }).toString()),
+  });
   const files = (serviceAccount: string): WorkloadFiles =>
     workloadFiles({ issuer, anchorsPem, anchors, serviceAccount, clock, write });
   return {
     anchorsPem,
-    issuerFiles: {
-      certificate: write('issuer.pem', issuer.certificatePem),
-      key: write('issuer.key', issuer.key.export({ type: 'pkcs8', format: 'pem' }).toString()),
+    issuers: {
+      bench: issuerFiles('bench', issuer),
+      east: issuerFiles('east', createIssuer({ anchor, cluster: 'east', clock })),
     },
     client: files('frontend'),
     server: files('cart'),

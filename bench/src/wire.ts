@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import type { HostPort } from '@mesh/control-api/convert';
-import { controlAddress } from './control-plane.ts';
+import { hostAddress } from './control-plane.ts';
 
 /** Of the wire, bytes per second: 200 Mbit/s, so that 80 ms need 2 MB on the way and 200 ms need 5 MB. */
 export const wireBandwidth = 25_000_000;
@@ -19,7 +19,7 @@ export async function startWire(root: string, endpoint: HostPort, roundTripMs: n
     process.execPath,
     [
       join(root, 'packages/testkit/src/fault-relay-main.ts'),
-      JSON.stringify({ ...endpoint, listenHost: controlAddress.host }),
+      JSON.stringify({ ...endpoint, listenHost: hostAddress }),
       JSON.stringify({ delayMs: roundTripMs / 2, bandwidth: wireBandwidth }),
     ],
     { stdio: ['pipe', 'pipe', 'inherit'] },
@@ -27,7 +27,7 @@ export async function startWire(root: string, endpoint: HostPort, roundTripMs: n
   if (child.stdout === null) throw new Error('the relay has no standard output');
   const [line] = (await once(child.stdout, 'data')) as [Buffer];
   return {
-    address: { host: controlAddress.host, port: Number(line.toString().trim()) },
+    address: { host: hostAddress, port: Number(line.toString().trim()) },
     stop: () => child.kill(),
   };
 }

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { worldNamespaces } from '@mesh/local/prerequisites';
 import { runTool } from '@mesh/node/run-tool';
-import { controlAddress } from './control-plane.ts';
+import { hostAddress } from './control-plane.ts';
 
 const inside = 'BENCH_WORLD';
 
@@ -19,7 +19,8 @@ export async function runInWorld(program: string, args: readonly string[]): Prom
     [...worldNamespaces(process.getuid?.() ?? 0), '--', process.execPath, program, ...args],
     { stdio: 'inherit', env: { ...process.env, [inside]: '1' } },
   );
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
+  // unshare itself ignores them, and its child is the init of its namespace, which does so, too.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill('SIGKILL'));
   const [code] = (await once(child, 'exit')) as [number | null];
   return code ?? 1;
 }
@@ -27,6 +28,6 @@ export async function runInWorld(program: string, args: readonly string[]): Prom
 /** Makes the world's network a router between pods. */
 export async function prepareNetwork(): Promise<void> {
   await runTool(['ip', 'link', 'set', 'lo', 'up']);
-  await runTool(['ip', 'address', 'add', `${controlAddress.host}/32`, 'dev', 'lo']);
+  await runTool(['ip', 'address', 'add', `${hostAddress}/32`, 'dev', 'lo']);
   writeFileSync('/proc/sys/net/ipv4/ip_forward', '1');
 }

@@ -17,6 +17,8 @@ export interface Scene {
   readonly mtls: boolean;
   /** Between the two pods through a relay; 0: they reach each other directly. */
   readonly roundTripMs: number;
+  /** The client is in another cluster and calls through the gateway of the server's. */
+  readonly gateway: boolean;
 }
 
 /** Where a contestant plays; each has pods of its own and meets the same ports, rules and application in them. */
@@ -26,6 +28,8 @@ export interface Stage {
   readonly client: Pod;
   /** Holds the application and, with mTLS, the inbound proxy. */
   readonly server: Pod;
+  /** Holds the gateway, if there is one. */
+  readonly middle: Pod | undefined;
   /** Where the load generators connect to: an address that only the outbound proxy knows. Port 80. */
   readonly clusterIp: string;
   /** Endpoints of the service, as the outbound proxy dials them. */
@@ -33,11 +37,6 @@ export interface Stage {
   /** Port of the application, as the inbound proxy dials it on loopback. */
   readonly appPort: number;
   readonly trust: TrustMaterial;
-  readonly control: {
-    readonly host: string;
-    readonly identityPort: number;
-    readonly destinationPort: number;
-  };
   /** For configurations and logs; readable by the proxies' user. */
   readonly directory: string;
   /** Of the repository. */
@@ -53,6 +52,9 @@ export const appPorts: Readonly<Record<Traffic, readonly [number, number]>> = {
   grpc: [9090, 9091],
   tcp: [7070, 7071],
 };
+
+/** Why other proxies do not play where a gateway is. */
+export const noGateway = 'admission by the caller of another cluster is a thing of the mesh';
 
 export type HopName = 'outbound' | 'gateway' | 'inbound';
 

@@ -1,5 +1,5 @@
 /** HAProxy from Debian, one thread. */
-import { type Contestant, type Hop, proxyPorts, type Stage } from './contestant.ts';
+import { type Contestant, type Hop, noGateway, proxyPorts, type Stage } from './contestant.ts';
 import { programVersion } from './program-version.ts';
 import { startHop, writeConfiguration } from './start-hop.ts';
 
@@ -76,7 +76,7 @@ export const haproxy: Contestant = {
   name: 'haproxy',
   title: 'HAProxy',
   intercepted: true,
-  declines: () => undefined,
+  declines: ({ gateway }) => (gateway ? noGateway : undefined),
   probe: () => programVersion(['haproxy', '-v'], /version (\S+)/),
   start: (stage) => [
     start(stage, 'outbound', outbound(stage)),

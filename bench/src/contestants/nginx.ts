@@ -3,7 +3,7 @@
  * for which it has a client of its own.
  */
 import { join } from 'node:path';
-import { type Contestant, type Hop, proxyPorts, type Stage } from './contestant.ts';
+import { type Contestant, type Hop, noGateway, proxyPorts, type Stage } from './contestant.ts';
 import { programVersion } from './program-version.ts';
 import { startHop, writeConfiguration } from './start-hop.ts';
 
@@ -123,8 +123,12 @@ export const nginx: Contestant = {
   name: 'nginx',
   title: 'nginx',
   intercepted: true,
-  declines: ({ traffic }) =>
-    traffic === 'tcp' ? 'its stream module is a package of its own and is not measured' : undefined,
+  declines: ({ traffic, gateway }) =>
+    traffic === 'tcp'
+      ? 'its stream module is a package of its own and is not measured'
+      : gateway
+        ? noGateway
+        : undefined,
   probe: () => programVersion(['nginx', '-v'], /nginx\/(\S+)/),
   start: (stage) => [start(stage, 'outbound'), ...(stage.scene.mtls ? [start(stage, 'inbound')] : [])],
 };

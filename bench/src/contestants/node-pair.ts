@@ -1,6 +1,6 @@
 /** The proxy that one writes in an afternoon on Node's own HTTP modules: what ours must be worth it beside. */
 import { join } from 'node:path';
-import { type Contestant, type Hop, proxyPorts, type Stage } from './contestant.ts';
+import { type Contestant, type Hop, noGateway, proxyPorts, type Stage } from './contestant.ts';
 import { startHop, writeConfiguration } from './start-hop.ts';
 import type { NodeProxySettings } from './node-pair-settings.ts';
 
@@ -28,7 +28,7 @@ export const nodePair: Contestant = {
   name: 'node',
   title: 'node:http2',
   intercepted: true,
-  declines: () => undefined,
+  declines: ({ gateway }) => (gateway ? noGateway : undefined),
   probe: () => ({ version: process.versions.node }),
   start: (stage) => [start(stage, 'outbound'), ...(stage.scene.mtls ? [start(stage, 'inbound')] : [])],
 };

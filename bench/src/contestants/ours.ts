@@ -1,53 +1,94 @@
 /** The mesh's own sidecars: the bundles that pods run, configured by their environment and a control plane. */
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { multiclusterNamespace } from '@mesh/trust/names';
+import { controlPorts, hostAddress } from '../control-plane.ts';
 import type { Pod } from '../pod.ts';
-import { cluster, namespace } from '../trust-material.ts';
-import type { Contestant, Hop, Stage } from './contestant.ts';
+import { type Cluster, namespace } from '../trust-material.ts';
+import type { Contestant, Hop, HopName, Stage } from './contestant.ts';
 import { startHop, writeConfiguration } from './start-hop.ts';
 
-/** Settings of a sidecar in `pod`; the default policy makes it check each client's identity. */
-export function sidecarEnvironment(
-  { control, directory, trust }: Stage,
+/** What every program of ours in `pod` is told. */
+function workloadEnvironment(
+  { directory, trust }: Stage,
   pod: Pod,
-  serviceAccount: string,
+  { cluster, serviceAccount }: { cluster: Cluster; serviceAccount: string },
 ): Record<string, string> {
   const token = join(directory, 'token');
   writeFileSync(token, 'bench', { mode: 0o644 });
+  const { identityPort, destinationPort } = controlPorts[cluster];
   return {
     MESH_CLUSTER: cluster,
     MESH_TRUST_DOMAIN: `${cluster}.mesh.local`,
     MESH_TRUST_ANCHORS: trust.anchorsPem,
-    MESH_IDENTITY_ADDR: `${control.host}:${control.identityPort}`,
-    MESH_DESTINATION_ADDR: `${control.host}:${control.destinationPort}`,
+    MESH_IDENTITY_ADDR: `${hostAddress}:${identityPort}`,
+    MESH_DESTINATION_ADDR: `${hostAddress}:${destinationPort}`,
     MESH_TOKEN_FILE: token,
     MESH_SERVICE_ACCOUNT: serviceAccount,
     MESH_NAMESPACE: namespace,
     MESH_POD_NAME: pod.name,
     MESH_POD_IP: pod.address,
-    MESH_INBOUND_DEFAULT_POLICY: 'cluster-authenticated',
   };
 }
 
-function sidecar(stage: Stage, name: 'outbound' | 'inbound', serviceAccount: string): Hop {
-  const pod = name === 'outbound' ? stage.client : stage.server;
-  const environment = sidecarEnvironment(stage, pod, serviceAccount);
+/** Settings of the client's sidecar in `pod`. */
+export function clientEnvironment(stage: Stage, pod: Pod): Record<string, string> {
+  const cluster = stage.scene.gateway ? 'east' : 'bench';
+  return workloadEnvironment(stage, pod, { cluster, serviceAccount: 'frontend' });
+}
+
+function start(stage: Stage, name: HopName, program: string, environment: Record<string, string>): Hop {
   const lines = Object.entries(environment).map(([setting, value]) => `${setting}=${JSON.stringify(value)}`);
   writeConfiguration(stage, `${name}.env`, `${lines.join('\n')}\n`);
-  return startHop(stage, name, [process.execPath, join(stage.root, 'dist/proxy.js')], environment);
+  return startHop(stage, name, [process.execPath, join(stage.root, 'dist', program)], environment);
+}
+
+function outbound(stage: Stage): Hop {
+  return start(stage, 'outbound', 'proxy.js', clientEnvironment(stage, stage.client));
+}
+
+/** Its policy makes it check each client's identity. */
+function inbound(stage: Stage): Hop {
+  return start(stage, 'inbound', 'proxy.js', {
+    ...workloadEnvironment(stage, stage.server, { cluster: 'bench', serviceAccount: 'cart' }),
+    MESH_INBOUND_DEFAULT_POLICY: stage.scene.gateway ? 'all-authenticated' : 'cluster-authenticated',
+  });
+}
+
+function probe(): { version: string } | { absent: string } {
+  return existsSync(join(import.meta.dirname, '../../../dist/proxy.js'))
+    ? { version: `on Node ${process.versions.node}` }
+    : { absent: 'dist/proxy.js is not built: npm run build' };
 }
 
 export const ours: Contestant = {
   name: 'ours',
   title: 'mesh',
   intercepted: true,
-  declines: () => undefined,
-  probe: () =>
-    existsSync(join(import.meta.dirname, '../../../dist/proxy.js'))
-      ? { version: `Node ${process.versions.node}` }
-      : { absent: 'dist/proxy.js is not built: npm run build' },
-  start: (stage) => [
-    sidecar(stage, 'outbound', 'frontend'),
-    ...(stage.scene.mtls ? [sidecar(stage, 'inbound', 'cart')] : []),
-  ],
+  declines: ({ gateway }) => (gateway ? 'measured for each number of workers' : undefined),
+  probe,
+  start: (stage) => [outbound(stage), ...(stage.scene.mtls ? [inbound(stage)] : [])],
 };
+
+/** Sidecar, gateway and sidecar, with so many processes of the gateway. */
+export function oursWithGateway(workers: number): Contestant {
+  return {
+    name: `ours-gateway-${workers}`,
+    title: `mesh, gateway with ${workers} ${workers === 1 ? 'worker' : 'workers'}`,
+    intercepted: true,
+    declines: ({ gateway }) => (gateway ? undefined : 'has a gateway on the way'),
+    probe,
+    start: (stage) => [
+      outbound(stage),
+      start(stage, 'gateway', 'gateway.js', {
+        ...workloadEnvironment(stage, stage.middle ?? stage.server, {
+          cluster: 'bench',
+          serviceAccount: 'mesh-gateway',
+        }),
+        MESH_NAMESPACE: multiclusterNamespace,
+        MESH_WORKERS: String(workers),
+      }),
+      inbound(stage),
+    ],
+  };
+}

@@ -2,16 +2,17 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ProcessOptions } from '../pod.ts';
 import { proxyUid } from '../pod.ts';
-import type { Hop, Stage } from './contestant.ts';
+import type { Hop, HopName, Stage } from './contestant.ts';
 
 /** Starts one proxy of a stage as the user whose connections are not redirected. */
 export function startHop(
   stage: Stage,
-  name: 'outbound' | 'inbound',
+  name: HopName,
   command: readonly string[],
   environment: ProcessOptions['environment'] = {},
 ): Hop {
-  const pod = name === 'outbound' ? stage.client : stage.server;
+  const pod = { outbound: stage.client, gateway: stage.middle, inbound: stage.server }[name];
+  if (pod === undefined) throw new Error(`${stage.scene.name} has no pod for a ${name} proxy`);
   const child = pod.start(command, {
     uid: proxyUid,
     environment,
