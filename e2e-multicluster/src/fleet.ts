@@ -87,7 +87,12 @@ export class Fleet {
   static async start(topology: string): Promise<Fleet> {
     const directory = mkdtempSync('/tmp/mesh-e2e-');
     try {
-      const local = await up({ topology, stateDir: join(directory, 'l'), attached: true });
+      const local = await up({
+        topology,
+        stateDir: join(directory, 'l'),
+        attached: true,
+        removeAlso: directory,
+      });
       return new Fleet(directory, local);
     } catch (thrown) {
       rmSync(directory, { recursive: true, force: true });

@@ -23,6 +23,8 @@ interface FleetOptions {
   /** The repository. */
   root: string;
   stateDir: string;
+  /** Goes with the clusters, unless they are kept. */
+  work: string;
   clock: Clock;
   /** Shown as it happens: commands and what they said. */
   say: (line: string) => void;
@@ -44,8 +46,9 @@ export class Fleet {
   /** `keep`: the clusters outlive this process. */
   static async start(options: FleetOptions & { keep: boolean }): Promise<Fleet> {
     options.say('$ mesh local up');
-    const { stateDir, keep } = options;
-    return new Fleet(await up({ topology: 'three', stateDir, attached: !keep, keepData: keep }), options);
+    const { stateDir, keep, work } = options;
+    const lifetime = keep ? { keepData: true } : { attached: true, removeAlso: work };
+    return new Fleet(await up({ topology: 'three', stateDir, ...lifetime }), options);
   }
 
   async stop(): Promise<void> {

@@ -53,7 +53,7 @@ async function main(keep: boolean): Promise<boolean> {
   }
   try {
     title('Three Kubernetes clusters on this machine');
-    fleet = await Fleet.start({ root, stateDir, clock, say, keep });
+    fleet = await Fleet.start({ root, stateDir, work, clock, say, keep });
     const running = fleet;
     print(`  east, west and north are ready after ${seconds()}; each is a network of its own`);
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -485,7 +485,8 @@ void describe('two local clusters', { timeout: 120_000 }, () => {
 async function parentOf(stateDir: string): Promise<ChildProcess> {
   const program = `
     import { up } from ${JSON.stringify(join(import.meta.dirname, 'local-clusters.ts'))};
-    await up({ topology: 'overlapping', stateDir: ${JSON.stringify(stateDir)}, attached: true });
+    const stateDir = ${JSON.stringify(stateDir)};
+    await up({ topology: 'overlapping', stateDir, attached: true, removeAlso: stateDir });
     console.log('up');
     setInterval(() => {}, 1000);
   `;
@@ -503,7 +504,7 @@ for (const [what, signal, whose] of [
 ] as const) {
   void test(`when ${what}, nothing is left`, { timeout: 60_000 }, async (t) => {
     const stateDir = mkdtempSync(join(tmpdir(), 'mesh-local-'));
-    t.after(() => rmSync(stateDir, { recursive: true }));
+    t.after(() => rmSync(stateDir, { recursive: true, force: true }));
     const untouched = hostState();
     const parent = await parentOf(stateDir);
     t.after(() => parent.kill('SIGKILL'));
@@ -524,5 +525,7 @@ for (const [what, signal, whose] of [
     );
     assert.deepEqual(hostState(), untouched);
     assert.equal(status({ stateDir }), undefined);
+    // A supervisor that is killed itself has nobody to remove its files.
+    assert.equal(existsSync(stateDir), whose === 'supervisor');
   });
 }

@@ -25,6 +25,8 @@ export interface UpOptions {
   attached?: boolean;
   /** Keep journals and logs at the end. */
   keepData?: boolean;
+  /** A directory of the caller that goes with the data, also when the caller is killed. */
+  removeAlso?: string;
   logLevel?: string;
   onProgress?: (line: string) => void;
 }
@@ -46,7 +48,13 @@ export interface LocalClusters {
  * @throws MeshError packages-missing, namespaces-forbidden, assets-missing, topology-invalid or local-clusters
  */
 export async function up(options: UpOptions): Promise<LocalClusters> {
-  const { onProgress = () => {}, attached = false, keepData = false, logLevel = 'info' } = options;
+  const {
+    onProgress = () => {},
+    attached = false,
+    keepData = false,
+    removeAlso = '',
+    logLevel = 'info',
+  } = options;
   checkPrerequisites();
   const binaries = process.env[assetsVariable] ?? '';
   if (binaries !== '') findBinaries(binaries);
@@ -73,6 +81,7 @@ export async function up(options: UpOptions): Promise<LocalClusters> {
       MESH_LOCAL_TOPOLOGY: topologyFile,
       MESH_LOCAL_ATTACHED: String(attached),
       MESH_LOCAL_REMOVE: String(!keepData),
+      MESH_LOCAL_REMOVE_ALSO: removeAlso,
       MESH_LOG_LEVEL: logLevel,
     },
   });

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { systemClock } from '@mesh/clock/system';
 import { flag, oneOf, readConfig, text } from '@mesh/config/environment';
 import { describeError } from '@mesh/errors/mesh-error';
@@ -20,6 +20,10 @@ export const supervisorConfig = {
     default: false,
   }),
   MESH_LOCAL_REMOVE: flag({ doc: 'Remove the data of the clusters at the end.', default: true }),
+  MESH_LOCAL_REMOVE_ALSO: text({
+    doc: 'Directory of the one who started the clusters, which goes with their data; empty for none.',
+    default: '',
+  }),
   MESH_LOG_LEVEL: oneOf(logLevels, { doc: 'Least level the programs of the clusters log.', default: 'info' }),
 };
 
@@ -49,7 +53,11 @@ async function end(code: number): Promise<void> {
   if (ending) return;
   ending = true;
   await supervisor.stop();
-  if (config.MESH_LOCAL_REMOVE && code === 0) state.remove(topology.clusters.map(({ name }) => name));
+  if (config.MESH_LOCAL_REMOVE && code === 0) {
+    state.remove(topology.clusters.map(({ name }) => name));
+    const also = config.MESH_LOCAL_REMOVE_ALSO;
+    if (also !== '') rmSync(also, { recursive: true, force: true });
+  }
   process.exit(code);
 }
 
