@@ -18,7 +18,10 @@ export function isFieldName(bytes: Buffer, start: number, end: number): boolean 
   return true;
 }
 
-/** A value has no NUL, CR or LF and neither begins nor ends with a space or a tab. */
+/**
+ * A value has no control character but tabs, and neither begins nor ends with a space or a tab. HTTP/2 itself forbids
+ * NUL, CR and LF only; RFC 9110 §5.5 forbids the others, and the next hop may speak HTTP/1.
+ */
 export function isFieldValue(bytes: Buffer, start: number, end: number): boolean {
   if (start === end) return true;
   const first = bytes[start];
@@ -26,7 +29,7 @@ export function isFieldValue(bytes: Buffer, start: number, end: number): boolean
   if (first === 0x20 || first === 0x09 || last === 0x20 || last === 0x09) return false;
   for (let at = start; at < end; at++) {
     const byte = bytes[at] as number;
-    if (byte <= 0x0d && (byte === 0x00 || byte === 0x0a || byte === 0x0d)) return false;
+    if (byte < 0x20 ? byte !== 0x09 : byte === 0x7f) return false;
   }
   return true;
 }

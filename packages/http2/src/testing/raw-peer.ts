@@ -106,6 +106,23 @@ export interface Frame {
   payload: Buffer;
 }
 
+/** The complete frames at the begin of `bytes`. */
+export function framesIn(bytes: Buffer): Frame[] {
+  const frames: Frame[] = [];
+  for (let at = 0; at + 9 <= bytes.length; ) {
+    const end = at + 9 + bytes.readUIntBE(at, 3);
+    if (end > bytes.length) break;
+    frames.push({
+      type: bytes.readUInt8(at + 3),
+      flags: bytes.readUInt8(at + 4),
+      streamId: bytes.readUInt32BE(at + 5),
+      payload: bytes.subarray(at + 9, end),
+    });
+    at = end;
+  }
+  return frames;
+}
+
 /** Collects what a connection writes. */
 export class MemoryTransport implements Transport {
   readonly writes: Buffer[] = [];
@@ -139,20 +156,10 @@ export class MemoryTransport implements Transport {
 
   /** All frames so far, behind the client preface if there is one. */
   frames(): Frame[] {
-    let bytes = Buffer.concat(this.writes);
-    if (bytes.subarray(0, preface.length).equals(preface)) bytes = bytes.subarray(preface.length);
-    const frames: Frame[] = [];
-    for (let at = 0; at < bytes.length; ) {
-      const length = bytes.readUIntBE(at, 3);
-      frames.push({
-        type: bytes.readUInt8(at + 3),
-        flags: bytes.readUInt8(at + 4),
-        streamId: bytes.readUInt32BE(at + 5),
-        payload: bytes.subarray(at + 9, at + 9 + length),
-      });
-      at += 9 + length;
-    }
-    return frames;
+    const bytes = Buffer.concat(this.writes);
+    return framesIn(
+      bytes.subarray(0, preface.length).equals(preface) ? bytes.subarray(preface.length) : bytes,
+    );
   }
 
   of(type: number): Frame[] {
