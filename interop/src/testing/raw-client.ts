@@ -6,6 +6,7 @@ import type { TestContext } from 'node:test';
 import { systemClock as clock } from '@mesh/clock/system';
 import { credentialsOf, workload } from '@mesh/proxy/testing/mesh';
 import { encodeTransportHeader, transportHeaderAlpn } from '@mesh/transport/transport-header';
+import type { CredentialStore } from '@mesh/trust/credentials';
 import { dialTls } from '@mesh/trust/dial';
 import type { TwoClusters } from './two-clusters.ts';
 
@@ -17,7 +18,20 @@ export const frontend: string = workload('frontend', 'east');
 /** A pod of the server's own cluster, beside it. */
 export const neighbour: string = workload('neighbour', 'west');
 
-function dial(
+const issued: WeakMap<TwoClusters, Map<string, CredentialStore>> = new WeakMap();
+
+/** Issued once for each identity: a test may dial hundreds of times. */
+function credentialsFor(path: TwoClusters, identity: string): CredentialStore {
+  const known = issued.get(path) ?? new Map<string, CredentialStore>();
+  issued.set(path, known);
+  const credentials =
+    known.get(identity) ?? credentialsOf(path.trust, identity, identity.split('.').at(-3) ?? '');
+  known.set(identity, credentials);
+  return credentials;
+}
+
+/** A connection of the mesh as the workload `as`. */
+export function dialAs(
   path: TwoClusters,
   to: { port: number; identity: string },
   as: string,
@@ -27,7 +41,7 @@ function dial(
     host: '127.0.0.1',
     ...to,
     alpn,
-    credentials: credentialsOf(path.trust, as, as.split('.').at(-3) ?? ''),
+    credentials: credentialsFor(path, as),
     clock,
     timeoutMs: 2000,
   });
@@ -42,7 +56,7 @@ export const asApplication: Entry = async ({ port }) => {
 
 /** A meshed workload of a linked cluster, straight to the gateway. */
 export const asPeer: Entry = async (path) => {
-  const socket = await dial(path, path.gateway, frontend, [transportHeaderAlpn]);
+  const socket = await dialAs(path, path.gateway, frontend, [transportHeaderAlpn]);
   const header = { port: 80, name: cartName, sessionProtocol: 'http1', clientId: '', hops: 0 } as const;
   socket.write(encodeTransportHeader(header));
   return socket;
@@ -50,7 +64,7 @@ export const asPeer: Entry = async (path) => {
 
 /** A meshed workload of the same cluster, straight to the server's sidecar. */
 export const asNeighbour: Entry = (path) =>
-  dial(path, { port: path.server.ports.inbound, identity: path.server.identity }, neighbour, []);
+  dialAs(path, { port: path.server.ports.inbound, identity: path.server.identity }, neighbour, []);
 
 /** A pod without a sidecar, straight to the server's. */
 export const asStranger: Entry = async ({ server }) => {
@@ -80,8 +94,13 @@ export async function http2Session(
 ): Promise<ClientHttp2Session> {
   const socket =
     to === 'gateway'
-      ? await dial(path, path.gateway, frontend, ['h2'])
-      : await dial(path, { port: path.server.ports.inbound, identity: path.server.identity }, neighbour, []);
+      ? await dialAs(path, path.gateway, frontend, ['h2'])
+      : await dialAs(
+          path,
+          { port: path.server.ports.inbound, identity: path.server.identity },
+          neighbour,
+          [],
+        );
   const session = connectHttp2('http://mesh', { createConnection: () => socket });
   session.on('error', () => {});
   test.after(() => session.destroy());
@@ -95,8 +114,9 @@ export function ask(
   trailers?: Record<string, string>,
 ): Promise<{ status: number; headers: IncomingHttpHeaders }> {
   return new Promise((resolve) => {
+    const path = headers[':method'] === 'CONNECT' ? {} : { ':path': '/' };
     const stream = session.request(
-      { ':method': 'POST', ':path': '/', ':authority': `${cartName}:80`, ...headers },
+      { ':method': 'POST', ...path, ':authority': `${cartName}:80`, ...headers },
       { endStream: trailers === undefined, waitForTrailers: trailers !== undefined },
     );
     let head: IncomingHttpHeaders = {};
