@@ -20,6 +20,7 @@ import { contentLengthOf, requestHeadText } from './head-writer.ts';
 import type { Http1LimitName, Http1LimitValues } from './limits.ts';
 import { MessageReader, type MessageSink } from './message-reader.ts';
 import { parseResponseHead, responseBody } from './response-head.ts';
+import type { Section } from './section.ts';
 import { SocketOutput } from './socket-output.ts';
 
 export interface Http1ClientOptions {
@@ -212,11 +213,11 @@ class Http1ClientConnection implements ClientConnection, MessageSink, ClientExch
 
   // --- from the reader
 
-  onHead(text: string, end: number): Http1Fault | undefined {
+  onHead(section: Section): Http1Fault | undefined {
     const exchange = this.#exchange;
     if (exchange === null) return 'bad-status-line';
     const facts = this.#facts;
-    const parsed = parseResponseHead(text, end, facts, this.#limits);
+    const parsed = parseResponseHead(section, facts, this.#limits);
     if (typeof parsed === 'string') return parsed;
     const { head, version } = parsed;
     const { status } = head;

@@ -2,6 +2,7 @@ import { isForbiddenTrailer, tokenBytes, valueBytes } from '@mesh/http/header-ru
 import { truncate } from '@mesh/http/headers';
 import type { Headers } from '@mesh/http/message';
 import type { Http1Fault } from './faults.ts';
+import type { Section } from './section.ts';
 
 const common = `
   accept accept-encoding accept-language accept-ranges access-control-allow-origin age allow
@@ -48,12 +49,12 @@ function buildKnownNames(): readonly (string | undefined)[] {
   return table;
 }
 
-/** The known name that stands at `start`, in any case; undefined for others, whatever their hash. */
-function knownName(text: string, start: number, end: number, hash: number): string | undefined {
+/** The known name that stands from `start` to `end`, in any case; undefined for others, whatever their hash. */
+function knownName(bytes: Buffer, start: number, end: number, hash: number): string | undefined {
   const name = knownNames[hash & hashMask];
   if (name === undefined || name.length !== end - start) return undefined;
   for (let index = 0; index < name.length; index++) {
-    if (tokenBytes[text.charCodeAt(start + index)] !== name.charCodeAt(index)) return undefined;
+    if (tokenBytes[bytes[start + index] as number] !== name.charCodeAt(index)) return undefined;
   }
   return name;
 }
@@ -67,33 +68,35 @@ function isWhiteSpace(code: number): boolean {
 }
 
 /**
- * Reads field lines (RFC 9112 §5) of `text` from `start` to `end`. Every line, the last too, must end with CR LF and
- * the empty line is behind `end`. `text` is latin1: no character above 0xff.
+ * Reads field lines (RFC 9112 §5) of `section` from character `start` on. Every line, the last too, must end with CR LF; the
+ * empty line is behind the section.
  */
-export function readFields(text: string, start: number, end: number, maxCount: number): Headers | Http1Fault {
+export function readFields(section: Section, start: number, maxCount: number): Headers | Http1Fault {
+  const { bytes, base, text } = section;
+  const end = base + section.end;
   const fields: Headers = [];
-  let at = start;
+  let at = base + start;
   while (at < end) {
     if (fields.length === 2 * maxCount) return 'too-many-fields';
     const nameStart = at;
     let hash = 0;
-    let code = text.charCodeAt(at);
-    for (let lower = tokenBytes[code]; lower !== undefined && lower !== 0; lower = tokenBytes[code]) {
+    for (let lower = tokenBytes[bytes[at] as number] as number; lower !== 0; ) {
       hash = nextHash(hash, lower);
-      code = text.charCodeAt(++at);
+      lower = tokenBytes[bytes[++at] as number] as number;
     }
-    if (code !== colon || at === nameStart) return nameFault(code, at === nameStart);
-    const name = knownName(text, nameStart, at, hash) ?? text.slice(nameStart, at).toLowerCase();
+    if (bytes[at] !== colon || at === nameStart) return nameFault(bytes[at] as number, at === nameStart);
+    const name =
+      knownName(bytes, nameStart, at, hash) ?? text.slice(nameStart - base, at - base).toLowerCase();
     let valueStart = at + 1;
-    while (isWhiteSpace(text.charCodeAt(valueStart))) valueStart++;
+    while (isWhiteSpace(bytes[valueStart] as number)) valueStart++;
     at = valueStart;
-    while (valueBytes[text.charCodeAt(at)] === 1) at++;
-    if (text.charCodeAt(at) !== carriageReturn || text.charCodeAt(at + 1) !== lineFeed) {
-      return text.charCodeAt(at) === lineFeed ? 'bare-line-feed' : 'bad-field-value';
+    while (valueBytes[bytes[at] as number] === 1) at++;
+    if (bytes[at] !== carriageReturn || bytes[at + 1] !== lineFeed) {
+      return bytes[at] === lineFeed ? 'bare-line-feed' : 'bad-field-value';
     }
     let valueEnd = at;
-    while (valueEnd > valueStart && isWhiteSpace(text.charCodeAt(valueEnd - 1))) valueEnd--;
-    fields.push(name, text.slice(valueStart, valueEnd));
+    while (valueEnd > valueStart && isWhiteSpace(bytes[valueEnd - 1] as number)) valueEnd--;
+    fields.push(name, text.slice(valueStart - base, valueEnd - base));
     at += 2;
   }
   return fields;
@@ -105,8 +108,8 @@ function nameFault(code: number, atLineStart: boolean): Http1Fault {
 }
 
 /** Trailer fields: as `readFields`, and what may not follow a body is dropped. Null when nothing is left. */
-export function readTrailers(text: string, maxCount: number): Headers | null | Http1Fault {
-  const fields = readFields(text, 0, text.length, maxCount);
+export function readTrailers(section: Section, maxCount: number): Headers | null | Http1Fault {
+  const fields = readFields(section, 0, maxCount);
   if (typeof fields === 'string') return fields;
   let kept = 0;
   for (let index = 0; index < fields.length; index += 2) {

@@ -1,4 +1,5 @@
 import type { Http1Fault } from './faults.ts';
+import type { Section } from './section.ts';
 
 const carriageReturn = 0x0d;
 const lineFeed = 0x0a;
@@ -56,11 +57,14 @@ export class HeadBuffer {
     return this.#matched === 4;
   }
 
-  /** The section from `start` without the empty line, latin1; empties the buffer. */
-  release(start: number): string {
-    const text = this.#bytes?.toString('latin1', start, this.#length - 2) ?? '';
+  /** Moves the section from `start`, without the empty line, to `section`; the buffer is empty afterwards. */
+  releaseTo(section: Section, start: number): void {
+    const bytes = this.#bytes;
+    if (bytes !== undefined) {
+      const text = bytes.toString('latin1', start, this.#length - 2);
+      section.set(bytes, start, text, text.length);
+    }
     this.clear();
-    return text;
   }
 
   clear(): void {

@@ -4,14 +4,15 @@ import type { Http1Fault } from './faults.ts';
 import { readTrailers } from './fields.ts';
 import { HeadBuffer } from './head-buffer.ts';
 import type { Http1LimitValues } from './limits.ts';
+import { Section } from './section.ts';
 
 /** Told by a `MessageReader` what it found, in order. */
 export interface MessageSink {
   /**
-   * A head is complete: all its lines with CR LF, without the empty line, are the first `end` characters of `text`; what
-   * follows belongs to nobody. Must call one `begin…` method of the reader, or return what is wrong.
+   * A head is complete: all its lines with CR LF, without the empty line. The section is valid during the call. Must call
+   * one `begin…` method of the reader, or return what is wrong.
    */
-  onHead(text: string, end: number): Http1Fault | undefined;
+  onHead(section: Section): Http1Fault | undefined;
   onBody(chunk: Buffer): void;
   /** The message is complete; the reader rests until `next`. */
   onMessageEnd(trailers: Headers | null): void;
@@ -45,6 +46,7 @@ export class MessageReader {
   readonly #sink: MessageSink;
   readonly #limits: Http1LimitValues;
   readonly #partial: HeadBuffer = new HeadBuffer();
+  readonly #section: Section = new Section();
   readonly #line: ChunkLine = new ChunkLine();
   #state: ReaderState = 'head';
   /** Bytes left of a body with length, or of a chunk. */
@@ -159,13 +161,17 @@ export class MessageReader {
     if (this.#partial.length > 0) return this.#readPartial(chunk, start);
     const text = chunk.toString('latin1', start, Math.min(chunk.length, start + usualHeadBytes));
     const end = text.indexOf(emptyLine);
-    if (end !== -1) return this.#headRead(text, end + 2, start + end + 4);
+    if (end !== -1) {
+      this.#section.set(chunk, start, text, end + 2);
+      return this.#headRead(start + end + 4);
+    }
     if (chunk.length - start <= usualHeadBytes) return this.#readPartial(chunk, start);
     const longEnd = chunk.indexOf(emptyLine, start, 'latin1');
     if (longEnd === -1) return this.#readPartial(chunk, start);
     const at = longEnd + 4;
     if (at - start > this.#limits.http1_head_bytes) return this.#fail('head-too-large', start);
-    return this.#headRead(chunk.toString('latin1', start, longEnd + 2), longEnd + 2 - start, at);
+    this.#section.set(chunk, start, chunk.toString('latin1', start, longEnd + 2), longEnd + 2 - start);
+    return this.#headRead(at);
   }
 
   /** A head that comes in pieces. */
@@ -173,12 +179,13 @@ export class MessageReader {
     const taken = this.#partial.take(chunk, start, this.#limits.http1_head_bytes);
     if (typeof taken === 'string') return this.#fail(taken, start);
     if (!this.#partial.complete) return taken;
-    const text = this.#partial.release(0);
-    return this.#headRead(text, text.length, taken);
+    this.#partial.releaseTo(this.#section, 0);
+    return this.#headRead(taken);
   }
 
-  #headRead(text: string, end: number, at: number): number {
-    const fault = this.#sink.onHead(text, end);
+  #headRead(at: number): number {
+    const fault = this.#sink.onHead(this.#section);
+    this.#section.clear();
     return fault === undefined ? at : this.#fail(fault, at);
   }
 
@@ -234,7 +241,9 @@ export class MessageReader {
       return this.#fail(taken === 'head-too-large' ? 'trailer-too-large' : taken, start);
     }
     if (!this.#partial.complete) return taken;
-    const trailers = readTrailers(this.#partial.release(2), this.#limits.http1_header_count);
+    this.#partial.releaseTo(this.#section, 2);
+    const trailers = readTrailers(this.#section, this.#limits.http1_header_count);
+    this.#section.clear();
     if (typeof trailers === 'string') return this.#fail(trailers, start);
     this.#state = 'done';
     this.#sink.onMessageEnd(trailers);

@@ -5,25 +5,24 @@ import type { Http1Fault } from './faults.ts';
 import type { FieldFacts } from './field-facts.ts';
 import { readFields } from './fields.ts';
 import type { Http1LimitValues } from './limits.ts';
+import type { Section } from './section.ts';
 
 /**
- * Reads a request head (RFC 9112 §3): all its lines with their CR LF, without the empty line, up to `end`. `facts` is filled with
+ * Reads a request head (RFC 9112 §3): all its lines with their CR LF, without the empty line. `facts` is filled with
  * what concerns framing and the connection; the head returned is canonical.
  */
 export function parseRequestHead(
-  text: string,
-  end: number,
+  section: Section,
   facts: FieldFacts,
   limits: Http1LimitValues,
 ): RequestHead | Http1Fault {
+  const { bytes, base, text } = section;
   // One empty line before a request is left over from old clients' bodies (RFC 9112 §2.2).
-  const start = text.charCodeAt(0) === 0x0d && text.charCodeAt(1) === 0x0a ? 2 : 0;
+  const start = bytes[base] === 0x0d && bytes[base + 1] === 0x0a ? 2 : 0;
   let at = start;
-  for (let lower = tokenBytes[text.charCodeAt(at)]; lower !== undefined && lower !== 0; ) {
-    lower = tokenBytes[text.charCodeAt(++at)];
-  }
+  while (tokenBytes[bytes[base + at] as number] !== 0) at++;
   if (at - start > limits.http1_method_bytes) return 'method-too-long';
-  if (at === start || text.charCodeAt(at) !== 0x20) return lineFault(text, start);
+  if (at === start || bytes[base + at] !== 0x20) return lineFault(text, start);
   const method = text.slice(start, at);
   const targetEnd = text.indexOf(' ', at + 1);
   const lineEnd = text.indexOf('\r\n', at + 1);
@@ -32,7 +31,7 @@ export function parseRequestHead(
   const version = versionOf(text, targetEnd + 1, lineEnd);
   if (typeof version === 'string') return version === 'bad-request-line' ? lineFault(text, start) : version;
 
-  const headers = readFields(text, lineEnd + 2, end, limits.http1_header_count);
+  const headers = readFields(section, lineEnd + 2, limits.http1_header_count);
   if (typeof headers === 'string') return headers;
   const fault = facts.read(headers, version);
   if (fault !== undefined) return fault;

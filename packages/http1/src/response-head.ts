@@ -5,6 +5,7 @@ import type { Http1Fault } from './faults.ts';
 import type { FieldFacts } from './field-facts.ts';
 import { readFields } from './fields.ts';
 import type { Http1LimitValues } from './limits.ts';
+import type { Section } from './section.ts';
 
 /** How the body of a response ends (RFC 9112 §6.3). */
 export type ResponseBody = 'none' | 'length' | 'chunked' | 'close' | 'tunnel';
@@ -14,13 +15,13 @@ export interface ParsedResponse {
   readonly version: 10 | 11;
 }
 
-/** Reads a response head (RFC 9112 §4): all its lines with their CR LF, without the empty line, up to `end`. */
+/** Reads a response head (RFC 9112 §4): all its lines with their CR LF, without the empty line. */
 export function parseResponseHead(
-  text: string,
-  end: number,
+  section: Section,
   facts: FieldFacts,
   limits: Http1LimitValues,
 ): ParsedResponse | Http1Fault {
+  const { bytes, base, text } = section;
   const lineEnd = text.indexOf('\r\n');
   if (lineEnd < 12 || !text.startsWith('HTTP/1.')) return 'bad-status-line';
   const minor = text.charCodeAt(7);
@@ -31,9 +32,9 @@ export function parseResponseHead(
   // Servers that send no reason often leave out the space before it, too.
   if (lineEnd > 12 && text.charCodeAt(12) !== 0x20) return 'bad-status-line';
   for (let index = 13; index < lineEnd; index++) {
-    if (valueBytes[text.charCodeAt(index)] === 0) return 'bad-status-line';
+    if (valueBytes[bytes[base + index] as number] === 0) return 'bad-status-line';
   }
-  const headers = readFields(text, lineEnd + 2, end, limits.http1_header_count);
+  const headers = readFields(section, lineEnd + 2, limits.http1_header_count);
   if (typeof headers === 'string') return headers;
   const fault = facts.read(headers, version);
   if (fault !== undefined) return fault;

@@ -12,6 +12,7 @@ import { HeldBytes } from './held-bytes.ts';
 import type { Http1LimitName, Http1LimitValues } from './limits.ts';
 import { MessageReader, type MessageSink } from './message-reader.ts';
 import { parseRequestHead } from './request-head.ts';
+import type { Section } from './section.ts';
 import { type ExchangeConnection, ServerExchange } from './server-exchange.ts';
 import { SocketOutput } from './socket-output.ts';
 
@@ -228,9 +229,9 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
     if (this.#exchange === null && !this.#closing && !this.#closed) this.#readPipelined();
   };
 
-  onHead(text: string, headEnd: number): Http1Fault | undefined {
+  onHead(section: Section): Http1Fault | undefined {
     const facts = this.#facts;
-    const head = parseRequestHead(text, headEnd, facts, this.#limits);
+    const head = parseRequestHead(section, facts, this.#limits);
     if (typeof head === 'string') return head;
     const reader = this.#reader;
     const tunnel = head.upgrade !== '' || head.method === 'CONNECT';

@@ -5,6 +5,7 @@ import type { Http1Fault } from '../faults.ts';
 import { FieldFacts } from '../field-facts.ts';
 import { http1Limits } from '../limits.ts';
 import { MessageReader, type MessageSink } from '../message-reader.ts';
+import type { Section } from '../section.ts';
 import { parseRequestHead } from '../request-head.ts';
 import { parseResponseHead, responseBody } from '../response-head.ts';
 import type { Vector } from '../vectors/vector.ts';
@@ -63,8 +64,8 @@ class Recorder implements MessageSink {
     this.reader = new MessageReader(this, limits);
   }
 
-  onHead(text: string, end: number): Http1Fault | undefined {
-    return this.#speaker.role === 'request' ? this.#request(text, end) : this.#response(text, end);
+  onHead(section: Section): Http1Fault | undefined {
+    return this.#speaker.role === 'request' ? this.#request(section) : this.#response(section);
   }
 
   onBody(chunk: Buffer): void {
@@ -84,8 +85,8 @@ class Recorder implements MessageSink {
     return this.#start !== undefined || this.reader.insideHead;
   }
 
-  #request(text: string, end: number): Http1Fault | undefined {
-    const head = parseRequestHead(text, end, this.#facts, limits);
+  #request(section: Section): Http1Fault | undefined {
+    const head = parseRequestHead(section, this.#facts, limits);
     if (typeof head === 'string') return head;
     const { contentLength, chunked } = this.#facts;
     this.#start = requestText(head);
@@ -103,8 +104,8 @@ class Recorder implements MessageSink {
     return undefined;
   }
 
-  #response(text: string, end: number): Http1Fault | undefined {
-    const parsed = parseResponseHead(text, end, this.#facts, limits);
+  #response(section: Section): Http1Fault | undefined {
+    const parsed = parseResponseHead(section, this.#facts, limits);
     if (typeof parsed === 'string') return parsed;
     const { status, headers } = parsed.head;
     const body = responseBody(parsed.head, this.#facts, this.#speaker.method);
