@@ -26,6 +26,8 @@ export interface ExchangeConnection {
   /** Cuts the exchange off. `answered`: the response is complete and should still reach the client. */
   abandoned(answered: boolean): void;
   creditReturned(): void;
+  /** The client takes nothing more for now. */
+  blocked(): void;
 }
 
 /** One request and its response on a served HTTP/1 connection. */
@@ -136,6 +138,7 @@ export class ServerExchange implements ServerStream {
     }
     if (!this.#connection.output.blocked) return true;
     this.#drainWanted = true;
+    this.#connection.blocked();
     return false;
   }
 

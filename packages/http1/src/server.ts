@@ -321,6 +321,10 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
     this.#updateReading();
   }
 
+  blocked(): void {
+    this.#updateDeadline();
+  }
+
   // --- flow and time
 
   #updateReading(): void {

@@ -130,7 +130,9 @@ test('a server: the listener sees what is complete, each is answered, and what i
       const answered = (): number => answers.split('HTTP/1.1 200 OK').length - 1;
       await eventually(title(vector), () => answered() === expected, { intervalMs: 1 });
     }
-    if (fault === undefined) socket.end();
+    // Behind a tunnel request the server holds what came and reads no further.
+    if (ends === 'tunnel') socket.destroy();
+    else if (fault === undefined) socket.end();
     await closed;
     assert.deepEqual(sees, vector.sees, title(vector));
     assert.deepEqual(faults, fault === undefined ? [] : [fault], title(vector));
