@@ -12,7 +12,7 @@ import { ours } from './contestants/ours.ts';
 import { type CrossCheck, crossCheck } from './cross-check.ts';
 import { describeMachine } from './machine.ts';
 import type { Participant, Results } from './results.ts';
-import { run, type Series } from './run.ts';
+import { run, type RunReport, type Series } from './run.ts';
 import { sidecarFacts, type SidecarFacts, startTimes } from './sidecar.ts';
 import { StageSet } from './stage-set.ts';
 import { makeTrust, type TrustMaterial } from './trust-material.ts';
@@ -27,14 +27,14 @@ export interface BenchEnvironment {
   readonly say: (line: string) => void;
 }
 
-interface Session extends BenchEnvironment {
+interface Session extends BenchEnvironment, RunReport {
   readonly options: BenchArguments;
   readonly directory: string;
   readonly trust: TrustMaterial;
   readonly present: readonly Contestant[];
 }
 
-/** @param keep called with the folders of the stages before they are removed; when something fails they stay, for their logs */
+/** @param keep called with the folders of the stages before they are removed; when something failed they stay, for their logs */
 export async function bench(
   options: BenchArguments,
   environment: BenchEnvironment,
@@ -48,8 +48,13 @@ export async function bench(
   for (const { title, absent } of participants) if (absent !== '') say(`not run: ${title}: ${absent}`);
   const directory = mkdtempSync(join(tmpdir(), 'mesh-bench-'));
   chmodSync(directory, 0o755);
+  const skipped: string[] = [];
   const session: Session = {
     ...environment,
+    skip: (what) => {
+      say(`NOT MEASURED: ${what}`);
+      skipped.push(what);
+    },
     options,
     directory,
     trust: makeTrust(directory, clock),
@@ -78,10 +83,11 @@ export async function bench(
     sidecars,
     startMs,
     crossChecks,
-    skipped: [],
+    skipped,
   };
   keep(results, stages);
-  rmSync(directory, { recursive: true, force: true });
+  if (skipped.length === 0) rmSync(directory, { recursive: true, force: true });
+  else say(`logs: ${directory}`);
 }
 
 function probe(asked: readonly Contestant[]): Participant[] {
@@ -100,7 +106,7 @@ async function runCells(session: Session, chosen: readonly Cell[]): Promise<Seri
     const baseline = ofScene.some((cell) => cell.baseline);
     series.push(
       ...(await onStages(session, { scene, baseline, name: scene.name }, (set) =>
-        run(ofScene, set.playing, session.options, session.say),
+        run(ofScene, set.playing, session.options, session),
       )),
     );
   }
@@ -135,12 +141,12 @@ interface Setting {
 }
 
 async function onStages<Result>(
-  { clock, trust, directory, root, present }: Session,
+  { clock, trust, directory, root, present, skip }: Session,
   { scene, baseline, name }: Setting,
   use: (set: StageSet) => Promise<Result>,
 ): Promise<Result> {
   const playing = present.filter((one) => one.declines(scene) === undefined && (one.intercepted || baseline));
-  const set = await StageSet.open({ ...scene, name }, playing, { clock, trust, directory, root });
+  const set = await StageSet.open({ ...scene, name }, playing, { clock, trust, directory, root, skip });
   const result = await use(set);
   await set.close();
   return result;

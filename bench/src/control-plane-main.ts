@@ -26,6 +26,7 @@ import { TlsAcceptor } from '@mesh/trust/accept';
 import { CredentialStore } from '@mesh/trust/credentials';
 import { controlPlaneIdentity } from '@mesh/trust/names';
 import { certificateDers } from '@mesh/trust/pem';
+import { policyServices } from './control-plane-policies.ts';
 import type { ControlPlaneTable, ServedEndpoint } from './control-plane-table.ts';
 import { clusters, namespace } from './trust-material.ts';
 
@@ -157,5 +158,9 @@ async function serve(
 }
 
 await serve('mesh-identity', table.identityPort, [identityService], 'none');
-await serve('mesh-destination', table.destinationPort, [destinationService, gatewayService]);
+await serve('mesh-destination', table.destinationPort, [
+  destinationService,
+  gatewayService,
+  ...policyServices(table),
+]);
 process.stdout.write('ready\n');

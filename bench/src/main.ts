@@ -13,7 +13,9 @@ const root = resolve(import.meta.dirname, '../..');
 const longestRunMs = 25 * 60_000;
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
-async function measure(args: readonly string[]): Promise<void> {
+/** Exit code: 1 when something that was asked for was not measured. */
+async function measure(args: readonly string[]): Promise<number> {
+  let code = 0;
   const options = benchArguments(args);
   clock.after(
     longestRunMs,
@@ -23,11 +25,13 @@ async function measure(args: readonly string[]): Promise<void> {
   await prepareNetwork();
   await bench(options, { clock, root, say }, (results, stages) => {
     const directory = join(root, 'bench/results');
+    code = results.skipped.length === 0 ? 0 : 1;
     if (options.complete) writeResults(results, directory, stages);
     process.stdout.write(
       options.complete ? `written: ${directory}/RESULTS.md\n` : `\n${markdown(results)}\n`,
     );
   });
+  return code;
 }
 
 function fail(words: string): never {
@@ -40,8 +44,7 @@ try {
   if (args.includes('--help')) {
     process.stdout.write(`${usage}\n`);
   } else if (isInWorld()) {
-    await measure(args);
-    process.exit(0);
+    process.exit(await measure(args));
   } else {
     benchArguments(args);
     process.exitCode = await runInWorld(fileURLToPath(import.meta.url), args);

@@ -1,4 +1,5 @@
 /** One measurement: a load, and what each proxy used meanwhile. */
+import { existsSync } from 'node:fs';
 import type { Unit } from './cells.ts';
 import type { HopName } from './contestants/contestant.ts';
 import type { LoadResult } from './load/load-result.ts';
@@ -19,7 +20,10 @@ export async function measure(
   { hops }: Pick<Playing, 'hops'>,
   load: () => Promise<LoadResult>,
 ): Promise<Sample> {
-  const trees = hops.map(({ pid }) => processTree(pid));
+  const trees = hops.map(({ name, pid }) => {
+    if (!existsSync(`/proc/${pid}/stat`)) throw new Error(`the ${name} proxy has ended`);
+    return processTree(pid);
+  });
   const before = trees.map((pids) => sumOf(pids, cpuMicros));
   const result = await load();
   const used = hops.map(({ name }, index): HopUse => {

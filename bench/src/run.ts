@@ -1,5 +1,6 @@
 /** Runs cells: in each repeat every contestant takes its turn, and another one begins. */
 import type { Cell } from './cells.ts';
+import { describeError } from '@mesh/errors/mesh-error';
 import { cpuPerHop, measure, type Sample } from './measure.ts';
 import type { Playing } from './stage-set.ts';
 
@@ -18,7 +19,7 @@ export interface RunOptions {
   /** Of each measurement. */
   readonly seconds: number;
   readonly repeats: number;
-  /** Before the first measurement of a contestant in a cell, for what is compiled at run time; then a second is enough. */
+  /** Load before the first measurement of a contestant in a scene, for what is compiled at run time. */
   readonly warmUpSeconds: number;
   /** Replaces what each cell says. */
   readonly connections: readonly number[] | undefined;
@@ -27,13 +28,19 @@ export interface RunOptions {
 }
 
 /** Half load is measured at this number of connections. */
-const halfLoadConnections = 32;
-/** For new connections, when programs are warm. */
-const shortWarmUpSeconds = 1;
+const mainConnections = 32;
+/** Repeats of half load, of other numbers of connections and of long wires, whose figures hardly vary. */
+const secondaryRepeats = 2;
 
 interface Turn {
   readonly playing: Playing;
   readonly series: Series;
+}
+
+export interface RunReport {
+  readonly say: (line: string) => void;
+  /** Something could not be measured, and why. The rest goes on. */
+  readonly skip: (what: string) => void;
 }
 
 /** @param cells all of one scene */
@@ -41,18 +48,26 @@ export async function run(
   cells: readonly Cell[],
   stages: readonly Playing[],
   options: RunOptions,
-  say: (line: string) => void,
+  { say, skip }: RunReport,
 ): Promise<Series[]> {
   const groups = cells.flatMap((cell) =>
     (options.connections ?? cell.connections).map((connections) => groupOf(cell, connections, stages)),
   );
-  const warm = new Set<string>();
+  const warm = new Set<Playing>();
+  const out = new Set<Playing>();
   for (let repeat = 0; repeat < options.repeats; repeat++) {
     for (const group of groups) {
       for (let turn = 0; turn < group.length; turn++) {
         const one = group[(turn + repeat) % group.length];
-        if (one !== undefined) await take(one, options, warm);
-        if (one !== undefined) say(`${repeat + 1}/${options.repeats} ${describe(one.series)}`);
+        if (one === undefined || !isDue(one.series, repeat, options)) continue;
+        if (out.has(one.playing)) continue;
+        try {
+          await take(one, { ...options, half: options.half && repeat < secondaryRepeats }, warm);
+          say(`${repeat + 1}/${options.repeats} ${describe(one.series)}`);
+        } catch (thrown) {
+          out.add(one.playing);
+          skip(`${one.series.title}, from the cell ${one.series.cell.name} on: ${describeError(thrown)}`);
+        }
       }
     }
   }
@@ -68,20 +83,25 @@ function groupOf(cell: Cell, connections: number, stages: readonly Playing[]): T
     });
 }
 
-async function take({ playing, series }: Turn, options: RunOptions, warm: Set<string>): Promise<void> {
+/** All repeats are for the number of connections that targets speak of; the others have fewer, for the time that they take. */
+function isDue({ connections, cell }: Series, repeat: number, options: RunOptions): boolean {
+  const main =
+    options.connections !== undefined || connections === mainConnections || cell.unit !== 'request';
+  return repeat < secondaryRepeats || (main && cell.scene.roundTripMs === 0);
+}
+
+async function take({ playing, series }: Turn, options: RunOptions, warm: Set<Playing>): Promise<void> {
   const { cell, connections, full, half } = series;
-  const { seconds } = options;
-  const key = `${playing.contestant.name} ${cell.name}`;
-  const warmUp = warm.has(key) ? Math.min(shortWarmUpSeconds, options.warmUpSeconds) : options.warmUpSeconds;
-  if (cell.scene.roundTripMs === 0 && warmUp > 0) {
-    await cell.load(playing, { connections, seconds: warmUp });
-    warm.add(key);
+  const { seconds, warmUpSeconds } = options;
+  if (!warm.has(playing) && cell.scene.roundTripMs === 0 && warmUpSeconds > 0) {
+    await cell.load(playing, { connections, seconds: warmUpSeconds });
+    warm.add(playing);
   }
   const sample = await measure(playing, () => cell.load(playing, { connections, seconds }));
   full.push(sample);
   const { loadAt } = cell;
-  if (!options.half || loadAt === undefined || connections !== halfLoadConnections) return;
   const rate = sample.operations / sample.seconds / 2;
+  if (!options.half || loadAt === undefined || connections !== mainConnections || rate === 0) return;
   half.push(await measure(playing, () => loadAt(playing, { connections, seconds }, rate)));
 }
 

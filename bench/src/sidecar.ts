@@ -21,7 +21,7 @@ export interface SidecarFacts {
 }
 
 /** Time for what a start leaves behind to be collected. */
-const settleMs = 8000;
+const settleMs = 5000;
 const clients = { connections: 1000, rate: 2000, seconds: 5 } as const;
 
 /** @param set with a pair of each contestant and nothing measured yet */

@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Clock, sleep } from '@mesh/clock/clock';
 import type { HostPort } from '@mesh/control-api/convert';
+import { describeError } from '@mesh/errors/mesh-error';
 import { gatewayIdentity } from '@mesh/trust/names';
 import {
   appPorts,
@@ -34,6 +35,8 @@ interface StageSetOptions {
   /** Existing; gets a folder for each stage. */
   readonly directory: string;
   readonly root: string;
+  /** A contestant cannot play, and why: it does not answer within 30 s, or takes clients without a certificate. */
+  readonly skip: (what: string) => void;
 }
 
 export class StageSet {
@@ -47,7 +50,6 @@ export class StageSet {
     this.#options = options;
   }
 
-  /** @throws Error when a contestant does not answer within 15 s, or takes clients without a certificate */
   static async open(
     scene: Scene,
     contestants: readonly Contestant[],
@@ -63,7 +65,13 @@ export class StageSet {
       const { directory, trust } = options;
       set.#controlPlanes.push(await startControlPlane({ cluster, trust, directory, services }));
     }
-    for (const [contestant, stage] of stages) await set.#enter(contestant, stage);
+    for (const [contestant, stage] of stages) {
+      await set
+        .#enter(contestant, stage)
+        .catch((thrown: unknown) =>
+          options.skip(`${contestant.title}, in ${scene.name}: ${describeError(thrown)}`),
+        );
+    }
     return set;
   }
 
@@ -131,7 +139,7 @@ export class StageSet {
   /** Waits until a request passes the proxies. */
   async #answers(contestant: Contestant, stage: Stage, { host, port }: HostPort): Promise<void> {
     const { clock } = this.#options;
-    const deadline = clock.now() + 15_000;
+    const deadline = clock.now() + 30_000;
     const probe = join(import.meta.dirname, 'probe-main.ts');
     for (;;) {
       try {

@@ -96,6 +96,7 @@ function http1ToHttp2(incoming: IncomingMessage, outgoing: ServerResponse): void
     ':authority': host,
   });
   stream.on('response', (received) => {
+    if (outgoing.destroyed) return;
     outgoing.writeHead(Number(received[':status']), withoutConnectionHeaders(received));
     stream.pipe(outgoing);
   });
@@ -128,6 +129,7 @@ function http2ToHttp1(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): 
       headers: { ...withoutConnectionHeaders(headers), host: String(headers[':authority']) },
     },
     (response) => {
+      if (stream.destroyed) return;
       stream.respond({
         ':status': response.statusCode ?? 502,
         ...withoutConnectionHeaders(response.headers),
@@ -150,6 +152,7 @@ function http2ToHttp2(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): 
   });
   let trailers: IncomingHttpHeaders = {};
   upstream.on('response', (received, flags) => {
+    if (stream.destroyed) return;
     if ((flags & 1) !== 0) {
       stream.respond(
         { ':status': received[':status'], ...withoutConnectionHeaders(received) },
@@ -161,7 +164,7 @@ function http2ToHttp2(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): 
       { ':status': received[':status'], ...withoutConnectionHeaders(received) },
       { waitForTrailers: true },
     );
-    stream.on('wantTrailers', () => stream.sendTrailers(trailers));
+    stream.on('wantTrailers', () => stream.destroyed || stream.sendTrailers(trailers));
     upstream.pipe(stream);
   });
   upstream.on('trailers', (received) => {

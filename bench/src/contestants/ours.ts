@@ -23,6 +23,7 @@ function workloadEnvironment(
     MESH_TRUST_ANCHORS: trust.anchorsPem,
     MESH_IDENTITY_ADDR: `${hostAddress}:${identityPort}`,
     MESH_DESTINATION_ADDR: `${hostAddress}:${destinationPort}`,
+    MESH_POLICY_ADDR: `${hostAddress}:${destinationPort}`,
     MESH_TOKEN_FILE: token,
     MESH_SERVICE_ACCOUNT: serviceAccount,
     MESH_NAMESPACE: namespace,

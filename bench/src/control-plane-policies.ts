@@ -1,0 +1,97 @@
+/** Policy for proxies that ask for it and cannot go without: linkerd2-proxy. It says what our destination service says by default. */
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { durationFromMs, ipFromText, tcpAddressToHostPort } from '@mesh/control-api/convert';
+import { InboundServerPolicies, type ServerSchema } from '@mesh/control-api/gen/linkerd/inbound_pb';
+import {
+  OutboundPolicies,
+  type OutboundPolicySchema,
+  type TrafficSpec,
+} from '@mesh/control-api/gen/linkerd/outbound_pb';
+import { type GrpcRoutes, grpcService } from '@mesh/control-api/grpc-server';
+import { GrpcError, grpcCode } from '@mesh/control-api/status';
+import type { ControlPlaneTable, ServedService } from './control-plane-table.ts';
+
+type Outbound = MessageInitShape<typeof OutboundPolicySchema>;
+
+const detectTimeout = durationFromMs(10_000);
+const anyNetwork = ['0.0.0.0', '::'].map((text) => ({ net: { ip: ipFromText(text), prefixLen: 0 } }));
+const byDefault = (value: string) => ({ kind: { case: 'default' as const, value } });
+
+export function policyServices(table: ControlPlaneTable): readonly GrpcRoutes<undefined>[] {
+  const outbound = (request: TrafficSpec): Outbound => {
+    const address = request.target.case === 'addr' ? tcpAddressToHostPort(request.target.value) : undefined;
+    const asked = address === undefined ? '' : `${address.host}:${address.port}`;
+    const service = table.services.find(({ clusterIp }) => clusterIp === asked);
+    if (service === undefined) throw new GrpcError(grpcCode.notFound, 'no service has this address');
+    return outboundPolicy(service);
+  };
+  const opaque = table.services.some((service) => service.opaque);
+  return [
+    grpcService<typeof OutboundPolicies, undefined>(OutboundPolicies, {
+      get: outbound,
+      watch: (request, sink) => void sink.send(outbound(request)),
+    }),
+    grpcService<typeof InboundServerPolicies, undefined>(InboundServerPolicies, {
+      getPort: () => inboundPolicy(table.cluster, opaque),
+      watchPort: (_request, sink) => void sink.send(inboundPolicy(table.cluster, opaque)),
+    }),
+  ];
+}
+
+function outboundPolicy({ name, opaque }: ServedService): Outbound {
+  const metadata = {
+    kind: {
+      case: 'resource' as const,
+      value: { group: 'core', kind: 'Service', name: name.split('.')[0] ?? '', namespace: 'shop', port: 80 },
+    },
+  };
+  const backend = {
+    metadata,
+    queue: { capacity: 100, failfastTimeout: durationFromMs(3000) },
+    kind: {
+      case: 'balancer' as const,
+      value: {
+        discovery: { kind: { case: 'dst' as const, value: { path: `${name}:80` } } },
+        load: {
+          case: 'peakEwma' as const,
+          value: { defaultRtt: durationFromMs(30), decay: durationFromMs(10_000) },
+        },
+      },
+    },
+  };
+  const backends = { kind: { case: 'firstAvailable' as const, value: { backends: [{ backend }] } } };
+  const all = { path: { kind: { case: 'prefix' as const, value: '/' } } };
+  const http = { routes: [{ metadata: byDefault('http'), rules: [{ matches: [all], backends }] }] };
+  const tcp = { routes: [{ metadata: byDefault('opaq'), rules: [{ backends }] }] };
+  return {
+    metadata,
+    protocol: {
+      kind: opaque
+        ? { case: 'opaque', value: tcp }
+        : { case: 'detect', value: { timeout: detectTimeout, opaque: tcp, http1: http, http2: http } },
+    },
+  };
+}
+
+/** Only identities of the cluster may call. */
+function inboundPolicy(cluster: string, opaque: boolean): MessageInitShape<typeof ServerSchema> {
+  const name = 'cluster-authenticated';
+  const clients = {
+    case: 'identities' as const,
+    value: { suffixes: [{ parts: [cluster, 'mesh', 'local'] }] },
+  };
+  return {
+    protocol: {
+      kind: opaque ? { case: 'opaque', value: {} } : { case: 'detect', value: { timeout: detectTimeout } },
+    },
+    authorizations: [
+      {
+        networks: anyNetwork,
+        labels: { group: '', kind: 'default', name },
+        metadata: byDefault(name),
+        authentication: { permit: { case: 'meshTls', value: { clients } } },
+      },
+    ],
+    labels: { group: '', kind: 'default', name },
+  };
+}
