@@ -35,6 +35,7 @@ export class Balancer<Target> implements MemberOwner<Target> {
   readonly #probes: Member<Target>[] = [];
   readonly #onReady: (() => void) | undefined;
   #ready = 0;
+  inFlight = 0;
   /** A whole set is being replaced: tiers are judged once, at its end. */
   #replacing = false;
 

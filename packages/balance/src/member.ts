@@ -22,6 +22,8 @@ export interface MemberSpec<Target> {
 
 /** What a member tells its balancer. */
 export interface MemberOwner<Target> {
+  /** Sum over all members, removed ones included; kept by the members. */
+  inFlight: number;
   /** May be pickable or no longer so. */
   onAvailability(member: Member<Target>): void;
   mayEject(member: Member<Target>): boolean;
@@ -102,10 +104,12 @@ export class Member<Target> {
 
   begin(): void {
     this.inFlight++;
+    this.#owner.inFlight++;
   }
 
   end(): void {
     this.inFlight--;
+    this.#owner.inFlight--;
   }
 
   /** Time to the first answer; for a request that was given up, the time it waited in vain. */

@@ -1,6 +1,6 @@
 /**
- * How many retries are allowed: a share of the requests of the last `windowMs`, plus a floor per second, so that
- * retries can never multiply the load of a service that is down.
+ * How many retries are allowed: a share of the requests of the last `windowMs`, or a few per second where that is more, so that
+ * retries can never multiply the load of a service that is down, and a rare request can still be sent again.
  */
 import type { Clock } from '@mesh/clock/clock';
 
@@ -11,19 +11,22 @@ export interface RetryBudgetOptions {
   readonly windowMs: number;
 }
 
-export const defaultRetryBudget: RetryBudgetOptions = { ratio: 0.2, minPerSecond: 10, windowMs: 10_000 };
+/** A service that refuses everything is asked at most 1.1 times as often as its clients ask. */
+export const defaultRetryBudget: RetryBudgetOptions = { ratio: 0.1, minPerSecond: 10, windowMs: 10_000 };
 
 const slots = 10;
 
 export class RetryBudget {
   readonly #options: RetryBudgetOptions;
   readonly #clock: Clock;
-  /** Requests × ratio − retries, per slot of the window. */
-  readonly #balance: Float64Array = new Float64Array(slots);
+  /** Requests and retries, each per slot of the window and in sum. */
+  readonly #requests: Float64Array = new Float64Array(slots);
+  readonly #retries: Float64Array = new Float64Array(slots);
+  #requestSum = 0;
+  #retrySum = 0;
   #slot = 0;
   /** Until when `#slot` is the current one. */
   #slotEndsAt = 0;
-  #sum = 0;
 
   constructor(clock: Clock, options: RetryBudgetOptions = defaultRetryBudget) {
     this.#clock = clock;
@@ -33,24 +36,22 @@ export class RetryBudget {
 
   /** A first attempt was made. */
   deposit(now: number): void {
-    this.#add(this.#options.ratio, now);
+    this.#expire(now);
+    const index = this.#slot % slots;
+    this.#requests[index] = (this.#requests[index] as number) + 1;
+    this.#requestSum++;
   }
 
   /** True, and counted, when a retry is allowed. */
   withdraw(): boolean {
-    const now = this.#clock.now();
-    this.#expire(now);
-    const { minPerSecond, windowMs } = this.#options;
-    if (this.#sum + (minPerSecond * windowMs) / 1000 < 1) return false;
-    this.#add(-1, now);
-    return true;
-  }
-
-  #add(amount: number, now: number): void {
-    this.#expire(now);
+    this.#expire(this.#clock.now());
+    const { minPerSecond, ratio, windowMs } = this.#options;
+    const allowed = Math.max((minPerSecond * windowMs) / 1000, ratio * this.#requestSum);
+    if (this.#retrySum + 1 > allowed) return false;
     const index = this.#slot % slots;
-    this.#balance[index] = (this.#balance[index] as number) + amount;
-    this.#sum += amount;
+    this.#retries[index] = (this.#retries[index] as number) + 1;
+    this.#retrySum++;
+    return true;
   }
 
   #expire(now: number): void {
@@ -59,10 +60,11 @@ export class RetryBudget {
     const passed = Math.min(slots, current - this.#slot);
     for (let step = 1; step <= passed; step++) {
       const index = (this.#slot + step) % slots;
-      this.#sum -= this.#balance[index] as number;
-      this.#balance[index] = 0;
+      this.#requestSum -= this.#requests[index] as number;
+      this.#retrySum -= this.#retries[index] as number;
+      this.#requests[index] = 0;
+      this.#retries[index] = 0;
     }
-    if (passed === slots) this.#sum = 0;
     this.#enter(current);
   }
 

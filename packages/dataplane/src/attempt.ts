@@ -9,6 +9,7 @@ import type {
   ResetReason,
   ResponseHead,
 } from '@mesh/http/message';
+import { asksToClose } from '@mesh/http/synthetic';
 import type { Endpoint } from './endpoint.ts';
 import type { Exchange } from './exchange.ts';
 import { type HttpCells, isFailure, noGrpcStatus, type StreamFault } from './http-metrics.ts';
@@ -72,6 +73,7 @@ export class Attempt implements ClientHandler, Submission {
     this.#status = head.status;
     // A proxy at the other end says why it answered itself; an application has no business to.
     if (!this.#endpoint.meshed) stripL5d(head.headers);
+    else if (asksToClose(head)) head.closes = true;
     if (end) {
       this.#readGrpcStatus(head.headers);
       this.#time();

@@ -83,6 +83,14 @@ export class EndpointPool {
     return this.#balancer.activeTier;
   }
 
+  /** Whether one more request or connection may start; counted when not. */
+  admits(): boolean {
+    const { limits } = this.#options;
+    if (this.#balancer.inFlight + this.#waiters.size < limits.values.in_flight_requests) return true;
+    limits.hit('in_flight_requests');
+    return false;
+  }
+
   get failfastMs(): number {
     return this.#options.failfastMs;
   }

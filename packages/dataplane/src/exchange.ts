@@ -19,7 +19,13 @@ import type {
   ServerStream,
   StreamHandler,
 } from '@mesh/http/message';
-import { isGrpc, syntheticCauses, type SyntheticReason, syntheticResponse } from '@mesh/http/synthetic';
+import {
+  isGrpc,
+  syntheticCauses,
+  type SyntheticReason,
+  syntheticResponse,
+  syntheticTrailers,
+} from '@mesh/http/synthetic';
 import type { LimitLedger } from '@mesh/limits/limits';
 import type { Counter } from '@mesh/telemetry/metrics';
 import { Attempt } from './attempt.ts';
@@ -33,14 +39,21 @@ import type { DataplaneLimit } from './limits.ts';
 /** Pause before a request goes again to the endpoint that refused it, times the refusals so far. */
 const sameEndpointPauseMs = 50;
 
+/** Ends of an attempt that have an answer of their own; others are passed on where the client speaks HTTP/2. */
+const abortCauses: Partial<Record<ResetReason, readonly [SyntheticReason, string]>> = {
+  closed: ['endpoint-failed', 'closed the connection before its answer was complete'],
+  timeout: ['policy-timeout', 'took too long'],
+  protocol: ['endpoint-protocol', 'broke the protocol'],
+};
+
 /** What all requests of one connection to one destination have in common. */
 export interface ForwardContext {
   readonly clock: Clock;
   readonly pool: EndpointPool;
   readonly budget: RetryBudget;
   readonly limits: LimitLedger<DataplaneLimit>;
-  /** Whether the client may learn why a request failed. */
-  readonly informational: boolean;
+  /** Who answers when no endpoint does; empty where the client may not learn why. */
+  readonly proxyName: string;
   /**
    * The client is a proxy on HTTP/2: a request that reached no endpoint is refused (REFUSED_STREAM), which it may send
    * elsewhere, instead of being held or answered with an error.
@@ -103,9 +116,11 @@ export class Exchange implements StreamHandler, PoolWaiter {
   /** Call once. */
   start(): void {
     const now = this.startedAt;
-    this.context.budget.deposit(now);
-    if (this.context.countBy === 'client') this.context.cells.requested();
-    this.#dispatch(undefined, now);
+    const { budget, cells, countBy, pool } = this.context;
+    budget.deposit(now);
+    if (countBy === 'client') cells.requested();
+    if (pool.admits()) this.#dispatch(undefined, now);
+    else this.fail('overloaded', `too many requests to ${pool.name} are in flight`);
   }
 
   // Client side.
@@ -255,7 +270,14 @@ export class Exchange implements StreamHandler, PoolWaiter {
   retryRefused(member: Member<Endpoint>): void {
     this.#attempt = undefined;
     if (this.#done) return;
-    const { budget, cells, clock, countBy, limits, pool, retries, retriesDenied } = this.context;
+    const { budget, cells, clock, countBy, limits, pool, refuseUnsent, retries, retriesDenied } =
+      this.context;
+    if (refuseUnsent) {
+      // Of all proxies on the way only the first tries again, or each would multiply what the one before it sends.
+      if (countBy === 'client') cells.ended(0, noGrpcStatus, 'refused');
+      this.#giveUp('endpoint-failed', `${member.key} refused the request`);
+      return;
+    }
     if (!this.#replayable || ++this.#refused >= limits.values.refused_tries || !budget.withdraw()) {
       retriesDenied.value++;
       if (countBy === 'client') cells.ended(0, noGrpcStatus, 'refused');
@@ -278,21 +300,22 @@ export class Exchange implements StreamHandler, PoolWaiter {
   abort(reason: ResetReason, endpoint: Endpoint): void {
     this.#attempt = undefined;
     if (this.#done) return;
-    if (this.#responded) {
+    const cause = abortCauses[reason];
+    if (cause === undefined && this.head.version === 20) {
+      // HTTP/2 on both sides: the client gets the code that the endpoint gave.
       this.#finish();
       this.#stream.reset(reason);
       return;
     }
-    const { key } = endpoint.spec;
-    if (reason === 'closed') this.#answer('endpoint-failed', `${key} closed the connection unanswered`);
-    else if (reason === 'timeout') this.#answer('policy-timeout', `${key} took too long`);
-    else if (reason === 'protocol') this.#answer('endpoint-protocol', `${key} broke the protocol`);
-    else if (this.head.version !== 20) this.#answer('endpoint-failed', `${key} ended the request: ${reason}`);
-    else {
-      // HTTP/2 on both sides: the client gets the code that the endpoint gave.
-      this.#finish();
-      this.#stream.reset(reason);
+    const [synthetic, text] = cause ?? ['endpoint-failed', `ended the request: ${reason}`];
+    const message = `${endpoint.spec.key} ${text}`;
+    if (!this.#responded) {
+      this.#answer(synthetic, message);
+      return;
     }
+    this.#finish();
+    if (this.grpc) this.#stream.end(syntheticTrailers(synthetic, { by: this.context.proxyName, message }));
+    else this.#stream.reset(reason);
   }
 
   /** Answers a request that reached no endpoint. */
@@ -316,7 +339,7 @@ export class Exchange implements StreamHandler, PoolWaiter {
   #answer(reason: SyntheticReason, detail: string): void {
     const response = syntheticResponse(reason, {
       grpc: this.grpc,
-      informational: this.context.informational,
+      by: this.context.proxyName,
       message: detail,
     });
     if (this.#restored !== '') response.headers.push(origProtoHeader, this.#restored);

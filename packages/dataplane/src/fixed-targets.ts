@@ -1,4 +1,5 @@
 /** Destinations that are one endpoint: the application behind an inbound port, a pod dialled by address, a stranger. */
+import { RetryBudget } from '@mesh/balance/retry-budget';
 import type { Clock, Timer } from '@mesh/clock/clock';
 import { EndpointPool, type EndpointPoolOptions } from './endpoint-pool.ts';
 import { type EndpointSpec, sameEndpoint } from './endpoint-spec.ts';
@@ -13,6 +14,8 @@ export interface FixedTargetsOptions {
 /** Give it back with `release`. */
 export interface FixedTarget {
   readonly pool: EndpointPool;
+  /** Shared by all that use the destination. */
+  readonly budget: RetryBudget;
 }
 
 interface Entry extends FixedTarget {
@@ -37,7 +40,7 @@ export class FixedTargets {
     let entry = this.#entries.get(spec.key);
     if (entry === undefined) {
       const pool = new EndpointPool({ ...this.#options.pool, name: spec.key });
-      entry = { pool, spec, holders: 0, idle: undefined };
+      entry = { pool, budget: new RetryBudget(this.#options.clock), spec, holders: 0, idle: undefined };
       this.#entries.set(spec.key, entry);
       pool.apply([spec], { replace: true });
     } else if (!sameEndpoint(entry.spec, spec)) {

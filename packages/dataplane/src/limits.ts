@@ -7,6 +7,11 @@ export const dataplaneLimits = {
     unit: 'count',
     why: 'Requests that wait for an endpoint of one destination; more are shed with 503.',
   },
+  in_flight_requests: {
+    default: 10_000,
+    unit: 'count',
+    why: 'Requests and opaque connections to one destination that began and did not end; more are shed with 503, or refused where the client is a proxy.',
+  },
   connect_waiters: {
     default: 10_000,
     unit: 'count',

@@ -41,6 +41,11 @@ class TcpForwarding {
     const socket = this.#socket;
     const startedAt = clock.now();
     let avoid: Member<Endpoint> | undefined;
+    if (!pool.admits()) {
+      socket.destroy();
+      onClose(`too many connections to ${pool.name} are open`);
+      return;
+    }
     let fault = '';
     while (!socket.destroyed) {
       const member = pool.pick(avoid);

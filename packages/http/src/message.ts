@@ -41,6 +41,8 @@ export interface ResponseHead {
   /** 100 to 599. */
   status: number;
   headers: Headers;
+  /** True: the last response on its connection, where the client speaks HTTP/1. */
+  closes?: boolean;
 }
 
 /**

@@ -5,6 +5,10 @@
 import { getHeader } from './headers.ts';
 import type { Headers, RequestHead, ResponseHead } from './message.ts';
 
+/** Which proxy answered instead of the application. */
+export const proxyNameHeader = 'l5d-proxy-name';
+const proxyConnectionHeader = 'l5d-proxy-connection';
+
 export interface SyntheticCause {
   readonly status: number;
   /** gRPC status code (grpc/doc/statuscodes.md). */
@@ -132,10 +136,10 @@ export interface SyntheticOptions {
   /** Whether the request was gRPC (see `isGrpc`): answer with trailers only, status 200. */
   grpc: boolean;
   /**
-   * Whether the client may learn why: `l5d-proxy-error` and `grpc-message`. Inbound: only a meshed peer;
-   * outbound: yes.
+   * Who answers, for `l5d-proxy-name`. Empty where the client may not learn why, which leaves out `l5d-proxy-error` and
+   * `grpc-message` as well: inbound, for all but meshed peers.
    */
-  informational: boolean;
+  by: string;
   /** Replaces the table's message; any text, it is made safe for a field value. */
   message?: string;
   /** Replaces the table's HTTP status (redirects, injected failures). */
@@ -154,13 +158,33 @@ export function syntheticResponse(reason: SyntheticReason, options: SyntheticOpt
   if (options.grpc) {
     headers.push('content-type', 'application/grpc');
     headers.push('grpc-status', String(options.grpcStatus ?? cause.grpcStatus));
-    if (options.informational) headers.push('grpc-message', grpcMessage(message));
+    if (options.by !== '') headers.push('grpc-message', grpcMessage(message));
   }
   headers.push('content-length', '0');
-  if (options.informational) headers.push('l5d-proxy-error', fieldText(message));
-  if (cause.closes) headers.push('l5d-proxy-connection', 'close');
+  if (options.by !== '') headers.push('l5d-proxy-error', fieldText(message), proxyNameHeader, options.by);
+  if (cause.closes) headers.push(proxyConnectionHeader, 'close');
   if (options.headers !== undefined) headers.push(...options.headers);
-  return { status: options.grpc ? 200 : (options.status ?? cause.status), headers };
+  return {
+    status: options.grpc ? 200 : (options.status ?? cause.status),
+    headers,
+    closes: cause.closes,
+  };
+}
+
+/** What ends a gRPC response that had begun. */
+export function syntheticTrailers(
+  reason: SyntheticReason,
+  options: { by: string; message: string },
+): Headers {
+  const trailers: Headers = ['grpc-status', String(syntheticCauses[reason].grpcStatus)];
+  if (options.by !== '') trailers.push('grpc-message', grpcMessage(options.message));
+  return trailers;
+}
+
+/** Whether a proxy further on asks for the client's HTTP/1 connection to end with this response. */
+export function asksToClose({ status, headers }: ResponseHead): boolean {
+  // Only errors carry it; others are not searched.
+  return status >= 400 && getHeader(headers, proxyConnectionHeader) === 'close';
 }
 
 /** True when the request speaks gRPC: content-type `application/grpc`, with a suffix or parameters or without. */

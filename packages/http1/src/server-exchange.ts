@@ -91,7 +91,7 @@ export class ServerExchange implements ServerStream {
     // What the client will do with a body it holds back is open (RFC 9110 §10.1.1): the connection ends here.
     let keepsAlive = this.#connection.keepsAlive && !(this.#expects && !this.#requestDone);
     // What follows a refused CONNECT may be tunnel bytes of a client that did not wait: never a request.
-    if (this.#request.method === 'CONNECT') keepsAlive = false;
+    if (this.#request.method === 'CONNECT' || head.closes === true) keepsAlive = false;
     let framing = '';
     if (bodiless) {
       this.#body.begin('none', 0);

@@ -16,6 +16,7 @@ import type { DataplaneLimit } from '@mesh/dataplane/limits';
 import type { LimitLedger } from '@mesh/limits/limits';
 
 interface Options {
+  proxyName: string;
   clock: Clock;
   discovery: Discovery;
   fixed: FixedTargets;
@@ -34,6 +35,8 @@ interface Held {
 
 export class ExportTargets {
   readonly #options: Options;
+  /** What peers see in answers of this gateway. */
+  readonly proxyName: string;
   /** By authority. */
   readonly #held: Map<string, Held> = new Map();
   #federation:
@@ -42,6 +45,7 @@ export class ExportTargets {
 
   constructor(options: Options) {
     this.#options = options;
+    this.proxyName = options.proxyName;
   }
 
   /** Lets go of what is no longer exported; what is in flight may end. */
@@ -130,7 +134,7 @@ export class ExportTargets {
       pool,
       budget,
       limits,
-      informational: true,
+      proxyName: this.#options.proxyName,
       refuseUnsent: true,
       cells: http.cells(labels),
       countBy: 'client',

@@ -86,7 +86,11 @@ export class PeerListener implements RequestListener {
     this.#options.metrics.requestRefused(this.#options.caller.cluster, reason);
     const grpc = head.method === 'POST' && isGrpc(head);
     stream.respond(
-      syntheticResponse(synthetic[reason], { grpc, informational: true, message: admissionText[reason] }),
+      syntheticResponse(synthetic[reason], {
+        grpc,
+        by: this.#options.targets.proxyName,
+        message: admissionText[reason],
+      }),
       true,
     );
     return new Discard(stream);

@@ -16,6 +16,7 @@ import { limitMetrics, windowMetrics } from '@mesh/dataplane/process-metrics';
 import type { Workload } from '@mesh/dataplane/workload';
 import { LimitLedger } from '@mesh/limits/limits';
 import type { Readiness } from '@mesh/telemetry/admin-server';
+import { gatewayIdentity } from '@mesh/trust/names';
 import type { gatewayConfig } from './config.ts';
 import { ExportTargets } from './exports.ts';
 import { Gateway } from './gateway.ts';
@@ -78,6 +79,7 @@ export function createServing({ config, workload, clock, random, streams }: Serv
       authorityOverride === '' && labels['dst_target_cluster'] === undefined,
   });
   const targets = new ExportTargets({
+    proxyName: gatewayIdentity(cluster, suffix),
     clock,
     discovery,
     fixed: new FixedTargets({ clock, pool: { ...pool, limits }, idleMs }),

@@ -97,7 +97,7 @@ export class InboundListener implements RequestListener {
     stream.respond(
       syntheticResponse(reason === 'invalid-policy' ? 'unexpected' : 'unauthorized', {
         grpc: head.method === 'POST' && isGrpc(head),
-        informational: this.#options.client.identity !== undefined,
+        by: this.#options.context.proxyName,
         message: inboundRefusalText[reason],
       }),
       true,

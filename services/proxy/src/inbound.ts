@@ -3,7 +3,6 @@
  * TLS and plaintext pass when the policy admits strangers. Then the request goes to the application as it speaks.
  */
 import { createServer, type Server, type Socket } from 'node:net';
-import { RetryBudget } from '@mesh/balance/retry-budget';
 import type { HostPort } from '@mesh/control-api/convert';
 import { plainEndpoint } from '@mesh/dataplane/endpoint-spec';
 import type { ForwardContext } from '@mesh/dataplane/exchange';
@@ -311,13 +310,13 @@ export class Inbound {
     fixed: FixedTarget,
     protocol: DetectedProtocol,
   ): ForwardContext {
-    const { clock, http, limits } = this.#options.environment;
+    const { clock, http, identity: own, limits } = this.#options.environment;
     return {
       clock,
       pool: fixed.pool,
-      budget: new RetryBudget(clock),
+      budget: fixed.budget,
       limits,
-      informational: identity !== undefined,
+      proxyName: identity === undefined ? '' : `inbound ${own}`,
       refuseUnsent: identity !== undefined && protocol === 'http2',
       cells: http.cells({
         direction: 'inbound',

@@ -168,13 +168,13 @@ export class Outbound {
   #context(pool: EndpointPool): ForwardContext {
     const known = this.#contexts.get(pool);
     if (known !== undefined) return known;
-    const { clock, http, limits } = this.#options.environment;
+    const { clock, http, identity, limits } = this.#options.environment;
     const context: ForwardContext = {
       clock,
       pool,
       budget: new RetryBudget(clock),
       limits,
-      informational: true,
+      proxyName: `outbound ${identity}`,
       refuseUnsent: false,
       cells: http.cells({
         direction: 'outbound',

@@ -1,6 +1,17 @@
 /** An application's proxy with one destination, real servers as its endpoints, and a client. For tests. */
-import { createServer, type IncomingMessage, request as httpRequest, type ServerResponse } from 'node:http';
-import { createServer as createHttp2Server, type ServerHttp2Stream } from 'node:http2';
+import {
+  type Agent,
+  createServer,
+  type IncomingMessage,
+  request as httpRequest,
+  type ServerResponse,
+} from 'node:http';
+import {
+  connect as connectHttp2,
+  createServer as createHttp2Server,
+  type IncomingHttpHeaders,
+  type ServerHttp2Stream,
+} from 'node:http2';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
@@ -43,6 +54,8 @@ export interface RigOptions {
   /** Default: the process clock. */
   clock?: Clock;
   limits?: Partial<Record<DataplaneLimit, number>>;
+  /** Changes what the proxy's connections have in common. */
+  context?: Partial<ForwardContext>;
 }
 
 /** Connections are plain TCP, so that forwarding is tested apart from TLS. */
@@ -54,6 +67,7 @@ export async function rig(
     failfastMs = 300,
     clock = systemClock,
     limits: overrides = {},
+    context: changes = {},
   }: RigOptions = {},
 ): Promise<Rig> {
   const registry = new MetricRegistry();
@@ -79,12 +93,13 @@ export async function rig(
     pool,
     budget: new RetryBudget(clock),
     limits,
-    informational: true,
+    proxyName: 'outbound web',
     refuseUnsent: false,
     cells: metrics.cells({ direction: 'outbound' }),
     countBy: 'endpoint',
     retries: metrics.retries({ direction: 'outbound', outcome: 'sent' }),
     retriesDenied: metrics.retries({ direction: 'outbound', outcome: 'no_budget' }),
+    ...changes,
   };
   const { port } = await listen(test, (socket) => {
     const listener = new ObservedListener(new ApplicationListener(context, () => {}), onRequest);
@@ -181,14 +196,20 @@ export interface Answer {
 
 export function send(
   port: number,
-  options: { method?: string; path?: string; body?: string | Buffer; headers?: Record<string, string> } = {},
+  options: {
+    method?: string;
+    path?: string;
+    body?: string | Buffer;
+    headers?: Record<string, string>;
+    agent?: Agent;
+  } = {},
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const sent = httpRequest(
       {
         host: '127.0.0.1',
         port,
-        agent: false,
+        agent: options.agent ?? false,
         method: options.method ?? 'GET',
         path: options.path ?? '/',
         headers: { host: 'cart', ...options.headers },
@@ -208,5 +229,43 @@ export function send(
     );
     sent.on('error', reject);
     sent.end(options.body);
+  });
+}
+
+export interface Http2Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly trailers: IncomingHttpHeaders;
+  readonly body: string;
+}
+
+/** A request on an HTTP/2 connection of its own. Rejects when the stream is reset. */
+export function sendHttp2(port: number, headers: Record<string, string> = {}): Promise<Http2Answer> {
+  return new Promise((resolve, reject) => {
+    const session = connectHttp2(`http://127.0.0.1:${port}`);
+    session.on('error', reject);
+    const stream = session.request({ ':authority': 'cart', ':path': '/', ...headers });
+    let response: IncomingHttpHeaders = {};
+    let trailers: IncomingHttpHeaders = {};
+    let body = '';
+    stream.on('response', (got) => {
+      response = got;
+    });
+    stream.on('trailers', (got) => {
+      trailers = got;
+    });
+    stream.setEncoding('utf8');
+    stream.on('data', (text: string) => {
+      body += text;
+    });
+    stream.on('error', (error) => {
+      session.destroy();
+      reject(error);
+    });
+    stream.on('end', () => {
+      session.destroy();
+      resolve({ status: Number(response[':status']), headers: response, trailers, body });
+    });
+    stream.end();
   });
 }

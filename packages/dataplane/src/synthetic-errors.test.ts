@@ -1,0 +1,177 @@
+/** What clients see when no endpoint answers, in every protocol that they may speak. */
+import assert from 'node:assert/strict';
+import { createServer as createTcpServer } from 'node:net';
+import { once } from 'node:events';
+import { test, type TestContext } from 'node:test';
+import { FakeClock } from '@mesh/testkit/fake-clock';
+import { eventually } from '@mesh/testkit/eventually';
+import {
+  app,
+  carried,
+  http2App,
+  type Rig,
+  type RigOptions,
+  rig,
+  send,
+  sendHttp2,
+  spec,
+} from './testing/forwarding-rig.ts';
+
+interface Seen {
+  readonly status: number;
+  readonly fields: Record<string, unknown>;
+}
+
+const clients: Record<string, (rig: Rig) => Promise<Seen>> = {
+  'HTTP/1': async ({ port }) => {
+    const { status, headers } = await send(port, { headers: { connection: 'keep-alive' } });
+    return { status, fields: headers };
+  },
+  'HTTP/2': async ({ port }) => {
+    const { status, headers } = await sendHttp2(port);
+    return { status, fields: headers };
+  },
+  gRPC: async ({ port }) => {
+    const { status, headers, trailers } = await sendHttp2(port, {
+      ':method': 'POST',
+      'content-type': 'application/grpc',
+    });
+    return { status, fields: { ...headers, ...trailers } };
+  },
+};
+
+interface Case {
+  options?: RigOptions & { clock?: FakeClock };
+  arrange: (test: TestContext, rig: Rig) => Promise<void> | void;
+  /** What happens once the request waits. */
+  then?: (rig: Rig, clock: FakeClock | undefined) => Promise<void>;
+  http: number;
+  grpc: number;
+  says: RegExp;
+}
+
+const cases: Record<string, Case> = {
+  'a service without endpoints': {
+    arrange: (_, { pool }) => pool.empty(true),
+    http: 503,
+    grpc: 14,
+    says: /^cart:80 has no endpoints$/,
+  },
+  'a service that does not exist': {
+    arrange: (_, { pool }) => pool.empty(false),
+    http: 503,
+    grpc: 14,
+    says: /^cart:80 does not exist$/,
+  },
+  'endpoints that refuse connections until the failfast time has passed': {
+    options: { failfastMs: 3000, clock: new FakeClock() },
+    arrange: (_, { pool }) => pool.apply([spec(1)], { replace: true }),
+    then: async ({ pool }, clock) => {
+      await eventually('the request waits', () => pool.waiting === 1);
+      clock?.advance(3000);
+    },
+    http: 504,
+    grpc: 4,
+    says: /no endpoint of cart:80 became ready within 3000 ms; last fault: .*ECONNREFUSED/,
+  },
+  'more requests than may be in flight': {
+    options: { limits: { in_flight_requests: 0 } },
+    arrange: async (test, { pool }) => {
+      pool.apply([spec(await app(test, (_, response) => response.end()))], { replace: true });
+    },
+    http: 503,
+    grpc: 14,
+    says: /^too many requests to cart:80 are in flight$/,
+  },
+  'more requests than may wait': {
+    options: { limits: { queue_requests: 0 } },
+    arrange: () => {},
+    http: 503,
+    grpc: 14,
+    says: /^too many requests wait for an endpoint of cart:80$/,
+  },
+  'an endpoint that closes the connection': {
+    arrange: async (test, { pool }) => {
+      const server = createTcpServer((socket) => socket.once('data', () => socket.destroy()));
+      server.listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      test.after(() => server.close());
+      const address = server.address();
+      assert.ok(typeof address === 'object' && address !== null);
+      pool.apply([spec(address.port)], { replace: true });
+    },
+    http: 502,
+    grpc: 14,
+    says: /127\.0\.0\.1:\d+ closed the connection before its answer was complete/,
+  },
+  'an endpoint that refuses every stream': {
+    arrange: async (test, { pool }) => {
+      pool.apply([carried(await http2App(test, (stream) => stream.close(7)))], { replace: true });
+    },
+    http: 502,
+    grpc: 14,
+    says: /127\.0\.0\.1:\d+ refused the request/,
+  },
+};
+
+for (const [what, { options, arrange, then, http, grpc, says }] of Object.entries(cases)) {
+  for (const [client, ask] of Object.entries(clients)) {
+    void test(`${what}, to ${client}`, async (test) => {
+      const made = await rig(test, { ...options, serves: client === 'HTTP/1' ? 'http1' : 'http2' });
+      await arrange(test, made);
+      const asked = ask(made);
+      await then?.(made, options?.clock);
+      const { status, fields } = await asked;
+      assert.equal(status, client === 'gRPC' ? 200 : http);
+      assert.equal(fields['grpc-status'], client === 'gRPC' ? String(grpc) : undefined);
+      assert.match(String(fields['l5d-proxy-error']), says);
+      assert.equal(fields['l5d-proxy-name'], 'outbound web');
+      // HTTP/2 has no such field; there the connection goes on.
+      assert.equal(fields['connection'], client === 'HTTP/1' ? 'close' : undefined);
+    });
+  }
+}
+
+void test('a client that may not know learns the status alone', async (test) => {
+  const made = await rig(test, { context: { proxyName: '' } });
+  made.pool.empty(true);
+  const { status, headers } = await send(made.port);
+  assert.equal(status, 503);
+  assert.equal(headers['l5d-proxy-error'], undefined);
+  assert.equal(headers['l5d-proxy-name'], undefined);
+});
+
+void test('a gRPC answer that breaks off ends in trailers that say why, any other in a reset', async (test) => {
+  const port = await http2App(test, (stream) => {
+    stream.respond({ ':status': 200, 'content-type': 'application/grpc' });
+    stream.write('half', () => stream.session?.destroy());
+  });
+  const { port: proxy, pool } = await rig(test, { serves: 'http2' });
+  pool.apply([carried(port)], { replace: true });
+  const answer = await sendHttp2(proxy, { ':method': 'POST', 'content-type': 'application/grpc' });
+  assert.equal(answer.body, 'half');
+  assert.equal(answer.trailers['grpc-status'], '14');
+  assert.match(
+    String(answer.trailers['grpc-message']),
+    /closed the connection before its answer was complete/,
+  );
+  await assert.rejects(
+    sendHttp2(port),
+    /ERR_HTTP2_STREAM_ERROR|NGHTTP2_INTERNAL_ERROR|closed with error/,
+  );
+});
+
+void test('an error that asks for it ends the HTTP/1 connection of the client, an ordinary one does not', async (test) => {
+  let fields: Record<string, string> = {};
+  const port = await http2App(test, (stream) => {
+    stream.respond({ ':status': 503, ...fields });
+    stream.end();
+  });
+  const { port: proxy, pool } = await rig(test);
+  pool.apply([carried(port)], { replace: true });
+  assert.notEqual((await send(proxy, { headers: { connection: 'keep-alive' } })).headers.connection, 'close');
+  fields = { 'l5d-proxy-connection': 'close', 'l5d-proxy-error': 'the next proxy says so' };
+  const answer = await send(proxy, { headers: { connection: 'keep-alive' } });
+  assert.equal(answer.headers.connection, 'close');
+  assert.equal(answer.headers['l5d-proxy-error'], 'the next proxy says so');
+});
