@@ -154,6 +154,28 @@ void test('leaving a tier is immediate, the way back waits and then grows steadi
   assert.deepEqual([...pickCounts(balancer, 100).keys()], ['local']);
 });
 
+void test('traffic spills to the next tier while too few endpoints of the first are ready', () => {
+  const clock = new FakeClock();
+  const tiers = { enoughShare: 0.5, holdOffMs: 5000, rampMs: 10_000 };
+  const balancer = new Balancer<string>({ clock, random: seededRandom(3), tiers });
+  const local = ['a', 'b', 'c', 'd'];
+  balancer.reset([...local.map((key) => spec(key)), spec('remote', { tier: 1 })]);
+  const tier = () => balancer.pick(undefined, clock.now())?.tier;
+  for (const key of ['a', 'b']) balancer.get(key)?.setReachable(false);
+  assert.equal(tier(), 0, 'two of four are enough');
+  balancer.get('c')?.setReachable(false);
+  assert.equal(tier(), 1, 'one of four is not');
+  balancer.get('remote')?.setReachable(false);
+  assert.equal(tier(), 0, 'but better than none');
+  balancer.get('remote')?.setReachable(true);
+  assert.equal(tier(), 1);
+  balancer.get('c')?.setReachable(true);
+  clock.advance(4999);
+  assert.equal(tier(), 1, 'held off');
+  clock.advance(10_001);
+  assert.equal(tier(), 0);
+});
+
 void test('a tier that falters on its way back starts its hold-off again', () => {
   const { clock, balancer } = setup(10);
   balancer.reset([spec('local'), spec('remote', { tier: 1 })]);
@@ -187,6 +209,7 @@ void test('seven failures in a row eject, one probe at a time brings back', () =
   const bad = balancer.get('bad');
   failSeven(bad);
   assert.deepEqual([...pickCounts(balancer, 50).keys()], ['good']);
+  assert.equal(balancer.ejected, 1);
   clock.advance(1500);
   assert.equal(pickCounts(balancer, 50).get('bad'), 1);
   bad?.fail();

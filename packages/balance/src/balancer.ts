@@ -36,6 +36,8 @@ export class Balancer<Target> implements MemberOwner<Target> {
   readonly #onReady: (() => void) | undefined;
   #ready = 0;
   inFlight = 0;
+  /** How often a member was ejected since the start. */
+  ejections = 0;
   /** A whole set is being replaced: tiers are judged once, at its end. */
   #replacing = false;
 
@@ -55,6 +57,13 @@ export class Balancer<Target> implements MemberOwner<Target> {
   /** Members that are reachable and not ejected. */
   get ready(): number {
     return this.#ready;
+  }
+
+  /** Reachable members that are left out for what they answered. */
+  get ejected(): number {
+    let count = 0;
+    for (const member of this.#members.values()) if (member.reachable && member.ejected) count++;
+    return count;
   }
 
   /** Tier that carries traffic; −1 before any was ready. */

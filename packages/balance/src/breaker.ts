@@ -22,7 +22,7 @@ interface BreakerOwner {
   /** Whether this endpoint may be taken out now. */
   mayOpen(): boolean;
   /** The state changed; it is already in place. */
-  onBreaker(): void;
+  onBreaker(state: BreakerState): void;
 }
 
 export class Breaker {
@@ -97,6 +97,6 @@ export class Breaker {
 
   #become(state: BreakerState): void {
     this.state = state;
-    this.#owner.onBreaker();
+    this.#owner.onBreaker(state);
   }
 }

@@ -24,6 +24,8 @@ export interface MemberSpec<Target> {
 export interface MemberOwner<Target> {
   /** Sum over all members, removed ones included; kept by the members. */
   inFlight: number;
+  /** How often a breaker opened; kept by the members. */
+  ejections: number;
   /** May be pickable or no longer so. */
   onAvailability(member: Member<Target>): void;
   mayEject(member: Member<Target>): boolean;
@@ -68,7 +70,10 @@ export class Member<Target> {
     this.#breaker = new Breaker(
       {
         mayOpen: () => this.#ejectable && this.#owner.mayEject(this),
-        onBreaker: () => this.#owner.onAvailability(this),
+        onBreaker: (state) => {
+          if (state === 'open') this.#owner.ejections++;
+          this.#owner.onAvailability(this);
+        },
       },
       { options: options.breaker, clock: options.clock, random: options.random },
     );

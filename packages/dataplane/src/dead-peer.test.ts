@@ -51,7 +51,10 @@ void test('a killed peer is left at once: no time passes until another has the t
   await relay.kill();
   const lost = await answer;
   assert.equal(lost.status, 502);
-  assert.match(String(lost.headers['l5d-proxy-error']), /closed the connection before its answer was complete/);
+  assert.match(
+    String(lost.headers['l5d-proxy-error']),
+    /closed the connection before its answer was complete/,
+  );
   for (let request = 0; request < 20; request++) assert.equal((await send(port)).body, 'far');
   assert.equal(clock.now(), 0);
 });

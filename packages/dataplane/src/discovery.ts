@@ -10,6 +10,7 @@ import type { GrpcStatus } from '@mesh/control-api/status';
 import type { LimitLedger } from '@mesh/limits/limits';
 import type { Logger } from '@mesh/telemetry/log';
 import type { MetricRegistry } from '@mesh/telemetry/metrics';
+import { BalancerMetrics } from './balancer-metrics.ts';
 import type { ControlStreams, KeptStreamHandler } from './control-channel.ts';
 import { EndpointPool, type EndpointPoolOptions } from './endpoint-pool.ts';
 import { addressKey, type EndpointSpec, endpointSpec } from './endpoint-spec.ts';
@@ -134,27 +135,16 @@ export class Discovery {
       'How long the endpoints of a destination in use have not been watched; 0 while they are.',
       { merge: 'max' },
     );
-    const endpoints = registry.gauge(
-      'mesh_balancer_endpoints',
-      'Endpoints of a destination in use, by state ready or pending.',
-      { merge: 'max' },
-    );
-    const tier = registry.gauge('mesh_balancer_active_tier', 'Tier that carries traffic; -1 for none.', {
-      merge: 'max',
-    });
+    const balancers = new BalancerMetrics(registry);
     registry.onCollect(() => {
       for (const { authority, pool, ageMs } of this.#targets.values()) {
         if (ageMs !== undefined) age.with({ authority }).set(ageMs / 1000);
-        endpoints.with({ authority, endpoint_state: 'ready' }).set(pool.ready);
-        endpoints.with({ authority, endpoint_state: 'pending' }).set(pool.size - pool.ready);
-        tier.with({ authority }).set(pool.activeTier);
+        balancers.update(authority, pool);
       }
     });
     this.#forget = (authority) => {
       age.remove({ authority });
-      endpoints.remove({ authority, endpoint_state: 'ready' });
-      endpoints.remove({ authority, endpoint_state: 'pending' });
-      tier.remove({ authority });
+      balancers.forget(authority);
     };
   }
 

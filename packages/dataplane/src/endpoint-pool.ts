@@ -79,6 +79,21 @@ export class EndpointPool {
     return this.#balancer.ready;
   }
 
+  /** Endpoints that could be reached but are left out for what they answered. */
+  get ejected(): number {
+    return this.#balancer.ejected;
+  }
+
+  /** How often a breaker opened. */
+  get ejections(): number {
+    return this.#balancer.ejections;
+  }
+
+  /** Requests and opaque connections that began at an endpoint and did not end. */
+  get inFlight(): number {
+    return this.#balancer.inFlight;
+  }
+
   get activeTier(): number {
     return this.#balancer.activeTier;
   }

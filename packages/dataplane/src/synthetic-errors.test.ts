@@ -155,10 +155,7 @@ void test('a gRPC answer that breaks off ends in trailers that say why, any othe
     String(answer.trailers['grpc-message']),
     /closed the connection before its answer was complete/,
   );
-  await assert.rejects(
-    sendHttp2(port),
-    /ERR_HTTP2_STREAM_ERROR|NGHTTP2_INTERNAL_ERROR|closed with error/,
-  );
+  await assert.rejects(sendHttp2(proxy), /ERR_HTTP2_STREAM_ERROR|NGHTTP2_INTERNAL_ERROR|closed with error/);
 });
 
 void test('an error that asks for it ends the HTTP/1 connection of the client, an ordinary one does not', async (test) => {
