@@ -44,7 +44,7 @@ interface Case {
   options?: RigOptions & { clock?: FakeClock };
   arrange: (test: TestContext, rig: Rig) => Promise<void> | void;
   /** What happens once the request waits. */
-  then?: (rig: Rig, clock: FakeClock | undefined) => Promise<void>;
+  meanwhile?: (rig: Rig, clock: FakeClock | undefined) => Promise<void>;
   http: number;
   grpc: number;
   says: RegExp;
@@ -66,7 +66,7 @@ const cases: Record<string, Case> = {
   'endpoints that refuse connections until the failfast time has passed': {
     options: { failfastMs: 3000, clock: new FakeClock() },
     arrange: (_, { pool }) => pool.apply([spec(1)], { replace: true }),
-    then: async ({ pool }, clock) => {
+    meanwhile: async ({ pool }, clock) => {
       await eventually('the request waits', () => pool.waiting === 1);
       clock?.advance(3000);
     },
@@ -114,13 +114,13 @@ const cases: Record<string, Case> = {
   },
 };
 
-for (const [what, { options, arrange, then, http, grpc, says }] of Object.entries(cases)) {
+for (const [what, { options, arrange, meanwhile, http, grpc, says }] of Object.entries(cases)) {
   for (const [client, ask] of Object.entries(clients)) {
     void test(`${what}, to ${client}`, async (test) => {
       const made = await rig(test, { ...options, serves: client === 'HTTP/1' ? 'http1' : 'http2' });
       await arrange(test, made);
       const asked = ask(made);
-      await then?.(made, options?.clock);
+      await meanwhile?.(made, options?.clock);
       const { status, fields } = await asked;
       assert.equal(status, client === 'gRPC' ? 200 : http);
       assert.equal(fields['grpc-status'], client === 'gRPC' ? String(grpc) : undefined);
