@@ -134,5 +134,5 @@ test('a sidecar, through a TLS client with a certificate', async (t) => {
 
 test('client codec', { skip: h2specd === '' ? 'H2SPECD names no binary' : false }, async (t) => {
   const client = `${process.execPath} ${new URL('./h2spec-client-main.ts', import.meta.url).pathname}`;
-  await judge(t, h2specd, ['-e', client, '-f', '30400'], 57);
+  await judge(t, h2specd, ['-e', client, '-f', '30400', '-o', '5'], 57);
 });
