@@ -4,6 +4,15 @@
  */
 import { spawn } from 'node:child_process';
 import { join, resolve } from 'node:path';
+import {
+  assetsVariable,
+  describeBinaries,
+  findBinaries,
+} from '../clusters/apiserver/src/kubernetes/binaries.ts';
+
+const assets = process.env[assetsVariable] ?? '';
+const servedBy = assets === '' ? 'the embedded API server' : describeBinaries(findBinaries(assets));
+process.stdout.write(`The API of the clusters is served by ${servedBy}.\n`);
 
 const root = resolve(import.meta.dirname, '..');
 const flags = ['--test', '--test-reporter=spec', '--test-concurrency=1', '--test-timeout=240000'];

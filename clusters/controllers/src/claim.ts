@@ -24,12 +24,14 @@ export async function claimChildren<Child extends KubeObject>(
   const namespace = owner.metadata.namespace;
   const { items } = await client.listAll(childType, { namespace, labelSelector: selectorText(selector) });
   const claimed: Stored<Child>[] = [];
+  let mayAdopt: boolean | undefined;
   for (const child of items) {
     const controller = controllerOf(child);
     if (controller?.uid === owner.metadata.uid) {
       claimed.push(child);
     } else if (controller === undefined && !isDeleting(child) && !isDeleting(owner)) {
-      const adopted = await adopt(options, child);
+      mayAdopt ??= await isStanding(options);
+      const adopted = mayAdopt ? await adopt(options, child) : undefined;
       if (adopted !== undefined) claimed.push(adopted);
     }
   }
@@ -47,6 +49,16 @@ export async function release<Child extends KubeObject>(
     const ownerReferences = child.metadata.ownerReferences?.filter(({ uid }) => uid !== owner.metadata.uid);
     await patchOwners(client, childType, { child, ownerReferences: ownerReferences ?? [] });
   }
+}
+
+/**
+ * Whether the owner is not being deleted as the server knows it now: a cached one may be older than the deletion that
+ * let its children go, and who adopts them again has them deleted.
+ */
+async function isStanding<Child extends KubeObject>(options: ClaimOptions<Child>): Promise<boolean> {
+  const { client, ownerType, owner } = options;
+  const current = await client.find(ownerType, owner.metadata);
+  return current !== undefined && current.metadata.uid === owner.metadata.uid && !isDeleting(current);
 }
 
 async function adopt<Child extends KubeObject>(

@@ -106,6 +106,13 @@ test('a silent node becomes Unknown and its pods leave the slices; a renewed lea
     return true;
   });
   assert.equal(await statusOf('lively'), 'True');
+  const taintsOf = async (name: string): Promise<string[]> =>
+    ((await client.get(nodes, { name })).spec?.taints ?? []).map(({ key, effect }) => `${key}:${effect}`);
+  await eventually('nothing new goes to the quiet one', async () => {
+    assert.deepEqual(await taintsOf('quiet'), ['node.kubernetes.io/unreachable:NoSchedule']);
+    return true;
+  });
+  assert.deepEqual(await taintsOf('lively'), [], 'the taint of a new node goes once it is ready');
 });
 
 test('pods of a node that is gone, and deleted pods that never had one, are removed', async (t) => {

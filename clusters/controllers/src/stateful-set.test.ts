@@ -114,7 +114,12 @@ test('Parallel starts all at once, OnDelete leaves pods alone, claims are refuse
       serviceName: 'disk',
       selector: { matchLabels: { app: 'disk' } },
       template: template('disk'),
-      volumeClaimTemplates: [{ metadata: { name: 'data' }, spec: { accessModes: ['ReadWriteOnce'] } }],
+      volumeClaimTemplates: [
+        {
+          metadata: { name: 'data' },
+          spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } },
+        },
+      ],
     },
   });
   await eventually('refused', async () => {

@@ -55,7 +55,11 @@ async function main(keep: boolean): Promise<boolean> {
     title('Three Kubernetes clusters on this machine');
     fleet = await Fleet.start({ root, stateDir, work, clock, say, keep });
     const running = fleet;
-    print(`  east, west and north are ready after ${seconds()}; each is a network of its own`);
+    const [{ provider, version } = { provider: 'embedded', version: '' }] = running.local.clusters;
+    const server = provider === 'embedded' ? 'the embedded API server' : `${provider} ${version}`;
+    print(
+      `  east, west and north are ready after ${seconds()}; each is a network of its own, served by ${server}`,
+    );
 
     title('The mesh, in each of them, under one trust anchor');
     await running.mesh(['trust', 'init', trust]);

@@ -171,6 +171,13 @@ void describe('two local clusters', { timeout: 120_000 }, () => {
     rmSync(stateDir, { recursive: true });
   });
 
+  void test('the record says what serves the API', async () => {
+    const expected = (process.env['KUBEBUILDER_ASSETS'] ?? '') === '' ? 'embedded' : 'kube-apiserver';
+    const { gitVersion } = JSON.parse((await east.raw('GET', '/version')).body) as { gitVersion: string };
+    for (const { provider, version } of status({ stateDir })?.clusters ?? [])
+      assert.deepEqual({ provider, version }, { provider: expected, version: gitVersion });
+  });
+
   void test('the node is registered and beats', async () => {
     const [node] = (await east.list(nodes)).items;
     assert.equal(node?.metadata.name, 'east-node');

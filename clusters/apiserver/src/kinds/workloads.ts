@@ -120,9 +120,6 @@ export const statefulSetRules: KindRules = {
   initialStatus: () => ({ replicas: 0, availableReplicas: 0 }),
   validate(set, faults, current) {
     validateWorkload(set, faults, undefined);
-    if (objectAt(set, 'spec', 'volumeClaimTemplates') !== undefined) {
-      faults.forbidden('spec.volumeClaimTemplates', 'this cluster has no persistent volumes');
-    }
     if (current !== undefined && !deepEqual(immutablePart(set), immutablePart(current))) {
       faults.forbidden(
         'spec',

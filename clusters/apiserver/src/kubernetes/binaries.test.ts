@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { MeshError } from '@mesh/errors/mesh-error';
-import { etcdVersion, findBinaries } from './binaries.ts';
+import { describeBinaries, findBinaries } from './binaries.ts';
 
 test('a directory without usable binaries is refused with each path and what is wrong', (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'mesh-assets-'));
@@ -25,8 +25,8 @@ test('a directory without usable binaries is refused with each path and what is 
   writeFileSync(join(directory, 'kube-apiserver'), '');
   refused(directory, /kube-apiserver is not executable$/);
   rmSync(join(directory, 'kube-apiserver'));
-  writeFileSync(join(directory, 'kube-apiserver'), '', { mode: 0o755 });
+  writeFileSync(join(directory, 'kube-apiserver'), '#!/bin/sh\necho Kubernetes v1.35.0', { mode: 0o755 });
   const found = findBinaries(directory);
   assert.deepEqual(found, { apiserver: join(directory, 'kube-apiserver'), etcd: join(directory, 'etcd') });
-  assert.equal(etcdVersion(found), '3.6.0');
+  assert.equal(describeBinaries(found), 'kube-apiserver v1.35.0 and etcd 3.6.0');
 });

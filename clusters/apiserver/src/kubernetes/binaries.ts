@@ -40,8 +40,11 @@ function whyUnusable(path: string): string | undefined {
   }
 }
 
-/** What `etcd --version` says first, such as `etcd Version: 3.6.16`. */
-export function etcdVersion({ etcd }: KubernetesBinaries): string {
-  const said = execFileSync(etcd, ['--version'], { encoding: 'utf8', timeout: 10_000 });
-  return /Version: (\S+)/.exec(said)?.[1] ?? 'unknown';
+/** What the binaries say of themselves: `kube-apiserver v1.35.4 and etcd 3.6.16`. */
+export function describeBinaries({ apiserver, etcd }: KubernetesBinaries): string {
+  const ask = (binary: string): string =>
+    execFileSync(binary, ['--version'], { encoding: 'utf8', timeout: 10_000 });
+  const kubernetes = /Kubernetes (\S+)/.exec(ask(apiserver))?.[1] ?? '(unknown version)';
+  const store = /etcd Version: (\S+)/.exec(ask(etcd))?.[1] ?? '(unknown version)';
+  return `kube-apiserver ${kubernetes} and etcd ${store}`;
 }

@@ -9,7 +9,7 @@ import { KubeClient } from '@mesh/kube/client';
 import type { Logger } from '@mesh/telemetry/log';
 import { kubeletClient, servingNames, writeCredentials } from '../credentials.ts';
 import { loadClusterKeys, type ClusterKeys, type KeyPair } from '../pki.ts';
-import { etcdVersion, type KubernetesBinaries } from './binaries.ts';
+import type { KubernetesBinaries } from './binaries.ts';
 import {
   apiserverFlags,
   egressConfiguration,
@@ -134,7 +134,7 @@ async function writeFiles(
 async function prepare(
   url: string,
   keys: ClusterKeys,
-  { binaries, clock, log, signal }: KubernetesOptions & { signal: AbortSignal },
+  { clock, log, signal }: KubernetesOptions & { signal: AbortSignal },
 ): Promise<void> {
   const admin = await keys.issueClient('kubernetes-admin', ['system:masters']);
   const client = new KubeClient({
@@ -147,8 +147,10 @@ async function prepare(
   });
   try {
     await untilReady(client, clock, signal);
-    const version = JSON.parse((await client.raw('GET', '/version')).body) as { gitVersion?: string };
-    log.info('kube-apiserver is ready', { version: version.gitVersion ?? '', etcd: etcdVersion(binaries) });
+    const { gitVersion = '' } = JSON.parse((await client.raw('GET', '/version')).body) as {
+      gitVersion?: string;
+    };
+    log.info('kube-apiserver is ready', { version: gitVersion });
     for (const { plural, object } of localRoles) {
       const { name } = object['metadata'] as { name: string };
       const path = `/apis/rbac.authorization.k8s.io/v1/${plural}/${name}?fieldManager=mesh-local&force=true`;

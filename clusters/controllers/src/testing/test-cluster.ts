@@ -1,9 +1,14 @@
-/** A real API server on a free port with all controllers, for tests. */
+/**
+ * An API server on a free port with all controllers, for tests: the embedded one, or kube-apiserver and etcd where
+ * KUBEBUILDER_ASSETS names them.
+ */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { startApiserver } from '@mesh/apiserver/server';
+import { assetsVariable, findBinaries } from '@mesh/apiserver/kubernetes/binaries';
+import { startKubernetes } from '@mesh/apiserver/kubernetes/kubernetes-server';
+import { startApiserver, type ApiserverOptions } from '@mesh/apiserver/server';
 import { systemClock, systemRandom } from '@mesh/clock/system';
 import { parseCidr } from '@mesh/kube/cidr';
 import { KubeClient } from '@mesh/kube/client';
@@ -54,7 +59,7 @@ export async function startTestCluster(
     log,
     socketPath: join(directory, 'api.sock'),
   };
-  let server = await startApiserver(options);
+  let server = await startServer(options);
   const client = new KubeClient({
     ...fromKubeconfig(join(directory, 'admin.kubeconfig')),
     clock: systemClock,
@@ -86,9 +91,16 @@ export async function startTestCluster(
     const { port } = server;
     await server.close();
     await whileDown();
-    server = await startApiserver({ ...options, port });
+    server = await startServer({ ...options, port });
   };
   return { client, runner, restart, socketPath: options.socketPath };
+}
+
+const assets = process.env[assetsVariable] ?? '';
+
+async function startServer(options: ApiserverOptions): Promise<{ port: number; close(): Promise<void> }> {
+  if (assets === '') return await startApiserver(options);
+  return await startKubernetes({ ...options, binaries: findBinaries(assets), output: 'ignore' });
 }
 
 function testLogger(): Logger {
