@@ -353,18 +353,53 @@ test('a client that stops in the middle is cut off at the named limit', async (c
   await closing(client);
 });
 
-test('handshakes in progress are bounded', async (context) => {
-  const limits = new LimitLedger(trustLimits, { tls_handshakes: 1 });
+test('a client that ends its half in the middle of a handshake is refused at once', async (context) => {
+  const served = await serve(context, {}, (socket, next) => {
+    socket.allowHalfOpen = true;
+    next();
+  });
+  const client = await dialTcp(context, served.port);
+  client.end(Buffer.from([22, 3, 1, 2, 0, 1]));
+  assert.equal(((await resultOf(served)) as { refused: string }).refused, 'closed-early');
+});
+
+test('a socket that may be half open still may be behind the handshake', async (context) => {
+  let halfOpen: boolean | undefined;
+  const acceptor = new TlsAcceptor({ credentials: serverStore(), clock: systemClock, alpn: [] });
+  context.after(() => acceptor.close());
+  const { port } = await listen(context, (socket) => {
+    socket.allowHalfOpen = true;
+    acceptor.accept(socket, (result) => {
+      if ('refused' in result) return;
+      halfOpen = result.socket.allowHalfOpen;
+      result.socket.on('end', () => result.socket.end('late'));
+      result.socket.resume();
+    });
+  });
+  const client = dial(context, port, present(clientLeaf, west));
+  await once(client, 'secureConnect');
+  client.end();
+  const [late] = (await once(client, 'data')) as [Buffer];
+  assert.equal(late.toString(), 'late');
+  assert.equal(halfOpen, true);
+});
+
+test('handshakes in progress are bounded: the one that lasts longest makes room', async (context) => {
+  const limits = new LimitLedger(trustLimits, { tls_handshakes: 2 });
   const served = await serve(context, { limits });
-  const first = await dialTcp(context, served.port);
-  await eventually('the handshake began', () => served.acceptor.pending === 1);
   await dialTcp(context, served.port);
-  const result = await resultOf(served);
-  assert.equal((result as { refused: string }).refused, 'handshake-limit');
+  await eventually('the first began', () => served.acceptor.pending === 1);
+  const second = await dialTcp(context, served.port);
+  await eventually('the second began', () => served.acceptor.pending === 2);
+  const client = dial(context, served.port, present(clientLeaf, west));
+  await once(client, 'data');
   assert.equal(limits.hits('tls_handshakes'), 1);
-  first.destroy();
-  await eventually('the first one ended', () => served.results.length === 2);
-  assert.equal((served.results[1] as { refused: string }).refused, 'closed-early');
+  assert.equal((served.results[0] as { refused: string }).refused, 'handshake-limit');
+  assert.ok('peer' in (served.results[1] as AcceptResult), 'who came last was served');
+  assert.equal(served.acceptor.pending, 1);
+  second.destroy();
+  await eventually('the second ended', () => served.results.length === 3);
+  assert.equal((served.results[2] as { refused: string }).refused, 'closed-early');
 });
 
 test('without credentials every client is refused, with the first ones it starts to work', async (context) => {

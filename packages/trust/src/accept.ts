@@ -56,6 +56,8 @@ export type AcceptResult<Mode extends ClientCertificate = 'required'> = Accepted
 interface Handshake<Mode extends ClientCertificate> {
   readonly raw: Socket;
   readonly source: Credentials;
+  /** Whether the owner wants each direction to end by itself. */
+  readonly halfOpen: boolean;
   timer: Timer | undefined;
   done: ((result: AcceptResult<Mode>) => void) | undefined;
 }
@@ -103,8 +105,16 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
    */
   accept(socket: Socket, done: (result: AcceptResult<Mode>) => void): void {
     const source = this.#options.credentials.current;
-    const handshake: Handshake<Mode> = { raw: socket, source: source as Credentials, timer: undefined, done };
+    const handshake: Handshake<Mode> = {
+      raw: socket,
+      source: source as Credentials,
+      halfOpen: socket.allowHalfOpen,
+      timer: undefined,
+      done,
+    };
     socket.on('error', ignore);
+    // A client that ends its half in the middle of a handshake can never finish it.
+    socket.allowHalfOpen = false;
     this.#open.add(handshake);
     if (source === undefined) {
       this.#refuse(handshake, 'no-credentials', 'this program has no certificate yet');
@@ -112,8 +122,10 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
     }
     if (this.#open.size > this.#limits.values.tls_handshakes) {
       this.#limits.hit('tls_handshakes');
-      this.#refuse(handshake, 'handshake-limit', `${this.#open.size - 1} handshakes are in progress`);
-      return;
+      // A peer that means it is done within milliseconds; who has been here longest is who holds the others up.
+      const [oldest = handshake] = this.#open;
+      this.#refuse(oldest, 'handshake-limit', `${this.#open.size - 1} handshakes are in progress`);
+      if (oldest === handshake) return;
     }
     if (socket.destroyed) {
       this.#refuse(handshake, 'closed-early', 'the socket was closed before the handshake');
@@ -199,6 +211,8 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
     notAfter: number,
   ): void {
     const { alpnProtocol } = socket;
+    handshake.raw.allowHalfOpen = handshake.halfOpen;
+    socket.allowHalfOpen = handshake.halfOpen;
     this.#settle(handshake, {
       socket,
       peer: peer as AcceptedPeer<Mode>['peer'],

@@ -10,9 +10,11 @@ import { type Drain, listenOn } from '@mesh/dataplane/drain';
 import type { Codecs } from '@mesh/dataplane/peer';
 import type { PeerPool } from '@mesh/dataplane/peer-pool';
 import { serveHttp } from '@mesh/dataplane/serve-http';
+import type { LimitLedger } from '@mesh/limits/limits';
 import type { Logger } from '@mesh/telemetry/log';
 import { TlsAcceptor } from '@mesh/trust/accept';
 import type { CredentialStore } from '@mesh/trust/credentials';
+import type { TrustLimit } from '@mesh/trust/limits';
 import type { PeerIdentity } from '@mesh/trust/names';
 import { type AdmissionRefusal, AdmissionTable } from './admission.ts';
 import type { ExportTargets } from './exports.ts';
@@ -28,6 +30,8 @@ export interface GatewayOptions {
   clock: Clock;
   log: Logger;
   credentials: CredentialStore;
+  /** Of TLS that is accepted. */
+  tlsLimits: LimitLedger<TrustLimit>;
   codecs: Codecs;
   drain: Drain;
   targets: ExportTargets;
@@ -57,6 +61,7 @@ export class Gateway {
       clock: options.clock,
       alpn: [transportHeaderAlpn, 'h2'],
       suffix: options.suffix,
+      limits: options.tlsLimits,
     });
     const keepAliveInitialDelay = options.peers.environment.limits.values.tcp_keep_alive_ms;
     this.#server = createServer(

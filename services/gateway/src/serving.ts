@@ -16,6 +16,7 @@ import { limitMetrics, windowMetrics } from '@mesh/dataplane/process-metrics';
 import type { Workload } from '@mesh/dataplane/workload';
 import { LimitLedger } from '@mesh/limits/limits';
 import type { Readiness } from '@mesh/telemetry/admin-server';
+import { trustLimits } from '@mesh/trust/limits';
 import { gatewayIdentity } from '@mesh/trust/names';
 import type { gatewayConfig } from './config.ts';
 import { ExportTargets } from './exports.ts';
@@ -55,7 +56,8 @@ export function createServing({ config, workload, clock, random, streams }: Serv
     limits,
     ...codecs,
   });
-  limitMetrics(registry, [limits, codecs.http1Limits, codecs.http2Limits]);
+  const tlsLimits = new LimitLedger(trustLimits);
+  limitMetrics(registry, [limits, tlsLimits, codecs.http1Limits, codecs.http2Limits]);
   windowMetrics(registry, codecs.windowBudget);
   const http = new HttpMetrics(registry);
   // Requests are counted by who called and what for; the endpoint behind it counts them again on its side.
@@ -95,6 +97,7 @@ export function createServing({ config, workload, clock, random, streams }: Serv
     clock,
     log,
     credentials,
+    tlsLimits,
     codecs,
     drain,
     targets,

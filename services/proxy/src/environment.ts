@@ -13,6 +13,7 @@ import type { LimitLedger } from '@mesh/limits/limits';
 import type { Logger } from '@mesh/telemetry/log';
 import type { MetricRegistry } from '@mesh/telemetry/metrics';
 import type { CredentialStore } from '@mesh/trust/credentials';
+import type { TrustLimit } from '@mesh/trust/limits';
 import type { PortRange } from './redirect-rules.ts';
 
 export interface ProxyEnvironment {
@@ -26,6 +27,8 @@ export interface ProxyEnvironment {
   readonly codecs: Codecs;
   readonly peers: PeerPool;
   readonly credentials: CredentialStore;
+  /** Of TLS that is accepted. */
+  readonly tlsLimits: LimitLedger<TrustLimit>;
   /** Of clients of the application. */
   readonly inboundDrain: Drain;
   /** Of the application itself. */

@@ -68,7 +68,13 @@ export class Inbound {
     const { environment } = options;
     const { clock, cluster, credentials, idleMs, limits, registry, suffix } = environment;
     this.#gateway = gatewayIdentity(cluster, suffix);
-    this.#acceptor = new TlsAcceptor({ credentials, clock, alpn: [transportHeaderAlpn, 'h2'], suffix });
+    this.#acceptor = new TlsAcceptor({
+      credentials,
+      clock,
+      alpn: [transportHeaderAlpn, 'h2'],
+      suffix,
+      limits: environment.tlsLimits,
+    });
     this.#metrics = new InboundMetrics(registry);
     this.#openings = environment.detect.cells({ direction: 'inbound', tls: 'no_identity' });
     this.#detected = environment.detect.cells({ direction: 'inbound', tls: 'true' });

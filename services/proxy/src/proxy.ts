@@ -20,6 +20,7 @@ import { type AdminServer, startAdmin } from '@mesh/telemetry/admin-server';
 import type { Logger } from '@mesh/telemetry/log';
 import { MetricRegistry } from '@mesh/telemetry/metrics';
 import { CredentialStore } from '@mesh/trust/credentials';
+import { trustLimits } from '@mesh/trust/limits';
 import { controlPlaneIdentity, identityName } from '@mesh/trust/names';
 import type { ProxyConfig } from './config.ts';
 import type { ProxyEnvironment } from './environment.ts';
@@ -71,6 +72,7 @@ export class Proxy {
     const codecs = defaultCodecs();
     const limits = new LimitLedger(dataplaneLimits);
     const policyLimits = new LimitLedger(proxyLimits);
+    const tlsLimits = new LimitLedger(trustLimits);
     const credentials = new CredentialStore();
     const connector = new SocketConnector({
       clock,
@@ -89,6 +91,7 @@ export class Proxy {
       codecs,
       peers: new PeerPool({ clock, random, connector, limits, ...codecs }),
       credentials,
+      tlsLimits,
       inboundDrain: new Drain(),
       outboundDrain: new Drain(),
       originalDestination: options.originalDestination,
@@ -106,7 +109,7 @@ export class Proxy {
       idleMs: config.MESH_DISCOVERY_IDLE,
     };
     processMetrics(registry, { clock, facts: { version, cluster, program: 'proxy' } });
-    limitMetrics(registry, [limits, policyLimits, codecs.http1Limits, codecs.http2Limits]);
+    limitMetrics(registry, [limits, policyLimits, tlsLimits, codecs.http1Limits, codecs.http2Limits]);
     windowMetrics(registry, codecs.windowBudget);
     const control = { clock, random, log, http2Limits: codecs.http2Limits, suffix };
     this.#identityClient = new IdentityClient({
