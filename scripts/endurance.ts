@@ -10,6 +10,7 @@ const root = resolve(import.meta.dirname, '..');
 /** Test file of each subject; ENDURANCE=1 makes it the long form. */
 const subjects: Readonly<Record<string, string>> = {
   'rolling-restarts': 'e2e-multicluster/src/rolling-restarts.test.ts',
+  'keep-alive': 'packages/dataplane/src/keep-alive-endurance.test.ts',
 };
 
 const [subject = '', ...rest] = process.argv.slice(2);

@@ -1,0 +1,208 @@
+import assert from 'node:assert/strict';
+import { Socket } from 'node:net';
+import { test } from 'node:test';
+import type { ClientConnection, ClientStream } from '@mesh/http/message';
+import { FakeClock } from '@mesh/testkit/fake-clock';
+import { ConnectError } from './connector.ts';
+import { type ConnectFault, Lane, type LaneOptions, type Submission } from './lane.ts';
+
+/** A connection with a number of streams, kept by hand. */
+class Connection implements ClientConnection {
+  usable = true;
+  activeStreams = 0;
+  drained = false;
+  onChange: () => void = () => {};
+  readonly #streams: number;
+
+  constructor(streams: number) {
+    this.#streams = streams;
+  }
+
+  get capacity(): number {
+    return this.usable ? this.#streams - this.activeStreams : 0;
+  }
+
+  release(): void {
+    this.activeStreams--;
+    if (this.drained && this.activeStreams === 0) this.usable = false;
+    this.onChange();
+  }
+
+  request(): ClientStream {
+    throw new Error('not used');
+  }
+
+  drain(): void {
+    this.drained = true;
+    this.usable = false;
+    this.onChange();
+  }
+
+  destroy(): void {
+    this.usable = false;
+    this.activeStreams = 0;
+    this.onChange();
+  }
+}
+
+class Request implements Submission {
+  connection: Connection | undefined;
+  fault: ConnectFault | undefined;
+
+  onConnection(connection: ClientConnection): void {
+    this.connection = connection as Connection;
+    this.connection.activeStreams++;
+  }
+
+  onConnectFailed(fault: ConnectFault): void {
+    this.fault = fault;
+  }
+}
+
+function setup(changes: Partial<LaneOptions> & { streams: number }) {
+  const clock = new FakeClock();
+  const opened: Connection[] = [];
+  const dials: { resolve: () => void; reject: (error: Error) => void }[] = [];
+  const limits: string[] = [];
+  const verdicts: string[] = [];
+  const lane = new Lane({
+    clock,
+    dial: () =>
+      new Promise((resolve, reject) => {
+        dials.push({ resolve: () => resolve(new Socket()), reject });
+      }),
+    wrap: () => {
+      const connection = new Connection(changes.streams);
+      opened.push(connection);
+      return { connection, confirmed: undefined };
+    },
+    exclusive: changes.streams === 1,
+    maxConnections: 3,
+    maxWaiters: 100,
+    onFailure: ({ kind }) => verdicts.push(kind),
+    onSuccess: () => verdicts.push('ok'),
+    onLimit: (name) => limits.push(name),
+    ...changes,
+  });
+  const submit = (): Request => {
+    const request = new Request();
+    lane.submit(request);
+    return request;
+  };
+  /** Lets every dial that was begun succeed. */
+  const connect = async (): Promise<void> => {
+    for (const { resolve } of dials.splice(0)) resolve();
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  return { clock, lane, opened, dials, limits, verdicts, submit, connect };
+}
+
+void test('HTTP/2: one connection for all, another only when its streams are used up', async () => {
+  const { opened, submit, connect } = setup({ streams: 4 });
+  const requests = [submit(), submit(), submit()];
+  await connect();
+  assert.equal(opened.length, 1);
+  for (const { connection } of requests) assert.equal(connection, opened[0]);
+  submit();
+  const fifth = submit();
+  assert.equal(fifth.connection, undefined);
+  await connect();
+  assert.equal(opened.length, 2);
+  assert.equal(fifth.connection, opened[1]);
+});
+
+void test('HTTP/2: a stream that ends serves who waits, before the further connection is there', async () => {
+  const { opened, submit, connect } = setup({ streams: 1, exclusive: false });
+  submit();
+  await connect();
+  const second = submit();
+  opened[0]?.release();
+  assert.equal(second.connection, opened[0]);
+});
+
+void test('HTTP/1: a connection for each request, used again afterwards, the last one first', async () => {
+  const { opened, submit, connect } = setup({ streams: 1 });
+  const [first, second] = [submit(), submit()];
+  await connect();
+  assert.equal(opened.length, 2);
+  assert.notEqual(first.connection, second.connection);
+  first.connection?.release();
+  second.connection?.release();
+  assert.equal(submit().connection, second.connection);
+  assert.equal(opened.length, 2);
+});
+
+void test('HTTP/1: idle connections are closed after their time, busy ones never', async () => {
+  const { clock, lane, opened, submit, connect } = setup({ streams: 1 });
+  const [idle, busy] = [submit(), submit()];
+  await connect();
+  idle.connection?.release();
+  const times = { idleMs: 3000, ageMs: 3_600_000 };
+  clock.advance(2999);
+  lane.sweep(times);
+  assert.equal(idle.connection?.drained, false);
+  clock.advance(1);
+  lane.sweep(times);
+  assert.equal(idle.connection?.drained, true);
+  assert.equal(busy.connection?.drained, false);
+  const next = submit();
+  assert.equal(next.connection, undefined, 'the closed one is not given out');
+  await connect();
+  assert.equal(next.connection, opened[2]);
+});
+
+void test('an HTTP/2 connection is kept while idle, and replaced at its age', async () => {
+  const { clock, lane, opened, submit, connect } = setup({ streams: 4 });
+  const request = submit();
+  await connect();
+  request.connection?.release();
+  clock.advance(3_599_999);
+  lane.sweep({ idleMs: 3000, ageMs: 3_600_000 });
+  assert.equal(opened[0]?.drained, false);
+  clock.advance(1);
+  lane.sweep({ idleMs: 3000, ageMs: 3_600_000 });
+  assert.equal(opened[0]?.drained, true);
+  const next = submit();
+  await connect();
+  assert.equal(next.connection, opened[1]);
+});
+
+void test('no more connections than allowed, and no more waiters; both are counted', async () => {
+  const { opened, limits, submit, connect } = setup({ streams: 1, maxWaiters: 2 });
+  const busy = [submit(), submit(), submit()];
+  assert.equal(busy[2]?.fault?.kind, 'overloaded');
+  assert.deepEqual(limits, ['waiters']);
+  await connect();
+  submit();
+  await connect();
+  assert.equal(opened.length, 3);
+  const waits = submit();
+  assert.deepEqual(limits, ['waiters', 'connections']);
+  await connect();
+  assert.equal(opened.length, 3);
+  opened[0]?.release();
+  assert.equal(waits.connection, opened[0]);
+});
+
+void test('a failed connect is told to the peer first, then to all who wait', async () => {
+  const { lane, dials, verdicts, submit } = setup({ streams: 4 });
+  const requests = [submit(), submit()];
+  const left = submit();
+  lane.withdraw(left);
+  assert.equal(dials.length, 1);
+  dials[0]?.reject(new ConnectError('no connection', { timedOut: true }));
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(verdicts, ['timeout']);
+  for (const { fault } of requests) assert.deepEqual(fault, { kind: 'timeout', detail: 'no connection' });
+  assert.equal(left.fault, undefined);
+});
+
+void test('a lane that is destroyed keeps no connection, not even one that was on its way', async () => {
+  const { lane, opened, submit, connect } = setup({ streams: 4 });
+  const request = submit();
+  lane.destroy();
+  assert.equal(request.fault?.kind, 'refused');
+  await connect();
+  assert.equal(opened[0]?.usable, false);
+  assert.equal(lane.usable, false);
+});
