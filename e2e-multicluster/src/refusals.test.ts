@@ -1,4 +1,4 @@
-/** Who is refused at a gateway: from inside a linked cluster's network, with whatever certificate one can get. */
+/** Who is refused, at a gateway and at a sidecar: from inside the network, with whatever certificate one can get. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
@@ -23,7 +23,7 @@ const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 const emptySettings = '\0\0\0\x04\0\0\0\0\0';
 const cart = 'cart.shop.svc.cluster.local:80';
 
-describe('refusals of a gateway', () => {
+describe('refusals of a gateway and of a sidecar', () => {
   let fleet: Fleet;
   let trust: TrustDirectory;
   let address = '';
@@ -35,6 +35,11 @@ describe('refusals of a gateway', () => {
       program: echoProgram,
       port: 8080,
       labels: { [labels.exported]: 'true' },
+    });
+    await fleet.app('west', 'guarded', {
+      program: echoProgram,
+      port: 8080,
+      annotations: { 'mesh.io/default-inbound-policy': 'cluster-authenticated' },
     });
     await fleet.ready('west', 'echo');
     await eventually(
@@ -57,12 +62,19 @@ describe('refusals of a gateway', () => {
   const dial = (): Promise<Socket> =>
     dialCluster(fleet.cluster('east').controlSocket, { address, port: 4143 });
 
-  async function tlsFrom(given: Credentials | undefined, alpn = 'h2'): Promise<TLSSocket> {
+  async function tlsFrom(given: Credentials | undefined): Promise<TLSSocket> {
+    return tlsOver(await dial(), { server: gatewayIdentity('west'), given, alpn: 'h2' });
+  }
+
+  function tlsOver(
+    socket: Socket,
+    { server, given, alpn }: { server: string; given: Credentials | undefined; alpn?: string },
+  ): TLSSocket {
     const tls = connectTls({
-      socket: await dial(),
-      servername: gatewayIdentity('west'),
+      socket,
+      servername: server,
       ca: [trust.anchorsPem],
-      ALPNProtocols: [alpn],
+      ...(alpn === undefined ? {} : { ALPNProtocols: [alpn] }),
       ...(given === undefined
         ? {}
         : { cert: given.chainPem, key: given.key.export({ type: 'pkcs8', format: 'pem' }) }),
@@ -168,6 +180,112 @@ describe('refusals of a gateway', () => {
     } finally {
       on.destroy();
     }
+  });
+
+  const guarded = identityName({ serviceAccount: 'guarded', namespace: shop, cluster: 'west' });
+
+  /** A connection to the pod from inside its own cluster: to the application's port, or to the sidecar's own. */
+  async function toPod(port: number): Promise<Socket> {
+    const pod = await fleet.ready('west', 'guarded');
+    return await dialCluster(fleet.cluster('west').controlSocket, {
+      address: pod.status?.podIP ?? '',
+      port,
+    });
+  }
+
+  const tlsToPod = async (given: Credentials | undefined): Promise<TLSSocket> =>
+    tlsOver(await toPod(8080), { server: guarded, given });
+
+  /** What the application behind the sidecar got so far, as a pod of its cluster hears it. */
+  const guardedSaw = async (): Promise<string> => (await fleet.ask('west', 'http://guarded/seen')).body;
+
+  async function atSidecar(name: string, of: Record<string, string>): Promise<number> {
+    return metric(await fleet.proxyMetrics('west', 'guarded'), name, of);
+  }
+
+  const get = 'GET /attack HTTP/1.1\r\nhost: guarded\r\nconnection: close\r\n\r\n';
+  const inbound = { direction: 'inbound', target_port: '8080' };
+  const tlsRefusal = (reason: string): [string, Record<string, string>] => [
+    'mesh_tls_refused_total',
+    { ...inbound, reason },
+  ];
+  const intruders: readonly [
+    who: string,
+    reason: string,
+    counted: [name: string, labels: Record<string, string>],
+    open: () => Promise<Socket>,
+  ][] = [
+    [
+      'plaintext HTTP',
+      'unauthenticated',
+      ['inbound_http_authz_deny_total', { target_port: '8080', reason: 'unauthenticated' }],
+      () => toPod(8080),
+    ],
+    [
+      "plaintext on the sidecar's own port",
+      'plaintext on a direct connection',
+      ['inbound_tcp_errors_total', { error: 'plaintext on a direct connection' }],
+      () => toPod(4143),
+    ],
+    ['TLS without a certificate', 'no-certificate', tlsRefusal('no-certificate'), () => tlsToPod(undefined)],
+    [
+      'a client of another anchor, through the peek path',
+      'foreign-anchor',
+      tlsRefusal('foreign-anchor'),
+      () => {
+        const anchor = createAnchor({ clock });
+        const foreign = { anchor, anchorsPem: anchor.certificatePem };
+        return tlsToPod(credentials(frontend('west'), 'west', foreign));
+      },
+    ],
+    [
+      "a leaf of another cluster's issuer",
+      'outside-name-constraints',
+      tlsRefusal('outside-name-constraints'),
+      () => tlsToPod(credentials(frontend('west'), 'north')),
+    ],
+    [
+      'a leaf of another domain',
+      'unknown-domain',
+      tlsRefusal('unknown-domain'),
+      () => {
+        const issuer = createIssuer({ anchor: trust.anchor, cluster: 'west', suffix: 'corp.example', clock });
+        const identity = identityName({
+          serviceAccount: 'frontend',
+          namespace: shop,
+          cluster: 'west',
+          suffix: 'corp.example',
+        });
+        return tlsToPod(issueCredentials({ issuer, anchorsPem: trust.anchorsPem, identity, clock }));
+      },
+    ],
+    [
+      'a workload of a cluster that the policy does not allow',
+      'foreign-cluster',
+      ['inbound_http_authz_deny_total', { target_port: '8080', reason: 'foreign-cluster' }],
+      () => tlsToPod(credentials(frontend('east'), 'east')),
+    ],
+  ];
+  for (const [who, reason, [name, of], open] of intruders) {
+    test(`sidecar: ${who} is refused as ${reason}, and nothing of it reaches the application`, async () => {
+      const [saw, count] = [await guardedSaw(), await atSidecar(name, of)];
+      const answer = await untilClosed(await open(), get);
+      assert.doesNotMatch(answer, / 200 /);
+      await eventually('it is counted', async () => (await atSidecar(name, of)) === count + 1);
+      assert.equal(await guardedSaw(), saw);
+    });
+  }
+
+  test('sidecar: bytes of no protocol are refused as unauthenticated; a neighbour is served', async () => {
+    const denied = { target_port: '8080', reason: 'unauthenticated' };
+    const count = await atSidecar('inbound_tcp_authz_deny_total', denied);
+    assert.equal(await untilClosed(await toPod(8080), '\0\x01\x02\x03garbage'), '');
+    await eventually(
+      'it is counted',
+      async () => (await atSidecar('inbound_tcp_authz_deny_total', denied)) === count + 1,
+    );
+    const neighbour = await tlsToPod(credentials(frontend('west'), 'west'));
+    assert.match(await untilClosed(neighbour, get), /^HTTP\/1\.1 200 [^]*"l5d-client-id":"frontend\.shop\./);
   });
 
   test('pods of another cluster cannot be reached but through its gateway', async () => {

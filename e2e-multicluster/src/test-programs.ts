@@ -81,18 +81,18 @@ http.createServer(async (request, response) => {
 process.on('SIGTERM', () => process.exit(0));
 `;
 
-/** Says what it received: headers of this request, and how many connections and requests there were in all. */
+/** Says what it received: headers of this request, and how many requests there were in all, and bytes that were none. */
 export const echoProgram = `
 const http = require('node:http');
-let connections = 0, requests = 0;
+let garbage = 0, requests = 0;
 const server = http.createServer((request, response) => {
   if (request.url === '/healthz') return response.end('ok');
-  if (request.url === '/seen') return response.end(JSON.stringify({ connections, requests }));
+  if (request.url === '/seen') return response.end(JSON.stringify({ garbage, requests }));
   requests++;
   response.setHeader('x-cluster', process.env.CLUSTER);
   response.end(JSON.stringify({ cluster: process.env.CLUSTER, headers: request.headers }));
 });
-server.on('connection', () => { connections++; });
+server.on('clientError', (_, socket) => { garbage++; socket.destroy(); });
 server.listen(8080);
 process.on('SIGTERM', () => process.exit(0));
 `;
