@@ -131,3 +131,28 @@ test('whatever is asked for, only what the table names is admitted', () => {
     }),
   );
 });
+
+test('a name one character away from an allowed one is another name', () => {
+  const allowed = 'auditor';
+  const letters = 'abcdefghijklmnopqrstuvwxyz0123456789-';
+  const near = new Set<string>();
+  for (let at = 0; at <= allowed.length; at++) {
+    const [before, behind] = [allowed.slice(0, at), allowed.slice(at)];
+    near.add(before + behind.slice(1));
+    for (const letter of letters) {
+      near.add(before + letter + behind);
+      near.add(before + letter + behind.slice(1));
+    }
+  }
+  near.delete(allowed);
+  const audit = 'audit.shop.svc.cluster.local:80';
+  let tried = 0;
+  for (const name of near) {
+    const who = parseIdentity(identityName({ serviceAccount: name, namespace: 'shop', cluster: 'east' }));
+    if (who === undefined) continue;
+    tried++;
+    assert.equal(reason(table.admit(who, audit)), 'identity-not-allowed', name);
+  }
+  assert.ok(tried > 400, `${tried}`);
+  assert.equal(reason(table.admit(caller('east', allowed), audit)), 'export');
+});

@@ -138,7 +138,7 @@ export class Inbound {
         ) {
           this.#terminate(socket, target, direct);
         } else {
-          this.#passTls(socket, target, opening.sni);
+          this.#passTls(socket, target);
         }
       },
     });
@@ -162,8 +162,9 @@ export class Inbound {
   }
 
   /** Somebody else's TLS: its bytes pass untouched to whom they are meant for. */
-  #passTls(socket: Socket, target: HostPort, sni: string | undefined): void {
-    const labels = { tls: 'opaque', sni: sni ?? '' };
+  #passTls(socket: Socket, target: HostPort): void {
+    // Without the server name: strangers choose it, and each one would be a series of its own.
+    const labels = { tls: 'opaque' };
     this.#serve(
       { socket, target, identity: undefined, caller: undefined, labels, maxAgeMs: Number.POSITIVE_INFINITY },
       'opaque',

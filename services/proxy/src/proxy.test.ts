@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { systemClock } from '@mesh/clock/system';
 import { encodeTransportHeader, transportHeaderAlpn } from '@mesh/transport/transport-header';
@@ -518,4 +520,78 @@ void test('detection counts what it found, before TLS and inside it, and how lon
     const line = `^mesh_detect_total\\{direction="inbound",tls="${tls}",result="${result}"\\} 1$`;
     assert.match(inbound, new RegExp(line, 'm'));
   }
+});
+
+/** Ports that were free a moment ago. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
+  await Promise.all(servers.map((server) => once(server, 'listening')));
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
+
+void test('nobody is forwarded to a port of the sidecar itself, however it is asked for', async (t) => {
+  const east = await startCluster(t);
+  const [outbound = 0, inbound = 0, admin = 0] = await freePorts(3);
+  const environment = {
+    MESH_OUTBOUND_PORT: String(outbound),
+    MESH_INBOUND_PORT: String(inbound),
+    MESH_ADMIN_PORT: String(admin),
+  };
+  const options = { serviceAccount: 'cart', app: admin, environment };
+  const server = await startProxy(t, east, options);
+  const errors = async (error: string): Promise<number> =>
+    Number(
+      new RegExp(`^inbound_tcp_errors_total\\{error="${error}"\\} (\\d+)$`, 'm').exec(
+        await server.metrics(),
+      )?.[1] ?? 0,
+    );
+  const shutdown = 'POST /shutdown HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n';
+  // Redirected to one of our own ports.
+  for (const port of [admin, outbound]) {
+    options.app = port;
+    assert.equal(await exchangeBytes(inbound, shutdown), '');
+  }
+  assert.equal(await errors('loop'), 2);
+  // Named by a transport header.
+  options.app = inbound;
+  const credentials = credentialsOf(east.trust, workload('frontend', 'east'), 'east');
+  const dial = (alpn: string[]): Promise<Socket> =>
+    dialTls({
+      host: '127.0.0.1',
+      port: inbound,
+      identity: server.identity,
+      alpn,
+      credentials,
+      clock: systemClock,
+      timeoutMs: 2000,
+    });
+  for (const port of [admin, inbound, outbound]) {
+    for (const sessionProtocol of [undefined, 'http1'] as const) {
+      const socket = await dial([transportHeaderAlpn]);
+      socket.on('error', () => {});
+      const closed = new Promise((resolve) => socket.on('close', resolve));
+      socket.on('data', (chunk: Buffer) => assert.fail(chunk.toString()));
+      socket.write(encodeTransportHeader({ port, name: '', sessionProtocol, clientId: '', hops: 0 }));
+      socket.write(shutdown);
+      await closed;
+    }
+  }
+  assert.equal(await errors('loop'), 8);
+  // Dialled on purpose, without a header or without TLS.
+  const socket = await dial([]);
+  socket.on('error', () => {});
+  const closed = new Promise((resolve) => socket.on('close', resolve));
+  socket.resume();
+  socket.write(shutdown);
+  await closed;
+  assert.equal(await exchangeBytes(inbound, shutdown), '');
+  assert.equal(await errors('direct connection without a transport header'), 1);
+  assert.equal(await errors('plaintext on a direct connection'), 1);
+  // The application dials the port that it is redirected to.
+  server.dials = { host: '127.0.0.1', port: outbound };
+  assert.equal(await exchangeBytes(outbound, shutdown), '');
+  assert.match(await server.metrics(), /^outbound_tcp_errors_total\{error="loop"\} 1$/m);
+  assert.equal(server.proxy.ready().ready, true, 'and nobody shut it down');
 });
