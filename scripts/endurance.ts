@@ -9,6 +9,7 @@ const root = resolve(import.meta.dirname, '..');
 
 /** Test file of each subject; ENDURANCE=1 makes it the long form. */
 const subjects: Readonly<Record<string, string>> = {
+  'http1-attacks': 'packages/dataplane/src/http1-attacks.test.ts',
   'rolling-restarts': 'e2e-multicluster/src/rolling-restarts.test.ts',
   'keep-alive': 'packages/dataplane/src/keep-alive-endurance.test.ts',
 };

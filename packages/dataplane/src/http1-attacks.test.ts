@@ -1,7 +1,7 @@
 /**
  * The attacks on HTTP/1 that are known by name, H1-1 to H1-14, against the forwarding path: each asserts the end of the
  * attacker, what it can make us hold, and that a victim on a connection of its own does not notice.
- * `ATTACKS_LONG=1` uses large numbers and reports the victim's latency.
+ * `npm run endurance -- http1-attacks` uses large numbers and reports the victim's latency.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -24,7 +24,7 @@ import { restoreOriginal } from './l5d-headers.ts';
 import { badBackends, serveBadly } from './testing/bad-backends.ts';
 import { rig, type Rig, type RigOptions, spec } from './testing/forwarding-rig.ts';
 
-const long = process.env['ATTACKS_LONG'] === '1';
+const long = process.env['ENDURANCE'] === '1';
 
 interface Seen {
   readonly path: string;
@@ -478,24 +478,36 @@ void test('H1-13: what a bad server says reaches nobody but who asked', async (c
   const { port } = await listen(context, serveBadly);
   const proxy = await rig(context);
   proxy.pool.apply([spec(port)], { replace: true });
-  // The victim shares the server and its connections with the attacker.
+  const askBadly = async (): Promise<void> => {
+    for (const [index, [name, { client }]] of scripts.entries()) {
+      const { socket, answer } = await attacker(context, proxy.port);
+      const closed = once(socket, 'close').then(() => true);
+      socket.write(`POST /bad/${index} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n`);
+      if (client === undefined) await closed;
+      else await eventually(name, () => answer().includes(`HTTP/1.1 ${client} `), { intervalMs: 1 });
+      const cut = client === undefined && answer().endsWith('0\r\n\r\n');
+      assert.ok(!cut, `${name} looks complete: ${answer()}`);
+      assert.ok(!answer().includes('poison'), `${name}: ${answer()}`);
+      socket.destroy();
+    }
+  };
+  // Everybody shares the server and its connections with the attacker.
+  const each = long ? 125_000 : 125;
+  let busy = 8;
+  const others = Array.from({ length: busy }, async () => {
+    const request = victimOf(context, proxy.port);
+    for (let count = 0; count < each; count++) await request();
+    busy--;
+  });
   await attackBeside(
     context,
     proxy.port,
   )(async () => {
-    for (let round = 0; round < (long ? 200 : 2); round++) {
-      for (const [index, [name, { client }]] of scripts.entries()) {
-        const { socket, answer } = await attacker(context, proxy.port);
-        const closed = once(socket, 'close').then(() => true);
-        socket.write(`POST /bad/${index} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n`);
-        if (client === undefined) await closed;
-        else await eventually(name, () => answer().includes(`HTTP/1.1 ${client} `), { intervalMs: 1 });
-        const cut = client === undefined && answer().endsWith('0\r\n\r\n');
-        assert.ok(!cut, `${name} looks complete: ${answer()}`);
-        assert.ok(!answer().includes('poison'), `${name}: ${answer()}`);
-        socket.destroy();
-      }
+    for (;;) {
+      await askBadly();
+      if (busy === 0) break;
     }
+    await Promise.all(others);
   });
 });
 

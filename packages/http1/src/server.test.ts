@@ -347,7 +347,7 @@ test('connection fields of the owner are left out: framing is the codec’s', as
   assert.equal(answer.text, 'HTTP/1.1 200 OK\r\nx: 1\r\ncontent-length: 0\r\n\r\n');
 });
 
-test('deadlines: head, idle, body, and a FIN that is never answered', async (context) => {
+test('deadlines: head, idle, body, a reader that takes nothing, and a FIN that is never answered', async (context) => {
   const slow = await serve(context);
   slow.client.write('GET / HT');
   await eventually('the head began', () => slow.server.bytesRead === 8);
@@ -373,6 +373,30 @@ test('deadlines: head, idle, body, and a FIN that is never answered', async (con
   stalled.clock.advance(300_000);
   assert.equal(seen.reset, 'timeout');
   assert.equal(stalled.limits.hits('http1_stall_ms'), 1);
+
+  const deaf = await serve(context, (request) => {
+    request.stream.respond(ok, false);
+    request.onDrain = () => {
+      while (request.stream.write(Buffer.alloc(64 * 1024)));
+    };
+    request.onDrain();
+  });
+  deaf.client.pause();
+  deaf.client.write(get('/'));
+  const unread = await eventually('the request', () => deaf.requests[0]);
+  let written = -1;
+  await eventually(
+    'nothing moves',
+    () => {
+      const still = written === deaf.server.bytesWritten;
+      written = deaf.server.bytesWritten;
+      return still;
+    },
+    { intervalMs: 100 },
+  );
+  deaf.clock.advance(300_000);
+  assert.equal(unread.reset, 'timeout');
+  assert.equal(deaf.limits.hits('http1_stall_ms'), 1);
 
   const lingering = await serve(context, ({ stream }) => stream.respond(ok, true));
   lingering.client.allowHalfOpen = true;
