@@ -19,9 +19,11 @@ import type { Logger } from '@mesh/telemetry/log';
 import type { CredentialStore } from '@mesh/trust/credentials';
 import { dialTls } from '@mesh/trust/dial';
 import { keepAlive, signsOfLife } from './keep-alive.ts';
+import { SharedTicker } from './shared-ticker.ts';
 import type { PeerEnvironment } from './peer.ts';
 
-const keepAliveTimes = { tickMs: 1000, silenceMs: 8000, roundTrips: 6, onlyBusy: false };
+const tickMs = 1000;
+const keepAliveTimes = { silenceMs: 8000, roundTrips: 6, onlyBusy: false };
 const connectTimeoutMs = 3000;
 const retry = { baseMs: 100, capMs: 10_000, jitter: 0.1 };
 
@@ -70,6 +72,7 @@ export class ControlChannel implements ControlStreams {
   constructor(options: ControlChannelOptions) {
     this.#options = options;
     const { clock, credentials, address, serverIdentity, http2Limits, suffix } = options;
+    const ticker = new SharedTicker(clock, tickMs);
     this.#channel = new GrpcChannel({
       clock,
       authority: `${address.host}:${address.port}`,
@@ -90,7 +93,7 @@ export class ControlChannel implements ControlStreams {
             this.fault = `${address.host}:${address.port} went silent`;
           };
           const connection = connectHttp2(socket, { clock, limits: http2Limits });
-          keepAlive(connection, { clock, onSilence, ...signsOfLife(socket), ...keepAliveTimes });
+          keepAlive(connection, { ticker, onSilence, ...signsOfLife(socket), ...keepAliveTimes });
           return connection;
         } catch (thrown) {
           this.fault = thrown instanceof Error ? thrown.message : String(thrown);

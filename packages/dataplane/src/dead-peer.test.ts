@@ -80,7 +80,6 @@ void test('a peer behind a black hole is left, with what waits for it, after its
 void test('a path that stands still for a second loses nothing', async (test) => {
   const { clock, relay, limits, held, underWay } = await setup(test);
   const { answer } = await underWay();
-  await pass(clock, 500);
   relay.set({ stalled: true });
   held[0]?.();
   await pass(clock, 1000);

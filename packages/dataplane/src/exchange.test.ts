@@ -3,6 +3,7 @@ import { request as httpRequest } from 'node:http';
 import { test } from 'node:test';
 import { systemClock } from '@mesh/clock/system';
 import { eventually } from '@mesh/testkit/eventually';
+import { FakeClock } from '@mesh/testkit/fake-clock';
 import { listen } from '@mesh/testkit/servers';
 import { connectTcp } from './connector.ts';
 import { app, carried, http2App, rig, send, spec } from './testing/forwarding-rig.ts';
@@ -302,4 +303,23 @@ void test('a body beyond the replay limit is forwarded but not sent again', asyn
   const answer = await send(proxy, { method: 'POST', body: Buffer.alloc(1_000_000) });
   assert.equal(answer.status, 502);
   assert.equal(tries, 1);
+});
+
+void test('a request given up after a long wait tells the balancer how long it was', async (t) => {
+  const clock = new FakeClock();
+  let seen = false;
+  const port = await app(t, () => {
+    seen = true;
+  });
+  const { port: proxy, pool } = await rig(t, { clock });
+  pool.apply([spec(port)], { replace: true });
+  const [member] = [...pool.members()];
+  const sent = httpRequest({ host: '127.0.0.1', port: proxy, agent: false });
+  sent.on('error', () => {});
+  sent.end();
+  await eventually('the endpoint has the request', () => seen);
+  clock.advance(5000);
+  sent.destroy();
+  await eventually('it is given up', () => member?.inFlight === 0);
+  assert.equal(member?.rttMs, 5000);
 });

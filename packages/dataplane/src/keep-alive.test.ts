@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { seededRandom } from '@mesh/clock/seeded';
 import type { ClientStream } from '@mesh/http/message';
 import { FakeClock } from '@mesh/testkit/fake-clock';
-import { keepAlive, peerKeepAlive, type PingableConnection } from './keep-alive.ts';
+import { keepAlive, peerKeepAlive, peerTickMs, type PingableConnection } from './keep-alive.ts';
+import { SharedTicker } from './shared-ticker.ts';
 import { SimulatedPath } from './testing/simulated-path.ts';
 
 /** A connection whose bytes travel a simulated path. */
@@ -66,7 +67,7 @@ function setup({ rttMs = 2, loss = 0, seed = 1 }: { rttMs?: number; loss?: numbe
   const [there, back] = [path(), path()];
   const connection = new Connection(clock, there, back);
   keepAlive(connection, {
-    clock,
+    ticker: new SharedTicker(clock, peerTickMs),
     silenceMs: 1500,
     received: () => connection.received,
     path: () => ({
@@ -205,5 +206,25 @@ void test('the timer ends with the connection', () => {
   const { clock, connection } = setup();
   connection.usable = false;
   clock.advance(50);
+  assert.equal(clock.pending, 0);
+});
+
+void test('all connections of a process share one timer, which ends with the last of them', () => {
+  const clock = new FakeClock();
+  const ticker = new SharedTicker(clock, 50);
+  const ticks = [0, 0, 0];
+  const timers = ticks.map((_, index) =>
+    ticker.add(() => {
+      ticks[index] = (ticks[index] ?? 0) + 1;
+    }),
+  );
+  assert.equal(clock.pending, 1);
+  clock.advance(100);
+  timers[0]?.cancel();
+  clock.advance(50);
+  assert.deepEqual(ticks, [2, 3, 3]);
+  for (const timer of timers) timer.cancel();
+  assert.equal(clock.pending, 0);
+  ticker.add(() => {}).cancel();
   assert.equal(clock.pending, 0);
 });

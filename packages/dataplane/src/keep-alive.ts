@@ -7,22 +7,22 @@
  * for the peer's death.
  */
 import type { Socket } from 'node:net';
-import type { Clock, Timer } from '@mesh/clock/clock';
+import type { Timer } from '@mesh/clock/clock';
 import type { ClientConnection } from '@mesh/http/message';
 import { tcpPath, type TcpPath } from '@mesh/transport/socket-options';
+import type { SharedTicker } from './shared-ticker.ts';
 
 export interface PingableConnection extends ClientConnection {
   ping(onPong: (rttMs: number) => void): void;
 }
 
 export interface KeepAliveOptions {
-  clock: Clock;
+  /** How often to look. Every second tick of silence sends a PING. */
+  ticker: SharedTicker;
   /** Bytes received on the connection so far. */
   received: () => number;
   /** What the kernel knows of the way to the peer. */
   path: () => TcpPath | undefined;
-  /** How often to look, ms. Every second tick of silence sends a PING. */
-  tickMs: number;
   /** The connection is cut before this much silence, ms, or `roundTrips` round trips where that is longer. */
   silenceMs: number;
   roundTrips: number;
@@ -32,8 +32,9 @@ export interface KeepAliveOptions {
   onlyBusy: boolean;
 }
 
-/** Peers in the data plane. */
-export const peerKeepAlive = { tickMs: 50, roundTrips: 6, onlyBusy: true } as const;
+/** How often peers in the data plane are looked at, ms. */
+export const peerTickMs = 50;
+export const peerKeepAlive = { roundTrips: 6, onlyBusy: true } as const;
 
 /** Of a connection over this socket. */
 export function signsOfLife(socket: Socket): Pick<KeepAliveOptions, 'received' | 'path'> {
@@ -73,11 +74,11 @@ class KeepAlive {
     this.#connection = connection;
     this.#options = options;
     this.#seen = options.received();
-    this.#timer = options.clock.every(options.tickMs, () => this.#tick(), true);
+    this.#timer = options.ticker.add(() => this.#tick());
   }
 
   #tick(): void {
-    const { onlyBusy, onSilence, received, roundTrips, silenceMs, tickMs } = this.#options;
+    const { onlyBusy, onSilence, received, roundTrips, silenceMs, ticker } = this.#options;
     const connection = this.#connection;
     const busy = connection.activeStreams > 0;
     if (!connection.usable && !busy) {
@@ -92,7 +93,7 @@ class KeepAlive {
     }
     this.#silent++;
     // One less: the last byte may have come right after a tick.
-    const allowed = Math.floor(Math.max(silenceMs, roundTrips * this.#rttMs) / tickMs) - 1;
+    const allowed = Math.floor(Math.max(silenceMs, roundTrips * this.#rttMs) / ticker.periodMs) - 1;
     if (!this.#outOfPatience(allowed)) {
       if (this.#silent % 2 === 1) connection.ping(this.#onPong);
       return;
@@ -124,7 +125,7 @@ class KeepAlive {
     }
     if (this.#silent < allowed) return false;
     if (path === undefined) return true;
-    const allowedMs = allowed * this.#options.tickMs;
+    const allowedMs = allowed * this.#options.ticker.periodMs;
     const pausedMs = allowedMs / 4;
     if (path.lastAckMs >= pausedMs) return path.lastAckMs >= allowedMs;
     const slow = path.acknowledgedBytes > this.#acknowledgedHalfway + progressBytes;

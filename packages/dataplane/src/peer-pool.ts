@@ -1,7 +1,9 @@
 /** All peers of a program, shared by address, port and identity, and swept for idle and aged connections. */
 import type { Timer } from '@mesh/clock/clock';
 import type { DialTarget } from './connector.ts';
+import { peerTickMs } from './keep-alive.ts';
 import { Peer, type PeerEnvironment, type SocketObserver } from './peer.ts';
+import { SharedTicker } from './shared-ticker.ts';
 import { SilentPaths } from './silent-paths.ts';
 
 const sweepMs = 1000;
@@ -16,12 +18,14 @@ export class PeerPool {
   readonly #peers: Map<string, Held> = new Map();
   readonly #keys: WeakMap<Peer, string> = new WeakMap();
   readonly #sweeper: Timer;
+  readonly #ticker: SharedTicker;
   /** Opaque connections, watched for ends that are gone. */
   readonly paths: SilentPaths;
 
   constructor(environment: PeerEnvironment) {
     this.environment = environment;
     this.paths = new SilentPaths(environment.limits);
+    this.#ticker = new SharedTicker(environment.clock, peerTickMs);
     this.#sweeper = environment.clock.every(sweepMs, () => this.#sweep(), true);
   }
 
@@ -33,7 +37,7 @@ export class PeerPool {
       known.holders++;
       return known.peer;
     }
-    const peer = new Peer(target, this.environment, observer);
+    const peer = new Peer(target, { ...this.environment, ticker: this.#ticker }, observer);
     this.#peers.set(key, { peer, holders: 1 });
     this.#keys.set(peer, key);
     return peer;

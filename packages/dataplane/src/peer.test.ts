@@ -6,8 +6,10 @@ import { FakeClock } from '@mesh/testkit/fake-clock';
 import { listen } from '@mesh/testkit/servers';
 import { eventually } from '@mesh/testkit/eventually';
 import { ConnectError, connectTcp, type DialTarget } from './connector.ts';
+import { peerTickMs } from './keep-alive.ts';
 import { dataplaneLimits } from './limits.ts';
 import { defaultCodecs, Peer } from './peer.ts';
+import { SharedTicker } from './shared-ticker.ts';
 
 function setup(port = 1) {
   const clock = new FakeClock();
@@ -26,6 +28,7 @@ function setup(port = 1) {
     },
     limits: new LimitLedger(dataplaneLimits),
     ...defaultCodecs(),
+    ticker: new SharedTicker(clock, peerTickMs),
   });
   const heard: boolean[] = [];
   peer.watch({ onReachable: (reachable) => heard.push(reachable) });

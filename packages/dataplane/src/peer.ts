@@ -18,6 +18,7 @@ import { ConnectError, type Connector, type DialTarget } from './connector.ts';
 import { keepAlive, peerKeepAlive, type PingableConnection, signsOfLife } from './keep-alive.ts';
 import { type ConnectFault, Lane, type WrappedSocket } from './lane.ts';
 import type { DataplaneLimit } from './limits.ts';
+import type { SharedTicker } from './shared-ticker.ts';
 
 /** Told when a peer stops or starts being reachable. */
 export interface PeerListener {
@@ -58,7 +59,7 @@ export class Peer {
   readonly target: DialTarget;
   readonly h1: Lane;
   readonly h2: Lane;
-  readonly #environment: PeerEnvironment;
+  readonly #environment: PeerEnvironment & { readonly ticker: SharedTicker };
   readonly #listeners: Set<PeerListener> = new Set();
   readonly #observer: SocketObserver | undefined;
   #lastLane: Lane | undefined;
@@ -69,11 +70,16 @@ export class Peer {
   /** Why the last connect failed; empty when it did not. */
   lastFault = '';
 
-  constructor(target: DialTarget, environment: PeerEnvironment, observer?: SocketObserver) {
+  /** `ticker` has `peerTickMs`. */
+  constructor(
+    target: DialTarget,
+    environment: PeerEnvironment & { readonly ticker: SharedTicker },
+    observer?: SocketObserver,
+  ) {
     this.target = target;
     this.#environment = environment;
     this.#observer = observer;
-    const { limits } = environment;
+    const { limits, ticker } = environment;
     const { peer_silence_ms: silenceMs, tcp_user_timeout_ms: userTimeoutMs } = limits.values;
     this.h1 = this.#lane({
       alpn: [],
@@ -96,7 +102,7 @@ export class Peer {
         // A stranger may count our PINGs as an attack; its kernel is all that is watched.
         if (target.identity === undefined) return { connection, confirmed: undefined };
         const onSilence = (): void => environment.limits.hit('peer_silence_ms');
-        keepAlive(connection, { clock, silenceMs, onSilence, ...signsOfLife(socket), ...peerKeepAlive });
+        keepAlive(connection, { ticker, silenceMs, onSilence, ...signsOfLife(socket), ...peerKeepAlive });
         setUserTimeout(socket, userTimeoutMs);
         return { connection, confirmed: this.#confirm(connection) };
       },

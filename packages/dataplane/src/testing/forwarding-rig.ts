@@ -40,6 +40,7 @@ export interface Rig {
   /** Where the application's client connects. */
   readonly port: number;
   readonly pool: EndpointPool;
+  readonly peers: PeerPool;
   readonly registry: MetricRegistry;
   readonly limits: LimitLedger<DataplaneLimit>;
   readonly codecs: Codecs;
@@ -111,7 +112,7 @@ export async function rig(
     pool.close();
     peers.close();
   });
-  return { port, pool, registry, limits, codecs };
+  return { port, pool, peers, registry, limits, codecs };
 }
 
 class ObservedListener implements RequestListener {

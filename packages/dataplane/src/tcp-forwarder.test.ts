@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { test, type TestContext } from 'node:test';
+import { eventually } from '@mesh/testkit/eventually';
+import { FakeClock } from '@mesh/testkit/fake-clock';
+import { dialTcp, listen } from '@mesh/testkit/servers';
+import { forwardTcp } from './tcp-forwarder.ts';
+import { rig, type RigOptions, spec } from './testing/forwarding-rig.ts';
+
+/** A forwarder of opaque connections; `closed` has what each that ended ended with. */
+async function setup(test: TestContext, options: RigOptions = {}) {
+  const clock = new FakeClock();
+  const { pool, peers, limits } = await rig(test, { clock, ...options });
+  const closed: string[] = [];
+  const { port } = await listen(test, (socket) => {
+    forwardTcp(socket, { clock, pool, peers, onClose: (fault) => closed.push(fault) });
+  });
+  const servers = async (count: number): Promise<{ ports: number[]; open: Socket[][] }> => {
+    const open: Socket[][] = [];
+    const ports: number[] = [];
+    for (let index = 0; index < count; index++) {
+      const sockets: Socket[] = [];
+      open.push(sockets);
+      ports.push(
+        (await listen(test, (socket) => sockets.push(socket.on('data', (data) => socket.write(data))))).port,
+      );
+    }
+    return { ports, open };
+  };
+  const echo = async (word: string): Promise<Socket> => {
+    const socket = await dialTcp(test, port);
+    socket.write(word);
+    const [data] = (await once(socket, 'data')) as [Buffer];
+    assert.equal(data.toString(), word);
+    return socket;
+  };
+  return { clock, pool, limits, closed, servers, echo, dial: () => dialTcp(test, port) };
+}
+
+void test('connections are spread by how many are open, not by how many there were', async (test) => {
+  const { pool, servers, echo, closed } = await setup(test);
+  const { ports, open } = await servers(2);
+  pool.apply(
+    ports.map((port) => spec(port)),
+    { replace: true },
+  );
+  const sockets: Socket[] = [];
+  for (let index = 0; index < 20; index++) sockets.push(await echo(`${index}`));
+  const [one, other] = [...pool.members()];
+  assert.equal(pool.inFlight, 20);
+  assert.ok(
+    (one?.inFlight ?? 0) >= 7 && (other?.inFlight ?? 0) >= 7,
+    `${one?.inFlight} and ${other?.inFlight}`,
+  );
+  // All of the first server's end: the next ones are its.
+  for (const socket of open[0] ?? []) socket.end();
+  await eventually('they are gone', () => one?.inFlight === 0);
+  const before = open[0]?.length ?? 0;
+  for (let index = 0; index < 5; index++) sockets.push(await echo(`again ${index}`));
+  assert.ok((open[0]?.length ?? 0) - before >= 4);
+  for (const socket of sockets) socket.end();
+  await eventually('all are gone', () => pool.inFlight === 0);
+  assert.deepEqual(new Set(closed), new Set(['']));
+});
+
+void test('a connection that is refused goes to another endpoint, and stays away from the first', async (test) => {
+  const { clock, pool, servers, echo } = await setup(test);
+  const { ports } = await servers(1);
+  pool.apply([spec(1), spec(ports[0] ?? 0)], { replace: true });
+  for (let index = 0; index < 10; index++) (await echo(`${index}`)).end();
+  assert.equal(pool.ready, 1);
+  assert.equal(clock.now(), 0);
+});
+
+void test('connections beyond the cap are closed at once and counted; room is made by those that end', async (test) => {
+  const { pool, limits, servers, echo, dial, closed } = await setup(test, {
+    limits: { in_flight_requests: 2 },
+  });
+  const { ports } = await servers(1);
+  pool.apply([spec(ports[0] ?? 0)], { replace: true });
+  const [first] = [await echo('one'), await echo('two')];
+  const shed = await dial();
+  await eventually('it is closed', () => shed.destroyed || shed.readableEnded || closed.length > 0);
+  assert.match(closed[0] ?? '', /too many connections to cart:80 are open/);
+  assert.equal(limits.hits('in_flight_requests'), 1);
+  first?.end();
+  await eventually('there is room', () => pool.inFlight === 1);
+  (await echo('three')).end();
+});
+
+void test('a service without endpoints closes the connection and says why', async (test) => {
+  const { pool, dial, closed } = await setup(test);
+  pool.empty(true);
+  await dial();
+  await eventually('it is closed', () => closed.length === 1);
+  assert.equal(closed[0], 'cart:80 has no endpoints');
+});
