@@ -1,4 +1,5 @@
 /** Command line of the bench. */
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { MeshError } from '@mesh/errors/mesh-error';
 import type { RunOptions } from './run.ts';
@@ -8,22 +9,23 @@ export interface BenchArguments extends RunOptions {
   readonly cells: readonly string[] | undefined;
   /** Names of contestants; undefined: all. */
   readonly only: readonly string[] | undefined;
-  /** Everything is measured: its results are worth keeping. */
-  readonly complete: boolean;
+  /** Directory that the results are written to; undefined: they are printed. */
+  readonly out: string | undefined;
 }
 
 export const usage = `npm run bench                 everything; writes bench/results
 npm run bench -- --quick      the main cells, once
-npm run bench -- [--cells NAMES] [--only CONTESTANTS] [--connections NUMBERS] [--seconds S] [--repeats N] [--warm-up S] [--half]
+npm run bench -- [--cells NAMES] [--only CONTESTANTS] [--connections NUMBERS] [--seconds S] [--repeats N] [--warm-up S] [--half] [--out DIRECTORY]
 Lists are separated by commas.`;
 
+const resultsDirectory = resolve(import.meta.dirname, '../results');
 const quickCells = ['plain', 'mtls', 'grpc', 'tcp-mtls'];
 
 /** @throws MeshError cli-usage */
 export function benchArguments(args: readonly string[]): BenchArguments {
   const { values } = parsed(args);
   const { quick } = values;
-  const complete = args.length === 0;
+  const everything = args.length === 0;
   return {
     cells: values.cells?.split(',') ?? (quick ? quickCells : undefined),
     only: values.only?.split(','),
@@ -33,8 +35,8 @@ export function benchArguments(args: readonly string[]): BenchArguments {
     seconds: whole('--seconds', values.seconds ?? (quick ? '1' : '2'), 1, 60),
     repeats: whole('--repeats', values.repeats ?? (quick ? '1' : '3'), 1, 20),
     warmUpSeconds: whole('--warm-up', values['warm-up'] ?? (quick ? '2' : '3'), 0, 60),
-    half: values.half || complete,
-    complete,
+    half: values.half || everything,
+    out: values.out ?? (everything ? resultsDirectory : undefined),
   };
 }
 
@@ -45,6 +47,7 @@ function parsed(args: readonly string[]) {
       options: {
         quick: { type: 'boolean', default: false },
         half: { type: 'boolean', default: false },
+        out: { type: 'string' },
         cells: { type: 'string' },
         only: { type: 'string' },
         connections: { type: 'string' },

@@ -1,4 +1,4 @@
-/** Policy for proxies that ask for it and cannot go without: linkerd2-proxy. It says what our destination service says by default. */
+/** Policy as our destination service gives it when nobody wrote one. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { durationFromMs, ipFromText, tcpAddressToHostPort } from '@mesh/control-api/convert';
 import { InboundServerPolicies, type ServerSchema } from '@mesh/control-api/gen/linkerd/inbound_pb';
@@ -32,8 +32,8 @@ export function policyServices(table: ControlPlaneTable): readonly GrpcRoutes<un
       watch: (request, sink) => void sink.send(outbound(request)),
     }),
     grpcService<typeof InboundServerPolicies, undefined>(InboundServerPolicies, {
-      getPort: () => inboundPolicy(table.cluster, opaque),
-      watchPort: (_request, sink) => void sink.send(inboundPolicy(table.cluster, opaque)),
+      getPort: () => inboundPolicy(table, opaque),
+      watchPort: (_request, sink) => void sink.send(inboundPolicy(table, opaque)),
     }),
   ];
 }
@@ -73,12 +73,15 @@ function outboundPolicy({ name, opaque }: ServedService): Outbound {
   };
 }
 
-/** Only identities of the cluster may call. */
-function inboundPolicy(cluster: string, opaque: boolean): MessageInitShape<typeof ServerSchema> {
-  const name = 'cluster-authenticated';
+function inboundPolicy(
+  { cluster, inboundPolicy: name }: ControlPlaneTable,
+  opaque: boolean,
+): MessageInitShape<typeof ServerSchema> {
+  // Labels that an identity must end with; none for any.
+  const parts = name === 'all-authenticated' ? [] : [cluster, 'mesh', 'local'];
   const clients = {
     case: 'identities' as const,
-    value: { suffixes: [{ parts: [cluster, 'mesh', 'local'] }] },
+    value: { suffixes: [{ parts }] },
   };
   return {
     protocol: {

@@ -25,5 +25,7 @@ export interface ControlPlaneTable {
   readonly destinationPort: number;
   readonly issuer: IssuerFiles;
   readonly anchorsPem: string;
+  /** Whom sidecars admit: identities of the cluster, or also those of others. */
+  readonly inboundPolicy: 'cluster-authenticated' | 'all-authenticated';
   readonly services: readonly ServedService[];
 }

@@ -22,15 +22,17 @@ export async function startControlPlane(options: {
   cluster: Cluster;
   trust: TrustMaterial;
   services: readonly ServedService[];
+  inboundPolicy: ControlPlaneTable['inboundPolicy'];
   directory: string;
 }): Promise<ControlPlane> {
-  const { cluster, trust, services, directory } = options;
+  const { cluster, trust, services, inboundPolicy, directory } = options;
   const table: ControlPlaneTable = {
     cluster,
     host: hostAddress,
     ...controlPorts[cluster],
     issuer: trust.issuers[cluster],
     anchorsPem: trust.anchorsPem,
+    inboundPolicy,
     services,
   };
   const file = join(directory, `control-plane-${cluster}.json`);

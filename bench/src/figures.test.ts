@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { resolve } from 'node:path';
 import { test } from 'node:test';
 import { benchArguments } from './arguments.ts';
 import { cells } from './cells.ts';
@@ -120,12 +121,12 @@ test('arguments: everything by default, less when asked, faults named', () => {
     repeats: 3,
     warmUpSeconds: 3,
     half: true,
-    complete: true,
+    out: resolve(import.meta.dirname, '../results'),
   });
   const some = benchArguments(['--cells', 'plain,mtls', '--connections', '1,32', '--only', 'ours']);
   assert.deepEqual(some.cells, ['plain', 'mtls']);
   assert.deepEqual(some.connections, [1, 32]);
-  assert.equal(some.complete, false);
+  assert.equal(some.out, undefined);
   assert.throws(() => benchArguments(['--seconds', '0']), /--seconds 0/);
   assert.throws(() => benchArguments(['--fast']), /--fast/);
   assert.throws(() => choose('cell', cells, ['nothing']), /there is no cell nothing/);

@@ -24,12 +24,12 @@ async function measure(args: readonly string[]): Promise<number> {
   );
   await prepareNetwork();
   await bench(options, { clock, root, say }, (results, stages) => {
-    const directory = join(root, 'bench/results');
-    code = results.skipped.length === 0 ? 0 : 1;
-    if (options.complete) writeResults(results, directory, stages);
-    process.stdout.write(
-      options.complete ? `written: ${directory}/RESULTS.md\n` : `\n${markdown(results)}\n`,
-    );
+    if (options.out === undefined) {
+      process.stdout.write(`\n${markdown(results)}\n`);
+    } else {
+      writeResults(results, options.out, stages);
+      process.stdout.write(`written: ${join(options.out, 'RESULTS.md')}\n`);
+    }
   });
   return code;
 }

@@ -10,7 +10,10 @@ const abort = AbortSignal.timeout(2000);
 async function answered(): Promise<boolean> {
   if (traffic === 'http') {
     const response = await fetch(`http://${host}:${port}/`, { signal: abort });
-    return response.ok && (await response.text()) !== '';
+    const text = await response.text();
+    if (!response.ok)
+      throw new Error(`${response.status} ${response.headers.get('l5d-proxy-error') ?? ''} ${text}`);
+    return text !== '';
   }
   if (traffic === 'tcp') {
     const socket = connect({ host, port: Number(port) });
@@ -35,4 +38,9 @@ async function answered(): Promise<boolean> {
   });
 }
 
-process.exit((await answered().catch(() => false)) ? 0 : 1);
+try {
+  process.exit((await answered()) ? 0 : 1);
+} catch (thrown) {
+  process.stderr.write(`${String(thrown)}\n`);
+  process.exit(1);
+}

@@ -9,6 +9,7 @@ import {
   appPorts,
   type Contestant,
   type Hop,
+  inboundPolicyOf,
   proxyPorts,
   type Scene,
   type Stage,
@@ -60,10 +61,13 @@ export class StageSet {
     for (const contestant of contestants) {
       stages.push([contestant, await set.#build(scene, contestant, stages.length + 1)]);
     }
+    const inboundPolicy = inboundPolicyOf(scene);
     for (const cluster of scene.gateway ? clusters : (['bench'] as const)) {
       const services = stages.map(([, stage]) => servedService(stage, cluster));
       const { directory, trust } = options;
-      set.#controlPlanes.push(await startControlPlane({ cluster, trust, directory, services }));
+      set.#controlPlanes.push(
+        await startControlPlane({ cluster, trust, directory, services, inboundPolicy }),
+      );
     }
     for (const [contestant, stage] of stages) {
       await set

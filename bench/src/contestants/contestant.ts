@@ -21,6 +21,11 @@ export interface Scene {
   readonly gateway: boolean;
 }
 
+/** Whom the server's sidecar admits. */
+export function inboundPolicyOf({ gateway }: Scene): 'cluster-authenticated' | 'all-authenticated' {
+  return gateway ? 'all-authenticated' : 'cluster-authenticated';
+}
+
 /** Where a contestant plays; each has pods of its own and meets the same ports, rules and application in them. */
 export interface Stage {
   readonly scene: Scene;

@@ -5,7 +5,7 @@ import { multiclusterNamespace } from '@mesh/trust/names';
 import { controlPorts, hostAddress } from '../control-plane.ts';
 import type { Pod } from '../pod.ts';
 import { type Cluster, namespace } from '../trust-material.ts';
-import type { Contestant, Hop, HopName, Stage } from './contestant.ts';
+import { type Contestant, type Hop, type HopName, inboundPolicyOf, type Stage } from './contestant.ts';
 import { startHop, writeConfiguration } from './start-hop.ts';
 
 /** What every program of ours in `pod` is told. */
@@ -52,7 +52,7 @@ function outbound(stage: Stage): Hop {
 function inbound(stage: Stage): Hop {
   return start(stage, 'inbound', 'proxy.js', {
     ...workloadEnvironment(stage, stage.server, { cluster: 'bench', serviceAccount: 'cart' }),
-    MESH_INBOUND_DEFAULT_POLICY: stage.scene.gateway ? 'all-authenticated' : 'cluster-authenticated',
+    MESH_INBOUND_DEFAULT_POLICY: inboundPolicyOf(stage.scene),
   });
 }
 
