@@ -67,7 +67,10 @@ function identity(values: Values): KubernetesObject[] {
     ...clusterAccess(namespace, name, [
       { apiGroups: ['authentication.k8s.io'], resources: ['tokenreviews'], verbs: ['create'] },
     ]),
-    service(namespace, name, [{ name: 'grpc', port: 8080 }]),
+    service(namespace, name, [
+      { name: 'grpc', port: 8080 },
+      { name: 'trust-bundle', port: 8081 },
+    ]),
     deployment({
       namespace,
       name,
@@ -80,7 +83,10 @@ function identity(values: Values): KubernetesObject[] {
         MESH_TRUST_DOMAIN: `${values.cluster}.${values.trustSuffix}`,
         MESH_LOG_LEVEL: values.logLevel,
       }),
-      ports: [{ name: 'grpc', containerPort: 8080 }],
+      ports: [
+        { name: 'grpc', containerPort: 8080 },
+        { name: 'trust-bundle', containerPort: 8081 },
+      ],
       adminPort,
       volumes: [{ name: 'issuer', secret: { secretName: 'mesh-identity-issuer' } }],
       volumeMounts: [{ name: 'issuer', mountPath: '/var/run/mesh/issuer', readOnly: true }],

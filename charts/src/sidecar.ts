@@ -162,6 +162,7 @@ export function workloadEnv(values: Values): EnvVar[] {
       MESH_TRUST_DOMAIN: `${values.cluster}.${values.trustSuffix}`,
       MESH_TRUST_ANCHORS: values.anchors,
       MESH_IDENTITY_ADDR: `mesh-identity.${inCluster}:8080`,
+      MESH_TRUST_BUNDLE_ADDR: `mesh-identity.${inCluster}:8081`,
       MESH_DESTINATION_ADDR: `mesh-destination.${inCluster}:8086`,
       MESH_POLICY_ADDR: `mesh-destination.${inCluster}:8090`,
       MESH_TOKEN_FILE: `${identityTokenMount.mountPath}/token`,

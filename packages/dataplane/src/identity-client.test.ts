@@ -100,6 +100,7 @@ async function rig(
     http2Limits: new LimitLedger(http2Limits),
     store,
     address: { host: '127.0.0.1', port },
+    bundleAddress: { host: '127.0.0.1', port },
     serverIdentity: server,
     identity: self,
     tokenFile,

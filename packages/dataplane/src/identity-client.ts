@@ -2,7 +2,8 @@
  * Gets and renews the program's certificate: key and CSR here, ServiceAccount token to the identity service, leaf back.
  *
  * The key is made anew for each certificate and never leaves the process. The service is dialled with the trust anchors
- * alone and must prove its own identity. The token file is read for each attempt, because it is rotated.
+ * alone and must prove its own identity. The token file is read for each attempt, because it is rotated. The anchors
+ * themselves are followed from the first certificate on.
  */
 import { readFile } from 'node:fs/promises';
 import { timestampMs } from '@bufbuild/protobuf/wkt';
@@ -21,6 +22,7 @@ import { createKeyAndCsr } from '@mesh/trust/csr';
 import { dialTls } from '@mesh/trust/dial';
 import { toPem } from '@mesh/trust/pem';
 import type { PeerEnvironment } from './peer.ts';
+import { TrustBundleFollower } from './trust-bundle.ts';
 
 /** Share of a certificate's remaining life after which it is renewed. */
 const renewAt = 0.7;
@@ -43,7 +45,9 @@ export interface IdentityClientOptions {
   /** Which we ask for. */
   identity: string;
   tokenFile: string;
-  /** PEM. */
+  /** Where the same service tells changes of the anchors; it must prove the same identity. */
+  bundleAddress: HostPort;
+  /** PEM; to begin with. */
   anchors: string;
   /** Suffix of trust domains. */
   suffix: string;
@@ -52,8 +56,11 @@ export interface IdentityClientOptions {
 export class IdentityClient {
   readonly #options: IdentityClientOptions;
   readonly #refreshed: (result: 'success' | 'failure') => void;
+  readonly #bundle: TrustBundleFollower;
+  #anchors: string;
   #timer: Timer | undefined;
   #failures = 0;
+  #renewing = false;
   #stopped = false;
   /** Why there is no certificate yet, for the readiness page; empty when there is one. */
   fault = 'no certificate was asked for yet';
@@ -61,6 +68,17 @@ export class IdentityClient {
   constructor(options: IdentityClientOptions) {
     this.#options = options;
     const { registry, store } = options;
+    this.#anchors = options.anchors;
+    this.#bundle = new TrustBundleFollower({
+      ...options,
+      credentials: store,
+      address: options.bundleAddress,
+      adopt: (anchorsPem) => {
+        this.#anchors = anchorsPem;
+        if (store.current !== undefined) store.update({ ...store.current, anchorsPem });
+      },
+      renew: () => void this.#renew(),
+    });
     const expiry = registry.gauge(
       'identity_cert_expiration_timestamp_seconds',
       'When the own certificate ends, seconds since the epoch.',
@@ -89,38 +107,51 @@ export class IdentityClient {
   stop(): void {
     this.#stopped = true;
     this.#timer?.cancel();
+    this.#bundle.close();
   }
 
   async #renew(): Promise<void> {
+    if (this.#renewing) return;
+    this.#renewing = true;
+    this.#timer?.cancel();
+    const waitMs = await this.#attempt();
+    this.#renewing = false;
+    if (!this.#stopped) this.#timer = this.#options.clock.after(waitMs, () => void this.#renew(), true);
+  }
+
+  /** Resolves with the pause until the next attempt. */
+  async #attempt(): Promise<number> {
     const { clock, random, log, store, identity } = this.#options;
-    let waitMs: number;
     try {
       const credentials = await this.#certify();
-      if (this.#stopped) return;
-      store.update(credentials);
+      if (this.#stopped) return 0;
+      // They may have changed meanwhile.
+      store.update({ ...credentials, anchorsPem: this.#anchors });
       this.fault = '';
       this.#failures = 0;
       this.#refreshed('success');
       const left = credentials.notAfter - clock.wall();
-      waitMs = Math.min(maxRenewMs, Math.max(Math.min(minRenewMs, left / 2), left * renewAt));
+      const waitMs = Math.min(maxRenewMs, Math.max(Math.min(minRenewMs, left / 2), left * renewAt));
       log.info('certificate renewed', {
         identity,
         notAfter: new Date(credentials.notAfter).toISOString(),
         renewInS: Math.round(waitMs / 1000),
       });
+      return waitMs;
     } catch (thrown) {
-      if (this.#stopped) return;
+      if (this.#stopped) return 0;
       this.#refreshed('failure');
-      waitMs = backoffMs(this.#failures++, random, retry);
+      const waitMs = backoffMs(this.#failures++, random, retry);
       const detail = thrown instanceof Error ? thrown.message : String(thrown);
       this.fault = `no certificate: ${detail}`;
       log.warn('certificate not renewed', { identity, detail, retryInMs: Math.round(waitMs) });
+      return waitMs;
     }
-    this.#timer = clock.after(waitMs, () => void this.#renew(), true);
   }
 
   async #certify(): Promise<Credentials> {
-    const { clock, identity, tokenFile, address, serverIdentity, anchors, http2Limits } = this.#options;
+    const { clock, identity, tokenFile, address, serverIdentity, http2Limits } = this.#options;
+    const anchors = this.#anchors;
     const token = await readFile(tokenFile);
     const { key, csrDer } = await createKeyAndCsr(identity);
     const channel = new GrpcChannel({
@@ -161,13 +192,13 @@ export class IdentityClient {
 
   /** A certificate that others would refuse must not replace one that works. */
   #check(response: CertifyResponse): Pick<Credentials, 'chainPem' | 'notAfter'> {
-    const { clock, anchors, identity, suffix } = this.#options;
+    const { clock, identity, suffix } = this.#options;
     const chain = [response.leafCertificate, ...response.intermediateCertificates].map((der) =>
       Buffer.from(der),
     );
     const verdict = checkChain({
       chain,
-      anchors: parseAnchors(anchors),
+      anchors: parseAnchors(this.#anchors),
       now: clock.wall(),
       role: 'server',
       suffix,

@@ -34,8 +34,15 @@ export const workloadConfig = {
     doc: 'Trust domain of this cluster: its name, a dot and the suffix that all clusters share.',
     pattern: /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+$/,
   }),
-  MESH_TRUST_ANCHORS: text({ doc: 'Trust anchors, PEM text.', pattern: /-----BEGIN CERTIFICATE-----/ }),
+  MESH_TRUST_ANCHORS: text({
+    doc: 'Trust anchors to begin with, PEM text; the identity service tells their changes.',
+    pattern: /-----BEGIN CERTIFICATE-----/,
+  }),
   MESH_IDENTITY_ADDR: hostPort('Identity service.', 'mesh-identity.mesh.svc.cluster.local:8080'),
+  MESH_TRUST_BUNDLE_ADDR: hostPort(
+    'Where the identity service tells changes of the trust anchors.',
+    'mesh-identity.mesh.svc.cluster.local:8081',
+  ),
   MESH_DESTINATION_ADDR: hostPort('Destination service.', 'mesh-destination.mesh.svc.cluster.local:8086'),
   MESH_POLICY_ADDR: hostPort('Policy service.', 'mesh-destination.mesh.svc.cluster.local:8090'),
   MESH_TOKEN_FILE: text({
@@ -102,6 +109,7 @@ export function createWorkload({
     http2Limits: limits,
     store: credentials,
     address: config.MESH_IDENTITY_ADDR,
+    bundleAddress: config.MESH_TRUST_BUNDLE_ADDR,
     serverIdentity: controlPlaneIdentity('mesh-identity', cluster, suffix),
     identity,
     tokenFile: config.MESH_TOKEN_FILE,

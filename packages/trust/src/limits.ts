@@ -12,6 +12,11 @@ export const trustLimits = {
     unit: 'count',
     why: 'handshakes in progress cost memory and processor time before the peer is known',
   },
+  tls_trust_anchors: {
+    default: 16,
+    unit: 'count',
+    why: 'trust anchors that a bundle may hold; a rotation needs two at a time',
+  },
   tls_chain_certificates: {
     default: 6,
     unit: 'count',

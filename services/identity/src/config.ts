@@ -12,6 +12,12 @@ export const identityConfig = {
     doc: 'Trust domain of this cluster: its name, a dot and the suffix that all clusters share.',
   }),
   MESH_IDENTITY_PORT: integer({ doc: 'Port of the gRPC service.', default: 8080, min: 0, max: 65_535 }),
+  MESH_TRUST_BUNDLE_PORT: integer({
+    doc: 'Port of the trust bundle stream, for identities of this cluster.',
+    default: 8081,
+    min: 0,
+    max: 65_535,
+  }),
   MESH_ADMIN_PORT: integer({
     doc: 'Port of /ready, /live and /metrics.',
     default: 9990,

@@ -47,9 +47,10 @@ export class IssuerSource {
     return this.#fault;
   }
 
-  /** Called with each new issuer. */
-  onChange(listener: (issuer: LoadedIssuer) => void): void {
+  /** Calls `listener` with each new issuer; the returned function ends that. */
+  onChange(listener: (issuer: LoadedIssuer) => void): () => void {
     this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /** Resolves after the first reading, whatever came of it. */

@@ -1,5 +1,6 @@
 import { systemClock } from '@mesh/clock/system';
 import { readConfig } from '@mesh/config/environment';
+import { ControlServer, controlLimits } from '@mesh/dataplane/control-server';
 import { describeError, MeshError } from '@mesh/errors/mesh-error';
 import { KubeClient } from '@mesh/kube/client';
 import { inCluster } from '@mesh/kube/config';
@@ -9,6 +10,7 @@ import { createLogger } from '@mesh/telemetry/log';
 import { MetricRegistry } from '@mesh/telemetry/metrics';
 import { CredentialStore } from '@mesh/trust/credentials';
 import { controlPlaneIdentity } from '@mesh/trust/names';
+import { bundleService } from './bundle-service.ts';
 import { Certifier } from './certify.ts';
 import { identityConfig } from './config.ts';
 import { IssuerSource } from './issuer-source.ts';
@@ -16,6 +18,9 @@ import { identityLimits } from './limits.ts';
 import { identityMetrics } from './metrics.ts';
 import { keepOwnCertificate } from './own-certificate.ts';
 import { IdentityServer } from './server.ts';
+
+/** Followers of the trust bundle connect anew after this. */
+const bundleMaxAgeMs = 3_600_000;
 
 async function main(): Promise<void> {
   const config = readConfig(identityConfig, process.env);
@@ -76,12 +81,34 @@ async function main(): Promise<void> {
     limits,
     metrics,
   });
+  const followers = registry
+    .gauge('mesh_trust_bundle_followers', 'Connections that follow the trust bundle.')
+    .with();
+  const bundleLimits = controlLimits();
+  const bundles = new ControlServer({
+    port: config.MESH_TRUST_BUNDLE_PORT,
+    services: [bundleService(source)],
+    cluster,
+    trustSuffix: suffix,
+    credentials,
+    clock,
+    log,
+    metrics: {
+      call: () => {},
+      refused: metrics.tlsRefused,
+      connections: (change) => followers.add(change),
+    },
+    limits: bundleLimits,
+    maxAgeMs: bundleMaxAgeMs,
+  });
   const hits = registry.counter('mesh_limit_hits_total', 'How often a named limit was reached.');
   const ledgers: readonly LimitLedger<string>[] = [
     limits,
     server.grpcLimits,
     server.http2Limits,
     server.trustLimits,
+    bundleLimits.grpc,
+    bundleLimits.http2,
   ];
   registry.onCollect(() => {
     for (const ledger of ledgers) {
@@ -105,7 +132,7 @@ async function main(): Promise<void> {
     clock,
     lifetimeMs: config.MESH_LEAF_LIFETIME,
   });
-  await server.start();
+  await Promise.all([server.start(), bundles.start()]);
   serving = true;
   log.info('identity serves', { cluster, port: server.port });
 
@@ -113,7 +140,7 @@ async function main(): Promise<void> {
     serving = false;
     source.stop();
     stopRenewal();
-    await Promise.all([server.stop(), admin.close()]);
+    await Promise.all([server.stop(), bundles.stop(), admin.close()]);
     client.close();
   };
   process.once('SIGTERM', () => void stop().then(() => process.exit(0)));

@@ -1,11 +1,10 @@
 import type { MetricRegistry } from '@mesh/telemetry/metrics';
-import type { RefusalReason } from '@mesh/trust/refusal';
 import type { IssuerSource } from './issuer-source.ts';
 
 export interface IdentityMetrics {
   readonly issued: () => void;
   readonly refused: (reason: string) => void;
-  readonly tlsRefused: (reason: RefusalReason) => void;
+  readonly tlsRefused: (reason: string) => void;
 }
 
 /** Metrics of the identity service; the issuer's expiry is what an operator alerts on. */

@@ -117,6 +117,7 @@ export class Proxy {
       registry,
       store: credentials,
       address: config.MESH_IDENTITY_ADDR,
+      bundleAddress: config.MESH_TRUST_BUNDLE_ADDR,
       serverIdentity: controlPlaneIdentity('mesh-identity', cluster, suffix),
       identity: this.#environment.identity,
       tokenFile: config.MESH_TOKEN_FILE,

@@ -1,4 +1,7 @@
-/** An identity service for tests, on a real port: it issues whatever is asked for to who holds the good token. */
+/**
+ * An identity service for tests, on a real port: it issues whatever is asked for to who holds the good token, and tells
+ * the anchors. Both on one port, where the real one has two.
+ */
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
@@ -9,8 +12,10 @@ import { checkCsr } from '@mesh/ca/signing-request';
 import { systemClock as clock } from '@mesh/clock/system';
 import type { HostPort } from '@mesh/control-api/convert';
 import { Identity } from '@mesh/control-api/gen/linkerd/identity_pb';
+import { type BundleSchema, TrustBundle } from '@mesh/control-api/gen/mesh/identity/v1/bundle_pb';
 import { grpcService, serveGrpc } from '@mesh/control-api/grpc-server';
 import { grpcLimits } from '@mesh/control-api/limits';
+import type { GrpcSink } from '@mesh/control-api/response-sink';
 import { GrpcError, grpcCode } from '@mesh/control-api/status';
 import { http2Limits } from '@mesh/http2/limits';
 import { serveHttp2 } from '@mesh/http2/server';
@@ -21,16 +26,31 @@ import { controlPlaneIdentity } from '@mesh/trust/names';
 
 export const goodToken = 'good';
 
+export interface TestIssuer {
+  readonly issuer: Authority;
+  readonly anchorsPem: string;
+}
+
+export interface TestIdentity extends HostPort {
+  /** Signs with another issuer from now on, itself included, and tells these anchors. */
+  rotate(change: Partial<TestIssuer>): void;
+}
+
 export async function startIdentity(
   test: TestContext,
-  { cluster, issuer, anchorsPem }: { cluster: string; issuer: Authority; anchorsPem: string },
-): Promise<HostPort> {
+  { cluster, ...first }: TestIssuer & { cluster: string },
+): Promise<TestIdentity> {
   const identity = controlPlaneIdentity('mesh-identity', cluster);
-  const acceptor = new TlsAcceptor({
-    credentials: new CredentialStore(issueCredentials({ issuer, anchorsPem, identity, clock })),
-    clock,
-    alpn: [],
-    clientCertificate: 'none',
+  let now: TestIssuer = first;
+  const own = new CredentialStore(issueCredentials({ ...now, identity, clock }));
+  const acceptor = new TlsAcceptor({ credentials: own, clock, alpn: [], clientCertificate: 'none' });
+  const followers = new Set<GrpcSink<typeof BundleSchema>>();
+  const bundle = grpcService<typeof TrustBundle, undefined>(TrustBundle, {
+    watch(_request, sink) {
+      followers.add(sink);
+      sink.onCancel(() => followers.delete(sink));
+      sink.send({ anchorsPem: now.anchorsPem });
+    },
   });
   const service = grpcService<typeof Identity, undefined>(Identity, {
     certify(request) {
@@ -39,6 +59,7 @@ export async function startIdentity(
       }
       const checked = checkCsr(Buffer.from(request.certificateSigningRequest), request.identity);
       if ('fault' in checked) throw new GrpcError(grpcCode.failedPrecondition, checked.fault);
+      const { issuer } = now;
       const leaf = signLeaf({ issuer, spki: checked.spki, identity: request.identity, clock });
       return {
         leafCertificate: leaf.der,
@@ -56,7 +77,7 @@ export async function startIdentity(
     acceptor.accept(socket, (result) => {
       if ('refused' in result) return;
       const limits = new LimitLedger(grpcLimits);
-      serveHttp2(result.socket, serveGrpc([service], { peer: undefined, clock, limits }), {
+      serveHttp2(result.socket, serveGrpc([service, bundle], { peer: undefined, clock, limits }), {
         clock,
         limits: new LimitLedger(http2Limits),
       });
@@ -69,5 +90,13 @@ export async function startIdentity(
     for (const socket of sockets) socket.destroy();
     server.close();
   });
-  return { host: '127.0.0.1', port: (server.address() as AddressInfo).port };
+  return {
+    host: '127.0.0.1',
+    port: (server.address() as AddressInfo).port,
+    rotate(change) {
+      now = { ...now, ...change };
+      own.update(issueCredentials({ ...now, identity, clock }));
+      for (const sink of followers) sink.send({ anchorsPem: now.anchorsPem });
+    },
+  };
 }

@@ -48,6 +48,7 @@ export async function startGatewayProcess(
       env: {
         ...settings,
         MESH_IDENTITY_ADDR: `${identity.host}:${identity.port}`,
+        MESH_TRUST_BUNDLE_ADDR: `${identity.host}:${identity.port}`,
         MESH_TOKEN_FILE: tokenFile,
         ...environment,
       },

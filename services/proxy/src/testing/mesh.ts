@@ -28,7 +28,7 @@ import { grpcService, serveGrpc } from '@mesh/control-api/grpc-server';
 import type { GrpcSink } from '@mesh/control-api/response-sink';
 import { grpcLimits } from '@mesh/control-api/limits';
 import { GrpcError, grpcCode } from '@mesh/control-api/status';
-import { goodToken, startIdentity } from '@mesh/dataplane/testing/identity-server';
+import { goodToken, startIdentity, type TestIdentity } from '@mesh/dataplane/testing/identity-server';
 import { serveHttp2 } from '@mesh/http2/server';
 import { http2Limits } from '@mesh/http2/limits';
 import { LimitLedger } from '@mesh/limits/limits';
@@ -241,7 +241,7 @@ export class TestDestination {
 export interface TestCluster {
   readonly name: string;
   readonly trust: TestAnchor;
-  readonly identity: HostPort;
+  readonly identity: TestIdentity;
   readonly destination: TestDestination;
 }
 
@@ -301,6 +301,7 @@ export async function startProxy(
     MESH_TRUST_DOMAIN: `${name}.mesh.local`,
     MESH_TRUST_ANCHORS: trust.anchor.certificatePem,
     MESH_IDENTITY_ADDR: `${identity.host}:${identity.port}`,
+    MESH_TRUST_BUNDLE_ADDR: `${identity.host}:${identity.port}`,
     MESH_DESTINATION_ADDR: `${destination.address.host}:${destination.address.port}`,
     MESH_POLICY_ADDR: `${destination.address.host}:${destination.address.port}`,
     MESH_TOKEN_FILE: tokenFile,
