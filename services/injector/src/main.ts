@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { parseStoredValues } from '@mesh/charts/values';
+import { parseStoredValues, type Values } from '@mesh/charts/values';
 import { systemClock } from '@mesh/clock/system';
 import { readConfig } from '@mesh/config/environment';
 import { describeError } from '@mesh/errors/mesh-error';
@@ -20,6 +20,9 @@ async function main(): Promise<void> {
     level: config.MESH_LOG_LEVEL,
     write: (line) => process.stdout.write(line),
   });
+  const readValues = async (): Promise<Values> =>
+    parseStoredValues(await readFile(config.MESH_INSTALL_CONFIG_FILE, 'utf8'));
+  let values = await readValues();
   const registry = new MetricRegistry();
   const client = new KubeClient({ ...inCluster(), clock: systemClock });
   const server = new InjectorServer({
@@ -27,7 +30,14 @@ async function main(): Promise<void> {
     log,
     reviews: registry.counter('mesh_injector_reviews_total', 'Admission reviews by outcome.'),
     cluster: {
-      values: parseStoredValues(await readFile(config.MESH_INSTALL_CONFIG_FILE, 'utf8')),
+      async values() {
+        try {
+          values = await readValues();
+        } catch (failure) {
+          log.error('install values not usable, the last ones are used', { error: describeError(failure) });
+        }
+        return values;
+      },
       namespaceAnnotations: async (name) => {
         const namespace = await client.find(namespaces, { name });
         return namespace === undefined ? undefined : (namespace.metadata.annotations ?? {});

@@ -22,7 +22,7 @@ async function serve(test: TestContext): Promise<{ server: InjectorServer; mater
     log: silentLogger,
     reviews: new MetricRegistry().counter('reviews', ''),
     cluster: {
-      values: resolveValues({ cluster: 'east', anchors: 'PEM' }),
+      values: async () => resolveValues({ cluster: 'east', anchors: 'PEM' }),
       namespaceAnnotations: () => Promise.resolve({ 'mesh.io/inject': 'enabled' }),
     },
   });

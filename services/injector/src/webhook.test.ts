@@ -5,7 +5,7 @@ import { MeshError } from '@mesh/errors/mesh-error';
 import { type Cluster, review } from './webhook.ts';
 
 const cluster: Cluster = {
-  values: resolveValues({ cluster: 'east', anchors: 'PEM' }),
+  values: async () => resolveValues({ cluster: 'east', anchors: 'PEM' }),
   namespaceAnnotations: (name) =>
     Promise.resolve(name === 'shop' ? { 'mesh.io/inject': 'enabled' } : name === 'plain' ? {} : undefined),
 };

@@ -32,7 +32,8 @@ export interface AdmissionAnswer {
 }
 
 export interface Cluster {
-  values: Values;
+  /** Asked for each pod: a new one begins with today's trust anchors. */
+  values(): Promise<Values>;
   /** Undefined while the namespace is not known here. */
   namespaceAnnotations(namespace: string): Promise<Readonly<Record<string, string>> | undefined>;
 }
@@ -59,7 +60,7 @@ export async function review(
   }
   const decision = injectionDecision(pod, annotations);
   if (!decision.inject) return { answer: answer(request.uid, {}), outcome: 'skipped' };
-  const injected = withSidecar(pod, cluster.values, annotations);
+  const injected = withSidecar(pod, await cluster.values(), annotations);
   const patch = [
     // A pod that is being created always has metadata; replacing its two maps whole needs no escaping of keys.
     { op: 'add', path: '/metadata/labels', value: injected.metadata?.labels },
