@@ -30,6 +30,8 @@ export interface LaneOptions {
   clock: Clock;
   /** Opens a socket; rejects with a ConnectError. */
   dial: () => Promise<Socket>;
+  /** How long it may be used at most, ms: the certificates of both ends have an end. */
+  lifetimeMs: (socket: Socket) => number;
   /** Puts the codec on it. */
   wrap: (socket: Socket) => WrappedSocket;
   /** One request at a time per connection (HTTP/1). */
@@ -43,6 +45,8 @@ export interface LaneOptions {
 
 interface Entry {
   readonly connection: ClientConnection;
+  /** When it has to be replaced, whatever its age. */
+  readonly expiresAt: number;
   readonly openedAt: number;
   /** On the stack of connections with capacity. */
   listed: boolean;
@@ -94,12 +98,12 @@ export class Lane {
     else void this.#connect();
   }
 
-  /** Closes what is idle longer than `idleMs` and drains what is older than `ageMs`. */
+  /** Closes what is idle longer than `idleMs` and drains what is older than `ageMs` or has expired. */
   sweep({ idleMs, ageMs }: { idleMs: number; ageMs: number }): void {
     const now = this.#options.clock.now();
     for (const entry of this.#entries) {
       if (entry.connection.activeStreams > 0) entry.idleSince = now;
-      const tooOld = now - entry.openedAt >= ageMs;
+      const tooOld = now - entry.openedAt >= ageMs || now >= entry.expiresAt;
       const idle = this.#options.exclusive && now - entry.idleSince >= idleMs;
       if ((tooOld || idle) && !entry.draining) {
         entry.draining = true;
@@ -170,9 +174,13 @@ export class Lane {
 
   async #connect(): Promise<void> {
     this.#connecting++;
+    const { clock, dial, lifetimeMs, wrap } = this.#options;
     let connection: ClientConnection;
+    let expiresAt: number;
     try {
-      const wrapped = this.#options.wrap(await this.#options.dial());
+      const socket = await dial();
+      expiresAt = clock.now() + lifetimeMs(socket);
+      const wrapped = wrap(socket);
       connection = wrapped.connection;
       if (wrapped.confirmed !== undefined) await wrapped.confirmed;
     } catch (thrown) {
@@ -185,8 +193,15 @@ export class Lane {
       connection.destroy();
       return;
     }
-    const now = this.#options.clock.now();
-    const entry: Entry = { connection, openedAt: now, listed: false, idleSince: now, draining: false };
+    const now = clock.now();
+    const entry: Entry = {
+      connection,
+      expiresAt,
+      openedAt: now,
+      listed: false,
+      idleSince: now,
+      draining: false,
+    };
     this.#entries.add(entry);
     connection.onChange = () => this.#changed(entry);
     this.#options.onSuccess();

@@ -14,6 +14,7 @@ import { http2Limits, type Http2LimitName } from '@mesh/http2/limits';
 import { WindowBudget } from '@mesh/http2/window-budget';
 import { LimitLedger } from '@mesh/limits/limits';
 import { setUserTimeout } from '@mesh/transport/socket-options';
+import { dialledUntil } from '@mesh/trust/dial';
 import { ConnectError, type Connector, type DialTarget } from './connector.ts';
 import { keepAlive, peerKeepAlive, type PingableConnection, signsOfLife } from './keep-alive.ts';
 import { type ConnectFault, Lane, type WrappedSocket } from './lane.ts';
@@ -173,6 +174,7 @@ export class Peer {
     const lane: Lane = new Lane({
       clock,
       dial: () => connector.connect(this.target, options.alpn),
+      lifetimeMs: (socket) => dialledUntil(socket) - clock.wall(),
       wrap: (socket) => {
         this.#observer?.onSocket(socket);
         return options.wrap(socket);

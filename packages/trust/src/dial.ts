@@ -40,6 +40,13 @@ export class TlsDialError extends MeshError {
   }
 }
 
+const validUntil: WeakMap<Socket, number> = new WeakMap();
+
+/** Until when both certificates of a dialled connection are valid, wall-clock milliseconds; Infinity for others. */
+export function dialledUntil(socket: Socket): number {
+  return validUntil.get(socket) ?? Number.POSITIVE_INFINITY;
+}
+
 /**
  * Resolves to a socket whose peer proved `identity`. Nothing was read from or written to it yet.
  * A TLS 1.3 server may still refuse our certificate afterwards, which shows as the connection's end.
@@ -48,7 +55,8 @@ export class TlsDialError extends MeshError {
 export function dialTls(options: DialOptions): Promise<TLSSocket> {
   const { identity, alpn, credentials, clock, timeoutMs } = options;
   const target = 'socket' in options ? identity : `${identity} at ${options.host}:${options.port}`;
-  const source = credentials instanceof CredentialStore ? credentials.current : credentials;
+  const own = credentials instanceof CredentialStore ? credentials.current : undefined;
+  const source = credentials instanceof CredentialStore ? own : credentials;
   if (source === undefined) {
     return Promise.reject(new TlsDialError('no-credentials', `cannot dial ${target}: no certificate yet`));
   }
@@ -116,6 +124,7 @@ export function dialTls(options: DialOptions): Promise<TLSSocket> {
         return;
       }
       timer.cancel();
+      validUntil.set(socket, Math.min(verdict.notAfter, own?.notAfter ?? verdict.notAfter));
       resolve(socket);
     });
   });

@@ -126,7 +126,7 @@ export class Gateway {
     socket: TLSSocket,
     { caller, alpn, notAfter }: { caller: PeerIdentity; alpn: string | undefined; notAfter: number },
   ): void {
-    const { cluster, clock, codecs, drain, targets, metrics, peers, maxAgeMs } = this.#options;
+    const { cluster, clock, codecs, credentials, drain, targets, metrics, peers, maxAgeMs } = this.#options;
     const open: OpenConnection = { caller, authority: undefined };
     this.#open.set(socket, open);
     metrics.connection(caller.cluster, 1);
@@ -143,7 +143,8 @@ export class Gateway {
         metrics,
         onClose: () => {},
       });
-      const age = Math.min(maxAgeMs, Math.max(0, notAfter - clock.wall()));
+      const expiry = Math.min(notAfter, credentials.current?.notAfter ?? notAfter);
+      const age = Math.min(maxAgeMs, Math.max(0, expiry - clock.wall()));
       const { tcp_user_timeout_ms: userTimeoutMs } = peers.environment.limits.values;
       serveHttp(socket, version, listener, { clock, codecs, drain, maxAgeMs: age, userTimeoutMs });
     };

@@ -29,6 +29,8 @@ export const goodToken = 'good';
 export interface TestIssuer {
   readonly issuer: Authority;
   readonly anchorsPem: string;
+  /** Of the leaves that it issues. */
+  readonly lifetimeMs?: number;
 }
 
 export interface TestIdentity extends HostPort {
@@ -42,7 +44,9 @@ export async function startIdentity(
 ): Promise<TestIdentity> {
   const identity = controlPlaneIdentity('mesh-identity', cluster);
   let now: TestIssuer = first;
-  const own = new CredentialStore(issueCredentials({ ...now, identity, clock }));
+  const own = new CredentialStore(
+    issueCredentials({ issuer: now.issuer, anchorsPem: now.anchorsPem, identity, clock }),
+  );
   const acceptor = new TlsAcceptor({ credentials: own, clock, alpn: [], clientCertificate: 'none' });
   const followers = new Set<GrpcSink<typeof BundleSchema>>();
   const bundle = grpcService<typeof TrustBundle, undefined>(TrustBundle, {
@@ -60,7 +64,13 @@ export async function startIdentity(
       const checked = checkCsr(Buffer.from(request.certificateSigningRequest), request.identity);
       if ('fault' in checked) throw new GrpcError(grpcCode.failedPrecondition, checked.fault);
       const { issuer } = now;
-      const leaf = signLeaf({ issuer, spki: checked.spki, identity: request.identity, clock });
+      const leaf = signLeaf({
+        issuer,
+        spki: checked.spki,
+        identity: request.identity,
+        clock,
+        ...lifetime(now),
+      });
       return {
         leafCertificate: leaf.der,
         intermediateCertificates: [
@@ -95,8 +105,12 @@ export async function startIdentity(
     port: (server.address() as AddressInfo).port,
     rotate(change) {
       now = { ...now, ...change };
-      own.update(issueCredentials({ ...now, identity, clock }));
+      own.update(issueCredentials({ issuer: now.issuer, anchorsPem: now.anchorsPem, identity, clock }));
       for (const sink of followers) sink.send({ anchorsPem: now.anchorsPem });
     },
   };
+}
+
+function lifetime({ lifetimeMs }: TestIssuer): { lifetimeMs?: number } {
+  return lifetimeMs === undefined ? {} : { lifetimeMs };
 }
