@@ -67,6 +67,7 @@ function setup(changes: Partial<LaneOptions> & { streams: number }) {
   const verdicts: string[] = [];
   const lane = new Lane({
     clock,
+    lifetimeMs: () => Number.POSITIVE_INFINITY,
     dial: () =>
       new Promise((resolve, reject) => {
         dials.push({ resolve: () => resolve(new Socket()), reject });

@@ -14,12 +14,12 @@ import { startApp, startCluster, startProxy, type TestProxy, workload } from './
 function startLoad(test: TestContext, caller: TestProxy) {
   const agent = new Agent({ keepAlive: true, maxSockets: 8 });
   test.after(() => {
-    running = false;
+    state.running = false;
     agent.destroy();
   });
   const failed: string[] = [];
   let answered = 0;
-  let running = true;
+  const state = { running: true };
   const ask = (): Promise<void> =>
     new Promise((resolve) => {
       const request = httpRequest(
@@ -37,13 +37,13 @@ function startLoad(test: TestContext, caller: TestProxy) {
       request.end();
     });
   const loops = Array.from({ length: 8 }, async () => {
-    while (running) await ask();
+    while (state.running) await ask();
   });
   return {
     failed,
     answered: () => answered,
     async stop(): Promise<void> {
-      running = false;
+      state.running = false;
       await Promise.all(loops);
     },
   };

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createAnchor, createIssuer } from '@mesh/ca/authority';
-import { issueCredentials } from '@mesh/ca/credentials';
+import { createAnchor, createIssuer } from './authority.ts';
+import { issueCredentials } from './credentials.ts';
 import { FakeClock } from '@mesh/testkit/fake-clock';
-import { joinAnchors, judgeBundle, sameAnchors } from './bundle.ts';
-import { trustLimits } from './limits.ts';
-import { certificateDers, toPem } from './pem.ts';
+import { joinAnchors, judgeBundle, sameAnchors } from '@mesh/trust/bundle';
+import { trustLimits } from '@mesh/trust/limits';
+import { certificateDers, toPem } from '@mesh/trust/pem';
 
 const clock = new FakeClock(Date.parse('2026-01-01'));
 const [a, b] = [createAnchor({ clock }), createAnchor({ clock })];
