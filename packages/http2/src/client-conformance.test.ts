@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ResetReason } from '@mesh/http/message';
+import { LimitLedger } from '@mesh/limits/limits';
+import { FakeClock } from '@mesh/testkit/fake-clock';
+import { Http2Client } from './client.ts';
 import { errorCode } from './error-codes.ts';
+import { maxStreamId } from './frames.ts';
+import { http2Limits } from './limits.ts';
 import {
   type ConformanceCase,
   type ConnectionFault,
@@ -20,6 +25,7 @@ import {
   frame,
   GOAWAY,
   HEADERS,
+  MemoryTransport,
   PADDED,
   PING,
   PRIORITY,
@@ -587,6 +593,37 @@ test('client: onChange tells when streams become free again, and when the connec
   client.destroy();
   assert.equal(changes, 3);
   assert.equal(client.capacity, 0);
+});
+
+/** A connection that has two streams left. */
+class OldClient extends Http2Client {
+  protected override nextId = maxStreamId - 2;
+}
+
+test('client 5.1.1: the last stream ids are used, then the connection says that it takes no more and ends gracefully', async () => {
+  const transport = new MemoryTransport();
+  const clock = new FakeClock();
+  const client = new OldClient(transport, { clock, limits: new LimitLedger(http2Limits) });
+  let changes = 0;
+  client.onChange = () => void changes++;
+  client.receive(settings());
+  const last = [send(client, requestHead('/a')), send(client, requestHead('/b'))];
+  assert.equal(client.usable, false);
+  assert.equal(client.capacity, 0);
+  const refused = send(client, requestHead('/c'));
+  await turn();
+  assert.equal(refused.resetReason, 'refused', 'another connection may take it');
+  assert.deepEqual(
+    transport.of(HEADERS).map(({ streamId }) => streamId),
+    [maxStreamId - 2, maxStreamId],
+  );
+  for (const id of [maxStreamId - 2, maxStreamId]) {
+    client.receive(frame(HEADERS, END_HEADERS | END_STREAM, id, block(':status', '204')));
+  }
+  await turn();
+  assert.ok(last.every(({ ended }) => ended));
+  assert.ok(transport.ended);
+  assert.ok(changes >= 1);
 });
 
 test('each of the 57 cases of the suite for clients has a test, and no number is made up', () => {

@@ -50,7 +50,7 @@ export class Http2Client extends Connection implements Http2ClientConnection {
   readonly #scheme: string;
   readonly #pings: { sentAt: number; onPong: (rttMs: number) => void }[] = [];
   #pingsAnswered = 0;
-  #nextId = 1;
+  protected nextId = 1;
   #draining = false;
   #mostStreams = streamsBeforeSettings;
   #settingsSeen = false;
@@ -67,7 +67,7 @@ export class Http2Client extends Connection implements Http2ClientConnection {
   }
 
   get usable(): boolean {
-    return this.state === 'open' && !this.#draining && this.#nextId <= maxStreamId;
+    return this.state === 'open' && !this.#draining && this.nextId <= maxStreamId;
   }
 
   get capacity(): number {
@@ -79,7 +79,7 @@ export class Http2Client extends Connection implements Http2ClientConnection {
   }
 
   request(head: RequestHead, end: boolean, handler: ClientHandler): ClientStream {
-    const stream = new Http2Stream(this, this.#nextId, this.peer.initialWindowSize, this.streamWindow);
+    const stream = new Http2Stream(this, this.nextId, this.peer.initialWindowSize, this.streamWindow);
     stream.handler = handler;
     stream.clientHandler = handler;
     stream.isHead = head.method === 'HEAD';
@@ -89,9 +89,9 @@ export class Http2Client extends Connection implements Http2ClientConnection {
       return this.#reject(stream, this.extendedConnect === undefined ? 'refused' : 'http11');
     }
     stream.openedInFlush = this.flushes;
-    this.#nextId += 2;
+    this.nextId += 2;
     // The last id there is: the connection goes on until its streams are done.
-    if (this.#nextId > maxStreamId) this.#draining = true;
+    if (this.nextId > maxStreamId) this.#draining = true;
     this.streams.set(stream.id, stream);
     this.guard.streamOpened();
     const { encoder } = this.writer;
@@ -166,7 +166,7 @@ export class Http2Client extends Connection implements Http2ClientConnection {
   }
 
   protected override isIdle(streamId: number): boolean {
-    return streamId % 2 === 0 || streamId >= this.#nextId;
+    return streamId % 2 === 0 || streamId >= this.nextId;
   }
 
   protected override mayReceiveBody(stream: Http2Stream): boolean {
