@@ -57,7 +57,12 @@ async function fuzz(target: FuzzTarget): Promise<boolean> {
     milliseconds: Number(values.seconds) * 1000,
     hangMs: 10_000,
     mostHeapMiB: 512,
+    onProgress: ({ executions, features, corpus }) => {
+      if (!process.stderr.isTTY) return;
+      process.stderr.write(`\r${target.name}: ${executions} runs, ${features} features, ${corpus} inputs `);
+    },
   });
+  if (process.stderr.isTTY) process.stderr.write('\r');
   const seconds = (systemClock.now() - started) / 1000;
   const { executions = 0, features = 0, corpus = 0, found = [] } = report ?? {};
   process.stdout.write(

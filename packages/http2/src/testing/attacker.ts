@@ -42,9 +42,14 @@ export class Attacker {
   ): Promise<Attacker> {
     const socket = connect({ host: '127.0.0.1', port, noDelay: true });
     const sockets = socketsOf(t).add(socket);
-    socket.on('error', () => {});
     socket.on('close', () => sockets.delete(socket));
     await once(socket, 'connect');
+    return Attacker.over(socket, ...pairs);
+  }
+
+  /** As `dial` on a socket that is connected; the caller sees to its end. */
+  static async over(socket: Socket, ...pairs: [id: number, value: number][]): Promise<Attacker> {
+    socket.on('error', () => {});
     const attacker = new Attacker(socket);
     await attacker.send(preface, settings(...pairs));
     return attacker;
@@ -74,7 +79,7 @@ export class Attacker {
     const bytes = Buffer.concat(parts);
     this.sent += bytes.length;
     if (this.#socket.write(bytes)) return;
-    await Promise.race([once(this.#socket, 'drain'), once(this.#socket, 'close')]);
+    await Promise.race([new Promise((resolve) => this.#socket.once('drain', resolve)), this.#over]);
   }
 
   /** Sends rounds until all are sent or the server ends the connection; returns how many went out. */
