@@ -2,13 +2,10 @@
 import type { Clock } from '@mesh/clock/clock';
 import type { LimitLedger } from '@mesh/limits/limits';
 import { applyConfiguration } from './apply.ts';
-import { decodeBuiltin } from './builtin-schema.ts';
 import { mediaType, readBody, type Body } from './body.ts';
-import { unknownFields } from './custom-object.ts';
-import { Faults } from './faults.ts';
 import { sendText, type ResourceExchange } from './exchange.ts';
 import { applyJsonPatch } from './json-patch.ts';
-import { clone, isObject, textAt, type Json } from './json.ts';
+import { clone, textAt, type Json } from './json.ts';
 import type { ApiserverLimit } from './limits.ts';
 import { topologyOf } from './managed-fields.ts';
 import { applyMergePatch } from './merge-patch.ts';
@@ -16,12 +13,18 @@ import { asObject, timestamp, type KubeObject } from './object.ts';
 import { protobufType } from './protobuf.ts';
 import type { ReadApi } from './read-api.ts';
 import { Representation } from './representation.ts';
+import {
+  checkPatched,
+  decodeIntent,
+  decodeObject,
+  reportDuplicates,
+  requireVersion,
+} from './request-object.ts';
 import { groupVersion, type ResourceInfo } from './resources.ts';
 import { scaleOf, withScale } from './scale.ts';
 import {
   ApiError,
   badRequest,
-  invalid,
   invalidOptions,
   success,
   unprocessable,
@@ -61,7 +64,7 @@ export class WriteApi {
 
   async create(exchange: ResourceExchange): Promise<void> {
     const body = await this.#body(exchange);
-    const object = this.#decode(exchange, body);
+    const object = decodeObject(exchange, body);
     const created = await this.#writer.create(targetOf(exchange), object, contextOf(exchange));
     this.#answer(exchange, 201, created);
   }
@@ -70,7 +73,7 @@ export class WriteApi {
     const { resource, target } = exchange;
     const body = await this.#body(exchange);
     const scale = target.subresource === 'scale' ? resource.scale : undefined;
-    const sent = scale === undefined ? this.#decode(exchange, body) : decodeScale(body.value, target.name);
+    const sent = scale === undefined ? decodeObject(exchange, body) : decodeScale(body.value, target.name);
     if (scale === undefined) requireVersion(resource, sent);
     const updated = await this.#writer.update(
       targetOf(exchange),
@@ -108,7 +111,7 @@ export class WriteApi {
       json: [...supported, ...strategic],
       yaml: [],
     });
-    this.#reportDuplicates(exchange, body);
+    reportDuplicates(exchange, body);
     const scale = exchange.target.subresource === 'scale' ? resource.scale : undefined;
     const updated = await this.#writer.update(
       targetOf(exchange),
@@ -116,12 +119,10 @@ export class WriteApi {
         const base = scale === undefined ? clone(served(current, resource)) : scaleOf(current, scale);
         const patched = this.#patched(type, base, body.value ?? {}, resource);
         if (scale !== undefined) return { object: withScale(current, patched, scale) };
-        this.#checkIdentity(exchange, patched);
-        this.#checkName(exchange, patched);
         // A patch is against the version it was computed on only if it says so itself.
         const named = patched.metadata.resourceVersion !== current.metadata.resourceVersion;
         if (!named && !mentionsVersion(body.value)) patched.metadata.resourceVersion = '';
-        this.#checkPatched(exchange, patched);
+        checkPatched(exchange, patched);
         return { object: patched };
       },
       contextOf(exchange),
@@ -180,7 +181,7 @@ export class WriteApi {
   async #apply(exchange: ResourceExchange): Promise<void> {
     const { info, resource, target } = exchange;
     const body = await readBody(exchange.request, this.#limits, { json: [], yaml: [patchTypes.apply] });
-    this.#reportDuplicates(exchange, body);
+    reportDuplicates(exchange, body);
     const manager = info.query.get('fieldManager') ?? '';
     if (manager === '') {
       throw invalidOptions('PatchOptions', (faults) =>
@@ -188,12 +189,7 @@ export class WriteApi {
       );
     }
     if (target.subresource === 'scale') throw unsupportedMediaType([patchTypes.json, patchTypes.merge]);
-    const stated = textAt(body.value, 'metadata', 'namespace') ?? '';
-    const config = this.#intent(exchange, body.value);
-    if (config.metadata['managedFields'] !== undefined && config.metadata['managedFields'] !== null) {
-      throw badRequest('metadata.managedFields must be nil');
-    }
-    this.#checkDeclared(exchange, config, stated);
+    const config = decodeIntent(exchange, body.value);
     const options = {
       info: resource,
       manager,
@@ -250,128 +246,8 @@ export class WriteApi {
 
   async #body(exchange: ResourceExchange): Promise<Body> {
     const body = await readBody(exchange.request, this.#limits, { json: jsonTypes, yaml: yamlTypes });
-    this.#reportDuplicates(exchange, body);
+    reportDuplicates(exchange, body);
     return body;
-  }
-
-  #reportDuplicates(exchange: ResourceExchange, { duplicates }: Body): void {
-    const found = duplicates.map((field) => `duplicate field ${JSON.stringify(field)}`);
-    report(exchange, found);
-  }
-
-  /** @throws ApiError 400 for values of a wrong type, and for unknown members under Strict */
-  #checkFields(exchange: ResourceExchange, object: KubeObject): void {
-    const { kind, version } = exchange.resource;
-    const fault = this.#decodeFields(exchange, object);
-    if (fault === undefined) return;
-    throw badRequest(`${kind} in version "${version}" cannot be handled as a ${kind}: ${fault}`);
-  }
-
-  /** @throws ApiError 422 for values of a wrong type, and 400 for unknown members under Strict */
-  #checkPatched(exchange: ResourceExchange, object: KubeObject): void {
-    const shown = JSON.stringify(object);
-    const fault = this.#decodeFields(exchange, object);
-    if (fault === undefined) return;
-    const faults = new Faults();
-    faults.invalid('patch', shown, fault);
-    throw invalid({}, faults.causes);
-  }
-
-  #decodeFields(exchange: ResourceExchange, object: KubeObject): string | undefined {
-    const { custom } = exchange.resource;
-    let unknown: readonly string[];
-    if (custom === undefined) {
-      const decoded = decodeBuiltin(object);
-      if (decoded.fault !== undefined) return decoded.fault;
-      unknown = decoded.unknown;
-    } else unknown = unknownFields(custom, object);
-    report(
-      exchange,
-      unknown.map((field) => `unknown field ${JSON.stringify(field)}`),
-    );
-    return undefined;
-  }
-
-  #decode(exchange: ResourceExchange, { value }: Body): KubeObject {
-    const object = this.#identified(exchange, value);
-    this.#checkFields(exchange, object);
-    return object;
-  }
-
-  /** The object in the body, which must be what the path says it is. */
-  #identified(exchange: ResourceExchange, value: Json | undefined): KubeObject {
-    const { resource, target, info } = exchange;
-    if (value === undefined) throw unrecognized(resource, 'unexpected end of JSON input (<empty>)');
-    const object = asObject(named(value, resource));
-    if (object === undefined) throw badRequest('the object in the body has no metadata object');
-    this.#checkIdentity(exchange, object);
-    if (info.verb !== 'create') {
-      if (object.metadata.name === undefined) object.metadata.name = target.name;
-      this.#checkName(exchange, object);
-    }
-    if (resource.namespaced && (object.metadata.namespace ?? '') === '') {
-      object.metadata.namespace = target.namespace;
-    }
-    return object;
-  }
-
-  /** What a manager applies, which must be of the kind of the path. */
-  #intent(exchange: ResourceExchange, value: Json | undefined): KubeObject {
-    const sent = asObject(value);
-    const { kind } = exchange.resource;
-    const expected = groupVersion(exchange.resource);
-    if (sent !== undefined && (sent.kind !== kind || sent.apiVersion !== expected)) {
-      const [group, version] = sent.apiVersion.includes('/')
-        ? sent.apiVersion.split('/')
-        : ['', sent.apiVersion];
-      throw badRequest(`invalid object type: ${group}/${version}, Kind=${sent.kind}`);
-    }
-    return this.#identified(exchange, value);
-  }
-
-  /** @throws ApiError 500 for a field that the kind does not have: nobody could own it */
-  #checkDeclared(exchange: ResourceExchange, config: KubeObject, stated: string): void {
-    const { custom } = exchange.resource;
-    if (custom !== undefined) {
-      this.#checkFields(exchange, config);
-      return;
-    }
-    const [field] = decodeBuiltin(clone(config)).unknown;
-    if (field === undefined) {
-      this.#checkFields(exchange, config);
-      return;
-    }
-    throw new ApiError({
-      code: 500,
-      reason: '',
-      message: `failed to create typed patch object (${stated}/${exchange.target.name}; ${config.apiVersion}, Kind=${config.kind}): .${field}: field not declared in schema`,
-    });
-  }
-
-  #checkName({ target }: ResourceExchange, { metadata: { name } }: KubeObject): void {
-    if (name === target.name) return;
-    throw badRequest(`the name of the object (${name}) does not match the name on the URL (${target.name})`);
-  }
-
-  #checkIdentity({ resource, target }: ResourceExchange, object: KubeObject): void {
-    const expected = groupVersion(resource);
-    const { kind } = resource;
-    if (object.kind !== kind) {
-      throw badRequest(
-        `${object.kind} in version ${JSON.stringify(object.apiVersion)} cannot be handled as a ${kind}: it is another kind`,
-      );
-    }
-    if (object.apiVersion !== expected) {
-      throw badRequest(
-        `${kind} in version ${JSON.stringify(object.apiVersion)} cannot be handled as a ${kind}: no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(object.apiVersion)}`,
-      );
-    }
-    const namespace = object.metadata.namespace ?? '';
-    if (resource.namespaced && namespace !== '' && namespace !== target.namespace) {
-      throw badRequest(
-        'the namespace of the provided object does not match the namespace sent on the request',
-      );
-    }
   }
 
   #answer(
@@ -413,20 +289,6 @@ function mentionsVersion(patch: Json | undefined): boolean {
   return textAt(patch, 'metadata', 'resourceVersion') !== undefined;
 }
 
-/** @throws ApiError 400 under Strict */
-function report(exchange: ResourceExchange, faults: readonly string[]): void {
-  if (faults.length === 0) return;
-  const validation = exchange.info.query.get('fieldValidation') || 'Warn';
-  if (validation === 'Ignore') return;
-  if (validation === 'Warn') {
-    for (const fault of faults) exchange.warn(fault);
-    return;
-  }
-  throw badRequest(
-    `${exchange.resource.kind} in version "${exchange.resource.version}" cannot be handled as a ${exchange.resource.kind}: strict decoding error: ${faults.join(', ')}`,
-  );
-}
-
 function targetOf({ resource, target }: ResourceExchange): Target {
   return {
     info: resource,
@@ -434,33 +296,6 @@ function targetOf({ resource, target }: ResourceExchange): Target {
     name: target.name,
     subresource: target.subresource,
   };
-}
-
-/** Built-in kinds that nobody may replace without having read them. Custom kinds are all so. */
-const readFirst: ReadonlySet<string> = new Set([
-  ...['CustomResourceDefinition', 'Lease', 'MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration'],
-]);
-
-function requireVersion(resource: ResourceInfo, { metadata }: KubeObject): void {
-  if ((metadata.resourceVersion ?? '') !== '') return;
-  if (resource.custom === undefined && !readFirst.has(resource.kind)) return;
-  const faults = new Faults();
-  faults.invalid('metadata.resourceVersion', 0, 'must be specified for an update');
-  throw invalid({ name: metadata.name, group: resource.group, kind: resource.plural }, faults.causes);
-}
-
-/** A body may leave out what the path says already. */
-function named(value: Json, resource: ResourceInfo): Json {
-  if (!isObject(value)) return value;
-  const missing = (name: string): boolean => (value[name] ?? '') === '';
-  if (resource.custom !== undefined || !missing('kind') || !missing('apiVersion')) return value;
-  return { ...value, apiVersion: groupVersion(resource), kind: resource.kind };
-}
-
-function unrecognized({ kind }: ResourceInfo, why: string): ApiError {
-  return badRequest(
-    `the object provided is unrecognized (must be of type ${kind}): couldn't get version/kind; json parse error: ${why}`,
-  );
 }
 
 function dryRunOf(exchange: ResourceExchange, body: Json | undefined): { dryRun: boolean } {
