@@ -9,7 +9,7 @@ import type { Socket } from 'node:net';
 import { backoffMs, type Clock, type Random, type Timer } from '@mesh/clock/clock';
 import { connectHttp1 } from '@mesh/http1/client';
 import { http1Limits, type Http1LimitName } from '@mesh/http1/limits';
-import { connectHttp2 } from '@mesh/http2/client';
+import { connectHttp2, type Http2ClientConnection } from '@mesh/http2/client';
 import { http2Limits, type Http2LimitName } from '@mesh/http2/limits';
 import { WindowBudget } from '@mesh/http2/window-budget';
 import { LimitLedger } from '@mesh/limits/limits';
@@ -92,6 +92,8 @@ export class Peer {
         confirmed: undefined,
       }),
     });
+    // What a peer allows is not asked of every connection anew: a burst would overrun it before its SETTINGS come.
+    let latest: Http2ClientConnection | undefined;
     this.h2 = this.#lane({
       alpn: target.gateway ? ['h2'] : [],
       exclusive: false,
@@ -99,7 +101,9 @@ export class Peer {
       limit: 'http2_connections_per_endpoint',
       wrap: (socket) => {
         const { clock, http2Limits: limits, windowBudget } = environment;
-        const connection = connectHttp2(socket, { clock, limits, windowBudget });
+        const streams = latest === undefined ? {} : { streamsBeforeSettings: latest.maxStreams };
+        const connection = connectHttp2(socket, { clock, limits, windowBudget, ...streams });
+        latest = connection;
         // A stranger may count our PINGs as an attack; its kernel is all that is watched.
         if (target.identity === undefined) return { connection, confirmed: undefined };
         const onSilence = (): void => environment.limits.hit('peer_silence_ms');

@@ -19,9 +19,16 @@ import { SocketTransport, type Transport } from './transport.ts';
 export interface Http2ClientOptions extends ConnectionOptions {
   /** `:scheme` of requests that do not state one. Default `http`. */
   scheme?: 'http' | 'https';
+  /**
+   * Streams to assume the server to allow until its SETTINGS say so: what it said on an earlier connection. Default 100,
+   * which RFC 9113 §6.5.2 recommends to servers as the least.
+   */
+  streamsBeforeSettings?: number;
 }
 
 export interface Http2ClientConnection extends ClientConnection {
+  /** Streams that the server allows at once, as far as is known. */
+  readonly maxStreams: number;
   /** Measures a round trip on the connection; not called when the connection ends first. */
   ping(onPong: (rttMs: number) => void): void;
   /**
@@ -39,9 +46,6 @@ export function connectHttp2(socket: Socket, options: Http2ClientOptions): Http2
   return connection;
 }
 
-/** Streams we assume the server to allow until it said so (RFC 9113 §6.5.2 recommends at least this). */
-const streamsBeforeSettings = 100;
-
 /** The client side of a connection (RFC 9113). */
 export class Http2Client extends Connection implements Http2ClientConnection {
   onChange: () => void = () => {};
@@ -52,7 +56,7 @@ export class Http2Client extends Connection implements Http2ClientConnection {
   #pingsAnswered = 0;
   protected nextId = 1;
   #draining = false;
-  #mostStreams = streamsBeforeSettings;
+  #mostStreams: number;
   #settingsSeen = false;
   /** Requests that were never sent; their owners hear so at the end of the turn. */
   #rejected: Http2Stream[] = [];
@@ -60,10 +64,15 @@ export class Http2Client extends Connection implements Http2ClientConnection {
   constructor(transport: Transport, options: Http2ClientOptions) {
     super(transport, options);
     this.#scheme = options.scheme ?? 'http';
+    this.#mostStreams = options.streamsBeforeSettings ?? 100;
     // A server's SETTINGS must not turn push on (§6.5.2).
     this.peer.enablePush = 0;
     this.writer.output.appendCopy(clientPreface, 0, clientPreface.length);
     this.announce([[settingId.enablePush, 0], ...this.commonSettings()]);
+  }
+
+  get maxStreams(): number {
+    return this.#mostStreams;
   }
 
   get usable(): boolean {
