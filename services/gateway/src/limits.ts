@@ -7,6 +7,11 @@ export const gatewayLimits = {
     unit: 'ms',
     why: 'A worker speaks each second; one that is silent so long hangs and is replaced.',
   },
+  gateway_worker_start_ms: {
+    default: 60_000,
+    unit: 'ms',
+    why: 'How long a new worker may take to its first word; starting is slow where processors are short.',
+  },
   gateway_collect_ms: {
     default: 500,
     unit: 'ms',

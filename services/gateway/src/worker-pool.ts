@@ -52,6 +52,8 @@ interface Slot {
   readonly streams: Map<number, RunningStream>;
   metrics: MetricSnapshot;
   heardAt: number;
+  /** It has started: from now on it speaks each second. */
+  spoke: boolean;
   readySince: number | undefined;
   failures: number;
   restart: Timer | undefined;
@@ -110,6 +112,7 @@ export class WorkerPool implements MetricsPage {
         streams: new Map(),
         metrics: [],
         heardAt: 0,
+        spoke: false,
         readySince: undefined,
         failures: 0,
         restart: undefined,
@@ -172,6 +175,7 @@ export class WorkerPool implements MetricsPage {
     slot.process = process;
     slot.state = unknownState;
     slot.heardAt = clock.now();
+    slot.spoke = false;
     slot.readySince = undefined;
     slot.hung = false;
     log.info('worker started', { worker: slot.number, pid: process.process.pid });
@@ -203,6 +207,7 @@ export class WorkerPool implements MetricsPage {
 
   #receive(slot: Slot, message: ToPrimary): void {
     slot.heardAt = this.#options.clock.now();
+    slot.spoke = true;
     switch (message.kind) {
       case 'watch':
         this.#watch(slot, message);
@@ -251,8 +256,9 @@ export class WorkerPool implements MetricsPage {
       // When this process stood still itself, what workers said meanwhile is still to be read.
       slot.heardAt += Math.max(0, stalledMs);
       if (slot.process === undefined) continue;
-      if (now - slot.heardAt < limits.values.gateway_worker_silence_ms) continue;
-      limits.hit('gateway_worker_silence_ms');
+      const limit = slot.spoke ? 'gateway_worker_silence_ms' : 'gateway_worker_start_ms';
+      if (now - slot.heardAt < limits.values[limit]) continue;
+      limits.hit(limit);
       log.error('worker hangs', { worker: slot.number, silentMs: Math.round(now - slot.heardAt) });
       slot.hung = true;
       slot.process.process.kill('SIGKILL');

@@ -8,10 +8,11 @@ import { eventually } from '@mesh/testkit/eventually';
 import { startGatewayProcess } from './testing/gateway-process.ts';
 import { ask, session } from './testing/peer-client.ts';
 import { startPlainPod } from './testing/test-west.ts';
+import { workerVariable } from './worker-messages.ts';
 
 /** Two workers, a pod, and two peers' connections, which are dealt one to each. */
-async function start(test: TestContext) {
-  const west = await startGatewayProcess(test, { MESH_WORKERS: '2' });
+async function start(test: TestContext, environment: Record<string, string> = {}) {
+  const west = await startGatewayProcess(test, { MESH_WORKERS: '2', ...environment });
   const pod = await startPlainPod(test);
   west.endpoints([{ port: pod.port }]);
   const sessions: [ClientHttp2Session, ClientHttp2Session] = [
@@ -107,6 +108,14 @@ describe('a gateway with two workers', { concurrency: true }, () => {
       timeoutMs: 20_000,
     });
     assert.equal(exists(victim), false);
+  });
+
+  it('a worker that is slow to start is waited for, not taken for one that hangs', async (t) => {
+    const stall = 'Atomics.wait(new%20Int32Array(new%20SharedArrayBuffer(4)),0,0,6500)';
+    const { west } = await start(t, {
+      NODE_OPTIONS: `--import=data:text/javascript,if(process.env.${workerVariable})${stall}`,
+    });
+    assert.equal(west.workers().length, 2);
   });
 
   it('told to stop, all workers end what they took, then the program is gone and nothing of it is left', async (t) => {

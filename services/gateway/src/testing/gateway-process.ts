@@ -62,7 +62,7 @@ export async function startGatewayProcess(
       'the gateway serves',
       () => log.find(({ msg }) => msg === 'gateway serves'),
       {
-        timeoutMs: 20_000,
+        timeoutMs: 60_000,
       },
     );
     adminPort = Number(serves['adminPort']);
