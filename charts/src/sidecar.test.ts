@@ -67,6 +67,12 @@ test("settings on the pod win over the namespace's, and those over the install's
   assert.equal(opaque(withSidecar(pod({}, { [key]: '2' }), values, { [key]: '1' })), '2');
 });
 
+test('how much may be in flight is said only where it was asked for', () => {
+  const cap = (template: PodTemplate): unknown => setting(template, 'MESH_MAX_IN_FLIGHT');
+  assert.equal(cap(withSidecar(pod(), values)), undefined);
+  assert.equal(cap(withSidecar(pod({}, { 'mesh.io/max-in-flight': '200' }), values)), '200');
+});
+
 test('the proxy is told the TCP ports of the pod, each once', () => {
   const ports = [{ containerPort: 80 }, { containerPort: 53, protocol: 'UDP' }];
   const containers = [

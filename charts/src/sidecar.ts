@@ -21,6 +21,8 @@ export const opaquePortsAnnotation = 'mesh.io/opaque-ports';
 export const inboundPolicyAnnotation = 'mesh.io/default-inbound-policy';
 export const skipInboundAnnotation = 'mesh.io/skip-inbound-ports';
 export const skipOutboundAnnotation = 'mesh.io/skip-outbound-ports';
+/** Of the sidecar's `MESH_MAX_IN_FLIGHT`. */
+const maxInFlightAnnotation = 'mesh.io/max-in-flight';
 export const controlPlaneLabel = 'mesh.io/control-plane-ns';
 
 interface Container {
@@ -119,6 +121,7 @@ function proxyContainer(
   settings: Readonly<Record<string, string>>,
   containers: readonly Container[],
 ): Container {
+  const maxInFlight = settings[maxInFlightAnnotation];
   return {
     name: 'mesh-proxy',
     image: values.image,
@@ -131,6 +134,7 @@ function proxyContainer(
         MESH_INBOUND_PORTS: tcpPorts(containers).join(','),
         MESH_INBOUND_DEFAULT_POLICY: settings[inboundPolicyAnnotation] ?? values.inboundPolicy,
       }),
+      ...(maxInFlight === undefined ? [] : env({ MESH_MAX_IN_FLIGHT: maxInFlight })),
     ],
     ports: [
       { name: 'mesh-inbound', containerPort: 4143 },

@@ -1,9 +1,11 @@
 import { duration, integer, text } from '@mesh/config/environment';
+import { forwardingConfig } from '@mesh/dataplane/forwarding-config';
 import { workloadConfig } from '@mesh/dataplane/workload';
 
 /** Settings of the gateway. */
 export const gatewayConfig = {
   ...workloadConfig,
+  ...forwardingConfig,
   MESH_CLUSTER_DOMAIN: text({ doc: 'DNS domain of the cluster.', default: 'cluster.local' }),
   MESH_GATEWAY_PORT: integer({ doc: 'Port that other clusters call.', default: 4143, min: 0, max: 65_535 }),
   MESH_ADMIN_PORT: integer({

@@ -47,7 +47,7 @@ export interface Serving {
 /** The certificate may come later: until then handshakes are refused. */
 export function createServing({ config, workload, clock, random, streams }: ServingOptions): Serving {
   const { cluster, suffix, log, registry, credentials } = workload;
-  const limits = new LimitLedger(dataplaneLimits);
+  const limits = new LimitLedger(dataplaneLimits, { in_flight_requests: config.MESH_MAX_IN_FLIGHT });
   const codecs = defaultCodecs(workload.http2Limits);
   const peers = new PeerPool({
     clock,

@@ -1,5 +1,6 @@
 /** Settings of the sidecar. */
 import { type Config, type ConfigEntry, duration, integer, list, oneOf } from '@mesh/config/environment';
+import { forwardingConfig } from '@mesh/dataplane/forwarding-config';
 import { workloadConfig } from '@mesh/dataplane/workload';
 import { portRange } from './port-config.ts';
 
@@ -17,6 +18,7 @@ export type InboundPolicy = (typeof inboundPolicies)[number];
 
 export const proxyConfig = {
   ...workloadConfig,
+  ...forwardingConfig,
   MESH_OPAQUE_PORTS: list(portRange, {
     doc: 'Ports of the pod, and of destinations nobody knows, whose bytes are not parsed (the server may speak first).',
     default: '25,587,3306,4444,5432,6379,9300,11211',

@@ -70,7 +70,7 @@ export class Proxy {
     const suffix = config.MESH_TRUST_DOMAIN.slice(cluster.length + 1);
     const registry = new MetricRegistry();
     const codecs = defaultCodecs();
-    const limits = new LimitLedger(dataplaneLimits);
+    const limits = new LimitLedger(dataplaneLimits, { in_flight_requests: config.MESH_MAX_IN_FLIGHT });
     const policyLimits = new LimitLedger(proxyLimits);
     const tlsLimits = new LimitLedger(trustLimits);
     const credentials = new CredentialStore();
