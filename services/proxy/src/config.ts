@@ -34,6 +34,10 @@ export const proxyConfig = {
   MESH_OUTBOUND_PORT: port('Where the application is redirected to, on loopback.', 4140),
   MESH_INBOUND_PORT: port('Where clients are redirected to.', 4143),
   MESH_ADMIN_PORT: port('Page for /live, /ready and /metrics.', 4191),
+  MESH_SHUTDOWN_ENDPOINT: oneOf(['disabled', 'enabled'], {
+    doc: 'Whether POST /shutdown from inside the pod ends the sidecar. Whatever runs in the pod can ask for it then.',
+    default: 'disabled',
+  }),
   MESH_DETECT_TIMEOUT: duration({
     doc: 'How long the first bytes of a client are awaited before the connection is passed on unparsed.',
     default: '10s',

@@ -489,14 +489,24 @@ void test('endpoints follow discovery', async (t) => {
   });
 });
 
-void test('the admin page tells readiness, and shutdown is for loopback POST', async (t) => {
+void test('the admin page tells readiness, and ends the sidecar only where that is allowed', async (t) => {
   const east = await startCluster(t);
   const caller = await startProxy(t, east);
   const base = `http://127.0.0.1:${caller.ports.admin}`;
   assert.equal(await (await fetch(`${base}/ready`)).text(), 'ready\n');
   assert.equal((await fetch(`${base}/live`)).status, 200);
   assert.match(await caller.metrics(), /identity_cert_expiration_timestamp_seconds \d+/);
-  assert.equal((await fetch(`${base}/shutdown`)).status, 405);
+  // What an application can be made to ask for.
+  for (const method of ['GET', 'POST', 'PUT', 'DELETE']) {
+    assert.ok([404, 405].includes((await fetch(`${base}/shutdown`, { method })).status), method);
+  }
+  assert.equal(caller.proxy.ready().ready, true);
+  const job = await startProxy(t, east, { environment: { MESH_SHUTDOWN_ENDPOINT: 'enabled' } });
+  const shutdown = `http://127.0.0.1:${job.ports.admin}/shutdown`;
+  assert.equal((await fetch(shutdown)).status, 405);
+  assert.equal(job.proxy.ready().ready, true);
+  assert.equal((await fetch(shutdown, { method: 'POST' })).status, 200);
+  await eventually('it drains', () => !job.proxy.ready().ready);
   assert.ok(caller.log.every((line) => !line.includes('PRIVATE KEY') && !line.includes('good')));
 });
 

@@ -16,7 +16,7 @@ import { Profiles } from '@mesh/dataplane/profiles';
 import { DetectMetrics } from '@mesh/dataplane/protocol-detection';
 import { TransportMetrics } from '@mesh/dataplane/transport-metrics';
 import { LimitLedger } from '@mesh/limits/limits';
-import { type AdminServer, startAdmin } from '@mesh/telemetry/admin-server';
+import { type AdminResponse, type AdminServer, startAdmin } from '@mesh/telemetry/admin-server';
 import type { Logger } from '@mesh/telemetry/log';
 import { MetricRegistry } from '@mesh/telemetry/metrics';
 import { CredentialStore } from '@mesh/trust/credentials';
@@ -204,17 +204,17 @@ export class Proxy {
       port: config.MESH_ADMIN_PORT,
       registry: this.#environment.registry,
       ready: () => this.ready(),
-      actions: {
-        '/shutdown': () => {
-          this.#options.onShutdown();
-          return { status: 200, type: 'text/plain; charset=utf-8', body: 'draining\n' };
-        },
-      },
+      actions: config.MESH_SHUTDOWN_ENDPOINT === 'enabled' ? { '/shutdown': () => this.#shutdown() } : {},
     });
     this.#identityClient.start();
     this.#channel.connectWhenPossible();
     this.#policies.start();
     return { ...ports, admin: this.#admin.port };
+  }
+
+  #shutdown(): AdminResponse {
+    this.#options.onShutdown();
+    return { status: 200, type: 'text/plain; charset=utf-8', body: 'draining\n' };
   }
 
   ready(): { ready: boolean; reason: string } {
