@@ -8,19 +8,22 @@ export interface CountingRelay {
   /** All that the server said since `clear`, latin1; connections one after the other in the order of arrival. */
   readonly said: () => string;
   readonly asked: () => string;
-  /** Connections that the client left and the server did not. */
-  readonly lingering: () => number;
+  /** Connections that not both sides have closed. */
+  readonly open: () => number;
   clear(): void;
 }
 
 export async function startCountingRelay(test: TestContext, target: number): Promise<CountingRelay> {
   let asked = '';
   let said = '';
-  let lingering = 0;
+  let open = 0;
   const { port } = await listen(test, (near) => {
     const far = connect({ port: target, host: '127.0.0.1', noDelay: true });
-    let left = false;
-    let gone = false;
+    let ends = 0;
+    const closed = (): void => {
+      if (++ends === 2) open--;
+    };
+    open++;
     near.on('data', (chunk: Buffer) => {
       asked += chunk.toString('latin1');
       far.write(chunk);
@@ -30,14 +33,12 @@ export async function startCountingRelay(test: TestContext, target: number): Pro
       near.write(chunk);
     });
     near.on('close', () => {
-      left = true;
-      if (!gone) lingering++;
+      closed();
       // What the server still says is kept.
       far.end();
     });
     far.on('close', () => {
-      gone = true;
-      if (left) lingering--;
+      closed();
       near.destroy();
     });
     far.on('error', () => {});
@@ -47,7 +48,7 @@ export async function startCountingRelay(test: TestContext, target: number): Pro
     port,
     said: () => said,
     asked: () => asked,
-    lingering: () => lingering,
+    open: () => open,
     clear: () => {
       asked = '';
       said = '';

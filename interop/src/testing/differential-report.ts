@@ -1,4 +1,5 @@
 /** What foreign servers answered to the vectors, as Markdown. */
+import { http1Faults } from '@mesh/http1/faults';
 import type { Vector } from '@mesh/http1/vectors/vector';
 
 /** By server and version: what it answered to each vector. */
@@ -23,21 +24,23 @@ function escaped(text: string): string {
 export function differentialReport(vectors: readonly Vector[], verdicts: Verdicts): string {
   const servers = [...verdicts.keys()];
   const subjects = [...new Set(vectors.map(({ subject }) => subject))];
-  const counts = (vector: Vector): number[] =>
-    servers.map((server) => taken(verdicts.get(server)?.get(vector) ?? ''));
+  /** Servers that take more requests than we do out of a vector that we refuse. */
+  const takers = (vector: Vector): boolean[] =>
+    servers.map((server) => {
+      const count = taken(verdicts.get(server)?.get(vector) ?? '');
+      return vector.ends in http1Faults && count > vector.sees.length;
+    });
   let summary = row(['Subject', 'Vectors', ...servers]) + row(['---', '---:', ...servers.map(() => '---:')]);
   for (const subject of subjects) {
     const members = vectors.filter((vector) => vector.subject === subject);
-    const more = servers.map((_, index) =>
-      members.reduce((sum, vector) => sum + ((counts(vector)[index] ?? 0) > vector.sees.length ? 1 : 0), 0),
-    );
-    summary += row([subject, members.length, ...more]);
+    const found = members.map(takers);
+    const totals = servers.map((_, index) => found.filter((each) => each[index]).length);
+    summary += row([subject, members.length, ...totals]);
   }
   let detail =
     row(['Vector', 'RFC', 'We', ...servers]) + row(['---', '---', '---', ...servers.map(() => '---')]);
   for (const vector of vectors) {
-    if (vector.subject.endsWith(' byte') || !counts(vector).some((count) => count > vector.sees.length))
-      continue;
+    if (vector.subject.endsWith(' byte') || !takers(vector).includes(true)) continue;
     const answers = servers.map((server) => verdicts.get(server)?.get(vector) ?? '');
     detail += row([
       escaped(`${vector.subject}: ${vector.name}`),
@@ -52,9 +55,11 @@ Written by \`npm run differential\`, which sends the ${vectors.length} request v
 forwarding path to each of these servers, and fails when one of them sees another number of requests than we do. None did:
 through the forwarder alone, and through two sidecars and a gateway.
 
-The tables are about the same bytes **sent to the servers directly**, without us: where they take more requests than we would.
-Each is a message that a mesh sidecar in front of the server refuses with an error instead of passing it on. nginx, Apache, lighttpd and
-h2o answer themselves; the others forward to \`node:http\`, so their column says what passes both.
+The tables are about the same bytes **sent to the servers directly**, without us: where they take more requests than we do. Each is
+a message that our codec refuses with an error instead of passing it on. (What protocol detection does not take for HTTP/1 in the first
+place goes on as opaque bytes, on a connection of its own, like all TCP.) nginx, Apache, lighttpd and h2o answer themselves; the
+others forward to \`node:http\`, so their columns say what passes both. A server that answers before it has read the body, as lighttpd and
+Varnish do, counts as taking what is wrong in it.
 
 ## How many vectors of a subject a server takes that we refuse
 
@@ -62,7 +67,7 @@ ${summary}
 ## Which
 
 "We" says how many requests we take, and how the connection ends. A server's column has the statuses it answered with; \`x\`: it closed
-the connection; \`0.9\`: an answer without a head; –: no answer.
+the connection; \`0.9\`: an answer without a head of HTTP/1; –: no answer.
 
 ${detail}`;
 }
