@@ -20,6 +20,8 @@ import { makeTrust, type TrustMaterial } from './trust-material.ts';
 /** What is not a cell, but can be asked for like one. */
 const extras = [{ name: 'sidecar' }, { name: 'cross-check' }] as const;
 const startsMeasured = 5;
+/** Folders of stages that are set up like others: their configurations need not be published again. */
+const repeatsOthers = /^(sidecar|cross-check)-|ms-/;
 
 export interface BenchEnvironment {
   readonly clock: Clock;
@@ -71,7 +73,7 @@ export async function bench(
     : { sidecars: [], startMs: [] };
   const crossChecks = chosen.includes(extras[1]) ? await checkDriver(session) : [];
   const stages = readdirSync(directory, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
+    .filter((entry) => entry.isDirectory() && !repeatsOthers.test(entry.name))
     .map(({ name }) => join(directory, name));
   const results: Results = {
     date: new Date(clock.wall()).toISOString(),

@@ -35,11 +35,13 @@ const scene = (name: string, traffic: Scene['traffic'], mtls: boolean, roundTrip
   traffic,
   mtls,
   roundTripMs,
+  large: traffic === 'tcp' || roundTripMs > 0,
   gateway: false,
 });
 
 export const plainHttp = scene('http', 'http', false);
 export const httpPair = scene('http-mtls', 'http', true);
+const bodiesPair: Scene = { ...scene('http-mtls-bodies', 'http', true), large: true };
 const throughGateway: Scene = { ...scene('gateway', 'http', true), gateway: true };
 const grpcPair = scene('grpc-mtls', 'grpc', true);
 const plainTcp = scene('tcp', 'tcp', false);
@@ -133,9 +135,18 @@ export const cells: readonly Cell[] = [
     ...http('/'),
   },
   {
+    name: 'steady',
+    title: 'mTLS pair: 2,000 requests/s, open loop',
+    scene: httpPair,
+    unit: 'request',
+    connections: [32],
+    baseline: true,
+    load: (playing, load) => http('/').loadAt(playing, load, 2000),
+  },
+  {
     name: 'body-64k',
     title: 'mTLS pair: bodies of 64 KiB',
-    scene: httpPair,
+    scene: bodiesPair,
     unit: 'request',
     connections: [1, 32],
     baseline: false,
@@ -144,21 +155,12 @@ export const cells: readonly Cell[] = [
   {
     name: 'body-1m',
     title: 'mTLS pair: bodies of 1 MiB',
-    scene: httpPair,
+    scene: bodiesPair,
     unit: 'request',
     connections: [1, 32],
     baseline: false,
     // No half load: too few requests in its time to speak of percentiles.
     load: http('/bytes/1048576').load,
-  },
-  {
-    name: 'steady',
-    title: 'mTLS pair: 2,000 requests/s, open loop',
-    scene: httpPair,
-    unit: 'request',
-    connections: [32],
-    baseline: true,
-    load: (playing, load) => http('/').loadAt(playing, load, 2000),
   },
   {
     name: 'grpc',

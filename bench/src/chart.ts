@@ -24,7 +24,7 @@ const barGap = 6;
 const groupGap = 30;
 const titleHeight = 24;
 const margin = 20;
-const header = 58;
+const header = 68;
 
 interface Bar {
   readonly name: string;
@@ -83,7 +83,7 @@ function drawBar(
 ): string[] {
   const length = Math.max(2, ((width - labels - values - 2 * margin) * micros) / most);
   const start = margin + labels;
-  const ratio = own === undefined || name === 'ours' ? '' : ` (ours × ${(own / micros).toFixed(2)})`;
+  const ratio = own === undefined || name === 'ours' ? '' : `, ours is ${(own / micros).toFixed(2)} ×`;
   return [
     text(start - 8, y + 15, title, `text-anchor="end"${name === 'ours' ? ' font-weight="600"' : ''}`),
     `<rect x="${start}" y="${y}" width="${length.toFixed(1)}" height="${barHeight}" rx="3" fill="${colors[name] ?? otherColor}"/>`,

@@ -17,6 +17,8 @@ export interface Scene {
   readonly mtls: boolean;
   /** Between the two pods through a relay; 0: they reach each other directly. */
   readonly roundTripMs: number;
+  /** Bodies are large, or there is no end to them: who can choose his buffers chooses them for that. */
+  readonly large: boolean;
   /** The client is in another cluster and calls through the gateway of the server's. */
   readonly gateway: boolean;
 }
