@@ -109,13 +109,12 @@ void test('a stream that is refused every time ends in 502, not in a loop', asyn
 });
 
 void test('a destination without endpoints answers 503 at once and says so', async (t) => {
-  const { port: proxy, pool } = await rig(t, { failfastMs: 60_000 });
+  // Time stands still, so whatever is answered is answered at once.
+  const { port: proxy, pool } = await rig(t, { clock: new FakeClock() });
   pool.empty(true);
-  const started = performance.now();
   const answer = await send(proxy);
   assert.equal(answer.status, 503);
   assert.equal(answer.headers['l5d-proxy-error'], 'cart:80 has no endpoints');
-  assert.ok(performance.now() - started < 100);
 });
 
 void test('requests wait for a first endpoint', async (t) => {
@@ -128,17 +127,20 @@ void test('requests wait for a first endpoint', async (t) => {
 });
 
 void test('when no endpoint becomes ready in time all fail at once, until one is there', async (t) => {
-  const { port: proxy, pool } = await rig(t, { failfastMs: 150 });
+  const clock = new FakeClock();
+  const { port: proxy, pool } = await rig(t, { clock, failfastMs: 3000 });
   pool.apply([spec(closedPort)], { replace: true });
-  const answer = await send(proxy);
+  const waiting = send(proxy);
+  await eventually('the request waits', () => pool.waiting === 1);
+  clock.advance(3000);
+  const answer = await waiting;
   assert.equal(answer.status, 504);
   assert.match(
     String(answer.headers['l5d-proxy-error']),
     /no endpoint of cart:80 became ready.*ECONNREFUSED/,
   );
-  const started = performance.now();
   assert.equal((await send(proxy)).status, 504);
-  assert.ok(performance.now() - started < 100);
+  assert.equal(clock.now(), 3000);
   const port = await app(t, (_, response) => response.end('back'));
   pool.apply([spec(port)], { replace: true });
   assert.equal((await send(proxy)).body, 'back');
