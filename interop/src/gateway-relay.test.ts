@@ -3,11 +3,14 @@
  * no connection is opened outside the export set. Every socket that this process connects is written down.
  */
 import assert from 'node:assert/strict';
+import type { ClientHttp2Session } from 'node:http2';
 import { Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
+import { assertUnharmed, besideVictim } from '@mesh/testkit/victim';
 import { encodeTransportHeader, transportHeaderAlpn } from '@mesh/transport/transport-header';
 import { ask, dialAs, frontend, http2Session } from './testing/raw-client.ts';
 import { startTwoClusters, type TwoClusters } from './testing/two-clusters.ts';
+import { victimOf } from './testing/victim-request.ts';
 import { startWitness } from './testing/witness.ts';
 
 const cart = 'cart.shop.svc.cluster.local';
@@ -93,6 +96,9 @@ const targets: readonly string[] = [
   ],
 ];
 
+/** Where all programs follow the trust anchors, on their own account; not among the targets. */
+const ownErrand = 'mesh-identity.mesh.svc.cluster.local:8081';
+
 /** Addresses that this process opens connections to, from now on. */
 function ledger(t: TestContext): string[] {
   const dialled: string[] = [];
@@ -100,7 +106,8 @@ function ledger(t: TestContext): string[] {
   t.mock.method(Socket.prototype, 'connect', function (this: Socket, ...args: unknown[]) {
     // net.connect normalises its arguments to one list; others pass the options themselves.
     const [first] = args.flat() as [{ host?: string; port?: number } | undefined];
-    dialled.push(`${first?.host ?? '?'}:${first?.port ?? '?'}`);
+    const address = `${first?.host ?? '?'}:${first?.port ?? '?'}`;
+    if (address !== ownErrand) dialled.push(address);
     return connect.apply(this, args);
   });
   return dialled;
@@ -122,15 +129,11 @@ async function opaque(
   await closed;
 }
 
-test(`a peer asks a gateway for ${targets.length} targets in three ways: none is dialled`, async (t) => {
-  assert.ok(targets.length >= 200);
-  const witness = await startWitness(t);
-  const path = await startTwoClusters(t, { app: witness.port });
-  const session = await http2Session(t, path, 'gateway');
-  assert.equal((await ask(session, { 'l5d-orig-proto': 'HTTP/1.1' })).status, 200);
-  const asked = path.gateway.asked.length;
-  const dialled = ledger(t);
-
+async function attack(
+  path: TwoClusters,
+  session: ClientHttp2Session,
+  dialled: readonly string[],
+): Promise<void> {
   for (const target of targets) {
     const { status, headers } = await ask(session, { ':authority': target });
     assert.ok([400, 403, 404].includes(status) || status === 0, `${target}: ${status}`);
@@ -148,8 +151,21 @@ test(`a peer asks a gateway for ${targets.length} targets in three ways: none is
   for (const name of ['', cart]) await opaque(path, name, 4191);
   const gateway = `127.0.0.1:${path.gateway.port}`;
   assert.deepEqual([...new Set(dialled)], [gateway], 'only our own connections to the gateway');
+}
+
+test(`a peer asks a gateway for ${targets.length} targets in three ways: none is dialled`, async (t) => {
+  assert.ok(targets.length >= 200);
+  const witness = await startWitness(t);
+  const path = await startTwoClusters(t, { app: witness.port });
+  const session = await http2Session(t, path, 'gateway');
+  assert.equal((await ask(session, { 'l5d-orig-proto': 'HTTP/1.1' })).status, 200);
+  const request = victimOf(t, path);
+  await request();
+  const asked = path.gateway.asked.length;
+  const dialled = ledger(t);
+  assertUnharmed(await besideVictim(request, () => attack(path, session, dialled)));
   assert.equal(path.gateway.asked.length, asked, 'discovery was not even asked');
-  assert.equal(witness.seen.length, 1);
+  assert.deepEqual(new Set(witness.seen.map((seen) => seen.path)), new Set(['/', '/victim']));
 
   const page = await path.gateway.metrics();
   for (const reason of [

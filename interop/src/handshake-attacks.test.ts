@@ -1,7 +1,6 @@
 /** Clients that never finish a handshake, or begin a broken one: they end, cost little, and nobody else notices. */
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
-import { Agent, get } from 'node:http';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { test, type TestContext } from 'node:test';
@@ -12,6 +11,7 @@ import { eventually } from '@mesh/testkit/eventually';
 import { assertUnharmed, besideVictim } from '@mesh/testkit/victim';
 import { listen } from '@mesh/testkit/servers';
 import { long } from './testing/long-form.ts';
+import { victimOf } from './testing/victim-request.ts';
 import { startTwoClusters, type TwoClusters } from './testing/two-clusters.ts';
 import { startWitness } from './testing/witness.ts';
 
@@ -24,23 +24,6 @@ async function start(t: TestContext): Promise<TwoClusters> {
     app: witness.port,
     serverEnvironment: { MESH_DETECT_TIMEOUT: '1s', MESH_INBOUND_DEFAULT_POLICY: 'all-authenticated' },
   });
-}
-
-/** Requests from the application in east to the one in west, through everything under attack. */
-function victimOf(t: TestContext, { port }: TwoClusters): () => Promise<void> {
-  const agent = new Agent({ keepAlive: true });
-  t.after(() => agent.destroy());
-  return () =>
-    new Promise((resolve, reject) => {
-      const asked = get({ port, host: '127.0.0.1', path: '/victim', agent }, (response) => {
-        response.resume();
-        response.on('end', () => {
-          if (response.statusCode === 200) resolve();
-          else reject(new Error(`answered ${response.statusCode}`));
-        });
-      });
-      asked.on('error', reject);
-    });
 }
 
 /** The ClientHello of a real client. */
