@@ -20,8 +20,8 @@ export class FieldFacts {
   host: string | undefined = undefined;
   /** The expectation in lower case; empty for none, `unknown` for none that is one. */
   expect = '';
-  /** Other fields that the connection field named. */
-  #named: string[] | undefined = undefined;
+  /** Other fields that the connection field named. A set, as there may be as many as fit into a head. */
+  #named: Set<string> | undefined = undefined;
   #upgrades = 0;
 
   /**
@@ -136,17 +136,17 @@ export class FieldFacts {
         return false;
       default:
         if (!isToken(option)) return false;
-        this.#named ??= [];
-        this.#named.push(option);
+        this.#named ??= new Set();
+        this.#named.add(option);
         return true;
     }
   }
 
-  #removeNamed(fields: Headers, named: readonly string[]): undefined {
+  #removeNamed(fields: Headers, named: ReadonlySet<string>): undefined {
     let kept = 0;
     for (let index = 0; index < fields.length; index += 2) {
       const name = fields[index] as string;
-      if (named.includes(name)) continue;
+      if (named.has(name)) continue;
       fields[kept] = name;
       fields[kept + 1] = fields[index + 1] as string;
       kept += 2;

@@ -20,6 +20,10 @@ const hop = requests('connection', '9110 §7.6.1', {
     'GET a /',
   ),
   'names a field that is not there': takes(`${start}Connection: x-a\r\nX-B: 1\r\n\r\n`, 'GET a / {x-b: 1}'),
+  'names thousands of fields': takes(
+    `${start}Connection: ${Array.from({ length: 10_000 }, (_, index) => index).join()}\r\n9999: 1\r\nX: 2\r\n\r\n`,
+    'GET a / {x: 2}',
+  ),
   'names authorization': takes(`${start}Connection: authorization\r\nAuthorization: x\r\n\r\n`, 'GET a /'),
   'names cookie': takes(`${start}Connection: cookie\r\nCookie: a=b\r\n\r\n`, 'GET a /'),
   'names x-forwarded-for': takes(
