@@ -9,7 +9,7 @@ import { KubeClient } from '@mesh/kube/client';
 import { serverSideApply } from '@mesh/kube/apply';
 import { fromKubeconfig } from '@mesh/kube/config';
 import { deployments, findBuiltIn, pods, services } from '@mesh/kube/resources';
-import type { KubeObject } from '@mesh/kube/types';
+import type { KubeObject, Pod, Stored } from '@mesh/kube/types';
 import { type LocalClusters, up } from '@mesh/local/local-clusters';
 import { dialCluster, killContainer } from '@mesh/node/control-client';
 import { parseAllDocuments } from 'yaml';
@@ -29,6 +29,8 @@ interface FleetOptions {
   /** Shown as it happens: commands and what they said. */
   say: (line: string) => void;
 }
+
+const gatewayReadyMs = 30_000;
 
 export class Fleet {
   readonly local: LocalClusters;
@@ -103,12 +105,12 @@ export class Fleet {
     }
   }
 
-  /** Waits until every Deployment of the shop is ready. */
-  async shopReady(cluster: string, timeoutMs: number): Promise<void> {
+  /** Waits until every Deployment of the namespace is ready. */
+  async ready(cluster: string, namespace: string, timeoutMs: number): Promise<void> {
     const { clock } = this.#options;
     const deadline = clock.now() + timeoutMs;
     for (;;) {
-      const { items } = await this.client(cluster).listAll(deployments, { namespace: shop });
+      const { items } = await this.client(cluster).listAll(deployments, { namespace });
       const waiting = items.filter(
         ({ spec, status }) => (status?.readyReplicas ?? 0) < (spec?.replicas ?? 1),
       );
@@ -184,13 +186,15 @@ export class Fleet {
 
   /** The metrics page of a cluster's gateway. */
   async gatewayMetrics(cluster: string): Promise<string> {
+    // The one that was started again may just be on its way, and the one before it not gone yet.
+    await this.ready(cluster, 'mesh-multicluster', gatewayReadyMs);
     const { items } = await this.client(cluster).listAll(pods, {
       namespace: 'mesh-multicluster',
       labelSelector: 'mesh.io/component=mesh-gateway',
     });
     const { controlSocket = '' } = this.local.clusters.find(({ name }) => name === cluster) ?? {};
     const socket = await dialCluster(controlSocket, {
-      address: items.at(0)?.status?.podIP ?? '',
+      address: items.find(isReady)?.status?.podIP ?? '',
       port: 4191,
     });
     socket.end('GET /metrics HTTP/1.0\r\nhost: gateway\r\n\r\n');
@@ -198,4 +202,9 @@ export class Fleet {
     for await (const chunk of socket as AsyncIterable<Buffer>) chunks.push(chunk);
     return Buffer.concat(chunks).toString('utf8');
   }
+}
+
+function isReady({ metadata, status }: Stored<Pod>): boolean {
+  const condition = status?.conditions?.find(({ type }) => type === 'Ready');
+  return metadata.deletionTimestamp === undefined && condition?.status === 'True';
 }

@@ -87,11 +87,11 @@ async function main(keep: boolean): Promise<boolean> {
         await running
           .client(cluster)
           .create(configMaps, { metadata: { namespace: 'shop', name: 'cluster' }, data: { name: cluster } });
-        await running.shopReady(cluster, readyMs);
+        await running.ready(cluster, 'shop', readyMs);
       }),
     );
     await running.apply('east', 'load.yaml');
-    await running.shopReady('east', readyMs);
+    await running.ready('east', 'shop', readyMs);
     const samples: Sample[] = [];
     running
       .followLoad('east', (line) => samples.push(...parseLoadLine(line)), following.signal)
