@@ -114,17 +114,12 @@ function ledger(t: TestContext): string[] {
 }
 
 /** Sends a transport header for `name` and bytes; resolves when the gateway has closed the connection. */
-async function opaque(
-  path: TwoClusters,
-  name: string,
-  port: number,
-  sessionProtocol?: 'http2',
-): Promise<void> {
+async function opaque(path: TwoClusters, name: string, port: number): Promise<void> {
   const socket = await dialAs(path, path.gateway, frontend, [transportHeaderAlpn]);
   socket.on('error', () => {});
   const closed = new Promise((resolve) => socket.on('close', resolve));
   socket.resume();
-  socket.write(encodeTransportHeader({ port, name, sessionProtocol, clientId: '', hops: 0 }));
+  socket.write(encodeTransportHeader({ port, name, sessionProtocol: undefined, clientId: '', hops: 0 }));
   socket.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n');
   await closed;
 }

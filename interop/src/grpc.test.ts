@@ -145,7 +145,7 @@ const endingCases: readonly Case[] = [
     async ({ caller, application }) => {
       const before = application.cancelled();
       const call = caller.duplex({ deadlineMs: 150 });
-      call.write(payloadOf({ hang: true }, clientStreamSizes[0]));
+      call.write(payloadOf({}, clientStreamSizes[0]));
       assert.equal((await call.ended).code, status.DEADLINE_EXCEEDED);
       await eventually('the application hears of it', () => application.cancelled() > before);
       const { code } = await caller.unary(payloadOf({}), { deadlineMs: 60_000 });
@@ -156,14 +156,13 @@ const endingCases: readonly Case[] = [
   ],
   [
     'cancel_after_begin',
-    async ({ caller, application }) => {
-      const before = application.cancelled();
+    async ({ caller }) => {
       const call = caller.clientStream();
       call.write(payloadOf({}, 8));
       await new Promise((resolve) => setImmediate(resolve));
       call.cancel();
       assert.equal((await call.ended).code, status.CANCELLED);
-      assert.ok(application.cancelled() >= before);
+      assert.equal((await caller.unary(payloadOf({}))).code, status.OK);
     },
   ],
   [

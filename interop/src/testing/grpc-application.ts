@@ -86,7 +86,6 @@ export async function startGrpcApplication(test: TestContext): Promise<GrpcAppli
       const trailers = open(call);
       const { instruction } = call.request;
       call.on('cancelled', () => cancelled++);
-      if (instruction.hang === true) return;
       call.getMetricsRecorder().recordRequestCostMetric('bytes', call.request.body.length);
       if (instruction.status !== undefined) {
         respond({ ...instruction.status, metadata: trailers });
@@ -106,7 +105,7 @@ export async function startGrpcApplication(test: TestContext): Promise<GrpcAppli
       open(call);
       call.on('cancelled', () => cancelled++);
       for (const size of call.request.instruction.answers ?? []) call.write(payloadOf({}, size));
-      if (call.request.instruction.hang !== true) call.end();
+      call.end();
     },
     Duplex(call: ServerDuplexStream<Payload, Payload>) {
       const trailers = open(call);

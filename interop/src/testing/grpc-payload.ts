@@ -5,8 +5,6 @@ export interface Instruction {
   readonly answers?: readonly number[];
   /** Status to end with. */
   readonly status?: { readonly code: number; readonly details: string };
-  /** Wait for the client's cancel instead of answering. */
-  readonly hang?: boolean;
 }
 
 export interface Payload {
