@@ -61,7 +61,7 @@ export const dataplaneLimits = {
   tcp_silence_ms: {
     default: 5000,
     unit: 'ms',
-    why: 'Opaque bytes are under way and the other kernel acknowledged none: the connection is cut. A reader that merely pauses goes on acknowledging.',
+    why: 'Bytes are under way where no PING can ask, and the other kernel acknowledged none: the connection is cut. A reader that merely pauses goes on acknowledging.',
   },
   tcp_user_timeout_ms: {
     default: 10_000,

@@ -19,7 +19,7 @@ export class PeerPool {
   readonly #keys: WeakMap<Peer, string> = new WeakMap();
   readonly #sweeper: Timer;
   readonly #ticker: SharedTicker;
-  /** Opaque connections, watched for ends that are gone. */
+  /** Connections that no PING watches. */
   readonly paths: SilentPaths;
 
   constructor(environment: PeerEnvironment) {
@@ -37,7 +37,7 @@ export class PeerPool {
       known.holders++;
       return known.peer;
     }
-    const peer = new Peer(target, { ...this.environment, ticker: this.#ticker }, observer);
+    const peer = new Peer(target, { ...this.environment, paths: this.paths, ticker: this.#ticker }, observer);
     this.#peers.set(key, { peer, holders: 1 });
     this.#keys.set(peer, key);
     return peer;

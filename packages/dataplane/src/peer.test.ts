@@ -5,17 +5,21 @@ import { LimitLedger } from '@mesh/limits/limits';
 import { FakeClock } from '@mesh/testkit/fake-clock';
 import { listen } from '@mesh/testkit/servers';
 import { eventually } from '@mesh/testkit/eventually';
+import { FaultRelay } from '@mesh/testkit/fault-relay';
 import { ConnectError, connectTcp, type DialTarget } from './connector.ts';
 import { peerTickMs } from './keep-alive.ts';
 import { dataplaneLimits } from './limits.ts';
 import { defaultCodecs, Peer } from './peer.ts';
 import { SharedTicker } from './shared-ticker.ts';
+import { SilentPaths } from './silent-paths.ts';
 
-function setup(port = 1) {
+function setup(port = 1, facts: Partial<DialTarget> = {}) {
   const clock = new FakeClock();
+  const limits = new LimitLedger(dataplaneLimits);
+  const paths = new SilentPaths(limits);
   const dialledAt: number[] = [];
   let refuse = true;
-  const target: DialTarget = { host: '127.0.0.1', port, identity: undefined, gateway: false };
+  const target: DialTarget = { host: '127.0.0.1', port, identity: undefined, gateway: false, ...facts };
   const peer = new Peer(target, {
     clock,
     random: seededRandom(3),
@@ -26,20 +30,22 @@ function setup(port = 1) {
         return connectTcp(asked, { clock, timeoutMs: 1000 });
       },
     },
-    limits: new LimitLedger(dataplaneLimits),
+    limits,
     ...defaultCodecs(),
     ticker: new SharedTicker(clock, peerTickMs),
+    paths,
   });
   const heard: boolean[] = [];
   peer.watch({ onReachable: (reachable) => heard.push(reachable) });
-  const submit = (): void => {
-    peer.h1.submit({ onConnection: () => {}, onConnectFailed: () => {} });
+  const submit = (lane: 'h1' | 'h2' = 'h1'): void => {
+    peer[lane].submit({ onConnection: () => {}, onConnectFailed: () => {} });
   };
   return {
     clock,
     peer,
     heard,
     dialledAt,
+    paths,
     submit,
     accept: () => {
       refuse = false;
@@ -82,3 +88,32 @@ void test('a connection that succeeds makes it reachable, and the next failure s
   assert.equal(dialledAt.length, dials, 'no more tries once it is there');
   peer.close({ graceful: false });
 });
+
+for (const [what, lane, facts, watched] of [
+  ['HTTP/1 to a stranger', 'h1', { host: '127.0.0.2' }, 1],
+  ['HTTP/2 to a stranger', 'h2', { host: '127.0.0.2' }, 1],
+  ['HTTP/1 to a proxy', 'h1', { host: '127.0.0.2', identity: 'peer' }, 1],
+  ['HTTP/2 to a proxy, which PINGs watch', 'h2', { host: '127.0.0.2', identity: 'peer' }, 0],
+  ['an application on this machine', 'h1', {}, 0],
+] as const satisfies readonly [string, 'h1' | 'h2', Partial<DialTarget>, 0 | 1][]) {
+  void test(`the kernel's acknowledgements are watched: ${what}: ${watched === 1 ? 'yes' : 'no'}`, async (test) => {
+    const { port } = await listen(test, () => {});
+    const relay = new FaultRelay({
+      host: '127.0.0.1',
+      port,
+      listenHost: 'host' in facts ? facts.host : '127.0.0.1',
+      clock: new FakeClock(),
+      random: seededRandom(1),
+    });
+    await relay.start();
+    test.after(() => relay.kill());
+    const { peer, paths, submit, accept } = setup(relay.port, facts);
+    accept();
+    submit(lane);
+    await eventually('it is connected', () => relay.open === 1);
+    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(paths.size, watched);
+    peer.close({ graceful: false });
+    await eventually('it is forgotten', () => paths.size === 0);
+  });
+}

@@ -20,6 +20,7 @@ import { keepAlive, peerKeepAlive, type PingableConnection, signsOfLife } from '
 import { type ConnectFault, Lane, type WrappedSocket } from './lane.ts';
 import type { DataplaneLimit } from './limits.ts';
 import type { SharedTicker } from './shared-ticker.ts';
+import type { SilentPaths } from './silent-paths.ts';
 
 /** Told when a peer stops or starts being reachable. */
 export interface PeerListener {
@@ -54,13 +55,21 @@ export function defaultCodecs(http2 = new LimitLedger(http2Limits)): Codecs {
   };
 }
 
+/** Who looks after the connections of peers. */
+export interface PeerWatch {
+  /** For PINGs; its period is `peerTickMs`. */
+  readonly ticker: SharedTicker;
+  /** For connections without PINGs. */
+  readonly paths: SilentPaths;
+}
+
 const reconnect = { baseMs: 100, capMs: 10_000, jitter: 0.1 };
 
 export class Peer {
   readonly target: DialTarget;
   readonly h1: Lane;
   readonly h2: Lane;
-  readonly #environment: PeerEnvironment & { readonly ticker: SharedTicker };
+  readonly #environment: PeerEnvironment & PeerWatch;
   readonly #listeners: Set<PeerListener> = new Set();
   readonly #observer: SocketObserver | undefined;
   #lastLane: Lane | undefined;
@@ -71,12 +80,7 @@ export class Peer {
   /** Why the last connect failed; empty when it did not. */
   lastFault = '';
 
-  /** `ticker` has `peerTickMs`. */
-  constructor(
-    target: DialTarget,
-    environment: PeerEnvironment & { readonly ticker: SharedTicker },
-    observer?: SocketObserver,
-  ) {
+  constructor(target: DialTarget, environment: PeerEnvironment & PeerWatch, observer?: SocketObserver) {
     this.target = target;
     this.#environment = environment;
     this.#observer = observer;
@@ -174,13 +178,16 @@ export class Peer {
     limit: DataplaneLimit;
     wrap: (socket: Socket) => WrappedSocket;
   }): Lane {
-    const { connector, clock, limits } = this.#environment;
+    const { connector, clock, limits, paths } = this.#environment;
     const lane: Lane = new Lane({
       clock,
       dial: () => connector.connect(this.target, options.alpn),
       lifetimeMs: (socket) => dialledUntil(socket) - clock.wall(),
       wrap: (socket) => {
         this.#observer?.onSocket(socket);
+        // PINGs watch HTTP/2 between proxies; and an application beside us does not lose its machine alone.
+        const pinged = lane === this.h2 && this.target.identity !== undefined;
+        if (!pinged && socket.remoteAddress !== socket.localAddress) paths.follow(socket);
         return options.wrap(socket);
       },
       exclusive: options.exclusive,

@@ -1,6 +1,6 @@
 /**
- * Notices that the other end of an opaque connection is gone, which nobody can ask: bytes are under way and its kernel
- * acknowledges none.
+ * Notices that the other end of a connection is gone where nobody can be asked, because bytes are opaque or the peer is no
+ * proxy: bytes are under way and its kernel acknowledges none.
  *
  * TCP_USER_TIMEOUT will not do here, because the kernel applies it to a closed window too: it would cut off a reader that
  * pauses. One look per second at each connection that has something under way; an idle one costs nothing.
@@ -28,6 +28,11 @@ export class SilentPaths {
   constructor(limits: LimitLedger<DataplaneLimit>, look: (socket: Socket) => TcpPath | undefined = tcpPath) {
     this.#limits = limits;
     this.#look = look;
+  }
+
+  /** How many connections are watched. */
+  get size(): number {
+    return this.#followed.size;
   }
 
   /** Until `socket` closes. */
