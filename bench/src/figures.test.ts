@@ -89,6 +89,12 @@ test('failed requests are not hidden', () => {
   assert.match(text, /ours \(\*\*3 failed\*\*\)/);
 });
 
+test('a repeat without any answer is said, and spoils no median', () => {
+  const text = tables([series('mtls', 'ours', [sample([40, 60]), { ...sample([40, 60]), operations: 0 }])]);
+  assert.match(text, /ours \(\*\*nothing was answered in 1 of 2 repeats\*\*\) .*\| 50\.0 \(50\.0–50\.0\) \|/);
+  assert.doesNotMatch(text, /Infinity|NaN/);
+});
+
 test('the chart has a bar for each that was measured, the longest for the most', () => {
   const svg = chart([
     series('mtls', 'ours', [sample([40, 60])]),

@@ -3,7 +3,8 @@ import { amount, cpuOfHops, cpuPerHop, type Sample } from './measure.ts';
 import { median } from './median.ts';
 import { grouped, type Series } from './run.ts';
 
-const known = (value: number | undefined): value is number => value !== undefined && !Number.isNaN(value);
+/** What was measured, and not nothing divided by nothing. */
+const known = (value: number | undefined): value is number => Number.isFinite(value);
 
 /** Median and, behind it, least and most. */
 function spread(values: readonly number[], digits: number): string {
@@ -66,9 +67,8 @@ function row(
   const digits = cell.unit === 'request' ? 1 : 0;
   const cpu = cpuOf(series).map((value) => value / scale);
   const own = reference === undefined ? [] : cpuOf(reference).map((value) => value / scale);
-  const failed = full.reduce((sum, sample) => sum + sample.failed, 0);
   return [
-    failed === 0 ? title : `${title} (**${failed} failed**)`,
+    title + remarks(full),
     spread(ratesOf(series), cell.unit === 'GB' ? 1 : 0),
     spread(cpu, digits),
     eachHop(series, scale, digits),
@@ -79,13 +79,22 @@ function row(
   ];
 }
 
+function remarks(samples: readonly Sample[]): string {
+  const failed = samples.reduce((sum, sample) => sum + sample.failed, 0);
+  const silent = samples.filter(({ operations, bytes }) => operations === 0 && bytes === 0).length;
+  return [
+    failed === 0 ? '' : ` (**${failed} failed**)`,
+    silent === 0 ? '' : ` (**nothing was answered in ${silent} of ${samples.length} repeats**)`,
+  ].join('');
+}
+
 function eachHop({ cell, full }: Series, scale: number, digits: number): string {
   const hops = full[0]?.hops ?? [];
   if (hops.length === 0) return '–';
   const values = full.map((sample) => cpuOfHops(sample, cell.unit));
   return hops
     .map(({ name }, index) => {
-      const value = median(values.map((each) => each[index] ?? Number.NaN)) / scale;
+      const value = median(values.map((each) => each[index]).filter(known)) / scale;
       return `${name} ${value.toFixed(digits)}`;
     })
     .join(', ');
