@@ -33,7 +33,7 @@ test('a promise that rejects is a fault', async () => {
 });
 
 test('an input that never returns is a failure', async () => {
-  const { failure } = await fuzzed('planted-hang', 1000);
+  const { failure } = await fuzzed('planted-hang', 2500);
   assert.equal(failure?.what, 'hang');
   assert.equal(failure.input[0], 0x4d);
 });

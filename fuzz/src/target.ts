@@ -13,7 +13,7 @@ export interface FuzzTarget {
   readonly run: (input: Buffer) => void | Promise<void>;
 }
 
-/** Calls `feed` with the whole input, then with each of its parts, cut where the input's own bytes say. */
+/** The input as reads of a socket might bring it, cut in at most `most` places that its own bytes choose. */
 export function cuts(input: Buffer, most = 8): Buffer[] {
   const places = new Set<number>();
   for (let index = 0; index < most && index < input.length; index++) {
