@@ -77,6 +77,7 @@ export class ControlChannel implements ControlStreams {
       clock,
       authority: `${address.host}:${address.port}`,
       connect: async () => {
+        await whenPresent(credentials);
         try {
           const socket = await dialTls({
             host: address.host,
@@ -113,8 +114,8 @@ export class ControlChannel implements ControlStreams {
   }
 
   /**
-   * Connects without waiting for a call, so that readiness can tell whether the service can be reached and the first
-   * call finds a connection.
+   * Connects without waiting for a call, as soon as there is a certificate, so that readiness can tell whether the
+   * service can be reached and the first call finds a connection.
    */
   connectWhenPossible(): void {
     if (this.#closed) return;
@@ -127,11 +128,6 @@ export class ControlChannel implements ControlStreams {
         true,
       );
     };
-    if (this.#options.credentials.current === undefined) {
-      this.#failures = 0;
-      again();
-      return;
-    }
     this.#channel.connect().then(() => {
       this.#wasConnected = true;
       this.#failures = 0;
@@ -160,6 +156,17 @@ export class ControlChannel implements ControlStreams {
     this.#timer?.cancel();
     this.#channel.close();
   }
+}
+
+/** Calls that are made before the first certificate wait for it rather than fail and be tried again later. */
+function whenPresent(credentials: CredentialStore): Promise<void> {
+  if (credentials.current !== undefined) return Promise.resolve();
+  return new Promise((resolve) => {
+    const end = credentials.onChange(() => {
+      end();
+      resolve();
+    });
+  });
 }
 
 interface StreamEvents<Output extends DescMessage> {
