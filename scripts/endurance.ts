@@ -11,6 +11,7 @@ const root = resolve(import.meta.dirname, '..');
 const subjects: Readonly<Record<string, string>> = {
   'http1-attacks': 'packages/dataplane/src/http1-attacks.test.ts',
   'rolling-restarts': 'e2e-multicluster/src/rolling-restarts.test.ts',
+  churn: 'services/proxy/src/churn.test.ts',
   'keep-alive': 'packages/dataplane/src/keep-alive-endurance.test.ts',
   overload: 'packages/dataplane/src/overload-endurance.test.ts',
 };
