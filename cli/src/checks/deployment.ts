@@ -38,6 +38,8 @@ export function deploymentReady(
 
 /** What the containers that are not ready say of themselves. */
 export function podTrouble({ metadata, status }: Pod): string[] {
+  // One that is going away owes nobody anything.
+  if (metadata?.deletionTimestamp !== undefined) return [];
   const containers = [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])];
   return containers.flatMap(({ name, ready, state, restartCount, lastState }) => {
     if (ready || state?.terminated?.exitCode === 0) return [];
