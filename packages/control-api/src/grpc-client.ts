@@ -186,7 +186,10 @@ export class GrpcChannel {
         connection.destroy();
         throw new GrpcError(grpcCode.unavailable, 'the connection ended at once');
       }
+      // Who made the connection may watch it, too: the mirror leaves a gateway that drains.
+      const { onChange } = connection;
       connection.onChange = () => {
+        onChange();
         if (!connection.usable) this.#connections.delete(connection);
       };
       this.#connections.add(connection);

@@ -257,6 +257,16 @@ test('an export label with an unknown value becomes an event on the service', as
   assert.ok(west.log.some((line) => line.includes('service is not exported') && line.includes('shop/cart')));
 });
 
+test('a gateway that drains is left at once, though its stream would go on', async (t) => {
+  const { east, west } = await startPair(t);
+  await makeService(west, 'cart', { labels: exported });
+  await waitImport(east, 'west', 'cart', /^Mirrored/);
+  const before = west.relay.visits;
+  west.relay.drain();
+  await waitFor('another connection is made', async () => west.relay.visits > before, 5000);
+  await waitCondition(east, 'west', 'Connected', /^True/);
+});
+
 test('a lost stream demotes and removes nothing; what comes back is alive again', async (t) => {
   const { east, west } = await startPair(t);
   await makeService(west, 'cart', { labels: exported });

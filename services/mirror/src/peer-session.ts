@@ -170,9 +170,9 @@ export class PeerSession {
         else this.#setFault('ClosedByGateway', this.#closedText(detail));
         resolve();
       };
-      // A connection may die without any call noticing; then the stream would wait for ever.
+      // A gateway that drains says so by GOAWAY, long before the stream ends: another one is asked from then on.
       connection.onChange = () => {
-        if (!connection.usable) lost('the connection ended');
+        if (!connection.usable && heard) lost('the gateway is stopping');
       };
       this.#stream = channel.serverStream(
         Federation.method.subscribe,

@@ -3,7 +3,12 @@
  * gateway: it proves the gateway's identity, takes nobody but other clusters, and stamps who called.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
-import { connect as connectHttp2, constants, createServer as createHttp2Server } from 'node:http2';
+import {
+  connect as connectHttp2,
+  constants,
+  createServer as createHttp2Server,
+  type ServerHttp2Session,
+} from 'node:http2';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -73,6 +78,10 @@ export interface Relay {
   /** Whether other clusters may come in. */
   allows: boolean;
   cut(): void;
+  /** Asks peers to leave by GOAWAY; their streams go on. */
+  drain(): void;
+  /** Peers that came so far. */
+  readonly visits: number;
 }
 
 export async function startCluster(
@@ -332,7 +341,11 @@ async function startRelay(test: TestContext, trust: TestTrust, cluster: string):
     });
   });
   let accepting = '';
-  http.on('session', (session) => callers.set(session, accepting));
+  const sessions: ServerHttp2Session[] = [];
+  http.on('session', (session) => {
+    callers.set(session, accepting);
+    sessions.push(session);
+  });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const relay: Relay = {
@@ -340,6 +353,12 @@ async function startRelay(test: TestContext, trust: TestTrust, cluster: string):
     target: 0,
     open: true,
     allows: true,
+    get visits() {
+      return sessions.length;
+    },
+    drain() {
+      for (const session of sessions) if (!session.destroyed) session.goaway();
+    },
     cut() {
       for (const socket of open) socket.destroy();
       open.clear();
