@@ -1,5 +1,6 @@
 /** What a sidecar costs that does nothing yet, that holds many connections, and how soon it is there. */
 import { join } from 'node:path';
+import { dataPlaneFlags } from '@mesh/charts/program-command';
 import { type Clock, sleep } from '@mesh/clock/clock';
 import { type Contestant, proxyPorts } from './contestants/contestant.ts';
 import { clientEnvironment } from './contestants/ours.ts';
@@ -81,7 +82,7 @@ export async function startTimes(
   for (let time = 0; time < times; time++) {
     const pod = await Pod.make('start', 200 + time);
     const started = clock.now();
-    pod.start([process.execPath, join(stage.root, 'dist/proxy.js')], {
+    pod.start([process.execPath, ...dataPlaneFlags, join(stage.root, 'dist/proxy.js')], {
       uid: proxyUid,
       environment: clientEnvironment(stage, pod),
       log: join(stage.directory, 'start.log'),

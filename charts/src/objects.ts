@@ -1,4 +1,6 @@
 /** Shorthand for the objects that the charts render; plain data, applied or printed by the caller. */
+import { programCommand } from './program-command.ts';
+
 export interface KubernetesObject {
   apiVersion: string;
   kind: string;
@@ -135,7 +137,7 @@ export function deployment(program: Program): KubernetesObject {
             {
               name: program.program,
               image: program.image,
-              command: ['node', `/opt/mesh/${program.program}.js`],
+              command: programCommand(program.program),
               env: program.env,
               ports: [...program.ports, { name: 'admin', containerPort: program.adminPort }],
               readinessProbe: { httpGet: { path: '/ready', port: program.adminPort }, periodSeconds: 1 },

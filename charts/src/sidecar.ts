@@ -14,6 +14,7 @@ import {
   lockedDown,
 } from './objects.ts';
 import type { Values } from './values.ts';
+import { programCommand } from './program-command.ts';
 
 export const injectAnnotation = 'mesh.io/inject';
 export const proxyVersionAnnotation = 'mesh.io/proxy-version';
@@ -104,7 +105,7 @@ function initContainer(values: Values, settings: Readonly<Record<string, string>
   return {
     name: 'mesh-init',
     image: values.image,
-    command: ['node', '/opt/mesh/proxy-init.js'],
+    command: programCommand('proxy-init'),
     env: optional.flatMap(([name, value]) => (value === undefined ? [] : [{ name, value }])),
     securityContext: {
       runAsUser: 0,
@@ -126,7 +127,7 @@ function proxyContainer(
     name: 'mesh-proxy',
     image: values.image,
     restartPolicy: 'Always',
-    command: ['node', '/opt/mesh/proxy.js'],
+    command: programCommand('proxy'),
     env: [
       ...workloadEnv(values),
       ...env({

@@ -1,6 +1,7 @@
 /** The mesh's own sidecars: the bundles that pods run, configured by their environment and a control plane. */
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { dataPlaneFlags } from '@mesh/charts/program-command';
 import { multiclusterNamespace } from '@mesh/trust/names';
 import { controlPorts, hostAddress } from '../control-plane.ts';
 import type { Pod } from '../pod.ts';
@@ -41,7 +42,12 @@ export function clientEnvironment(stage: Stage, pod: Pod): Record<string, string
 function start(stage: Stage, name: HopName, program: string, environment: Record<string, string>): Hop {
   const lines = Object.entries(environment).map(([setting, value]) => `${setting}=${JSON.stringify(value)}`);
   writeConfiguration(stage, `${name}.env`, `${lines.join('\n')}\n`);
-  return startHop(stage, name, [process.execPath, join(stage.root, 'dist', program)], environment);
+  return startHop(
+    stage,
+    name,
+    [process.execPath, ...dataPlaneFlags, join(stage.root, 'dist', program)],
+    environment,
+  );
 }
 
 function outbound(stage: Stage): Hop {
