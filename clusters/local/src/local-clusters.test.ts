@@ -362,6 +362,12 @@ void describe('two local clusters', { timeout: 120_000 }, () => {
       async () => (await east.find(pods, { namespace: 'default', name })) === undefined,
       patience,
     );
+    // What a container said last may reach its log a moment after the pod is gone.
+    await eventually(
+      'both logs are complete',
+      () => logFile('app').includes('app down') && logFile('proxy').includes('proxy down'),
+      patience,
+    );
     const time = (container: string, what: string): number =>
       Number(new RegExp(`(\\d+) ${container} ${what}`).exec(logFile(container))?.[1] ?? Number.NaN);
     assert.ok(time('proxy', 'up') <= time('app', 'up'), 'the sidecar is up before the app');
