@@ -7,6 +7,8 @@ export interface CountingRelay {
   readonly port: number;
   /** All that the server said since `clear`, latin1; connections one after the other in the order of arrival. */
   readonly said: () => string;
+  /** What the server said on connections that we had closed: it may belong to what was sent long before. */
+  readonly saidLate: () => string;
   readonly asked: () => string;
   /** Connections that not both sides have closed. */
   readonly open: () => number;
@@ -16,6 +18,7 @@ export interface CountingRelay {
 export async function startCountingRelay(test: TestContext, target: number): Promise<CountingRelay> {
   let asked = '';
   let said = '';
+  let saidLate = '';
   let open = 0;
   const { port } = await listen(test, (near) => {
     const far = connect({ port: target, host: '127.0.0.1', noDelay: true });
@@ -29,6 +32,10 @@ export async function startCountingRelay(test: TestContext, target: number): Pro
       far.write(chunk);
     });
     far.on('data', (chunk: Buffer) => {
+      if (near.destroyed) {
+        saidLate += chunk.toString('latin1');
+        return;
+      }
       said += chunk.toString('latin1');
       near.write(chunk);
     });
@@ -47,11 +54,13 @@ export async function startCountingRelay(test: TestContext, target: number): Pro
   return {
     port,
     said: () => said,
+    saidLate: () => saidLate,
     asked: () => asked,
     open: () => open,
     clear: () => {
       asked = '';
       said = '';
+      saidLate = '';
     },
   };
 }

@@ -166,7 +166,7 @@ export class Desync {
   }
 
   #settle(): void {
-    this.#answered += statusesOf(this.#relay.said()).length;
+    this.#answered += statusesOf(this.#relay.said()).length + statusesOf(this.#relay.saidLate()).length;
     this.#relay.clear();
     this.#way.clear();
   }

@@ -189,7 +189,7 @@ export class ExecCredentials {
         reject(this.#error(`did not end within ${mostMs / 1000} s`, { said: said.text }));
       });
       child.stdout?.on('data', (chunk: Buffer) => {
-        if (out.add(chunk)) return;
+        if (out.overflown || out.add(chunk)) return;
         limits.hit('kube_plugin_output_bytes');
         child.kill('SIGKILL');
       });
