@@ -116,8 +116,13 @@ async function main(keep: boolean): Promise<boolean> {
     for (const line of summaryTable(results)) print(`  ${line}`);
     title('Gateways, seen from east');
     print(indent(await running.mesh(['multicluster', 'gateways', '--context', 'east'])));
-    title('What the gateway of west counted');
-    for (const line of (await running.gatewayMetrics('west')).split('\n')) {
+    // Of the peer whose gateway was not killed: the other one began to count anew.
+    const survivor =
+      clusterNames.find(
+        (name) => name !== 'east' && results.every((result) => result.name !== `gateway of ${name} killed`),
+      ) ?? 'west';
+    title(`What the gateway of ${survivor} counted`);
+    for (const line of (await running.gatewayMetrics(survivor)).split('\n')) {
       if (/^(request_total|gateway_(connections|requests_refused|federation))/.test(line)) print(`  ${line}`);
     }
     print(
