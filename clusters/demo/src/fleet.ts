@@ -197,7 +197,8 @@ export class Fleet {
       address: items.find(isReady)?.status?.podIP ?? '',
       port: 4191,
     });
-    socket.end('GET /metrics HTTP/1.0\r\nhost: gateway\r\n\r\n');
+    // Not ended: the page of several workers takes a moment, and Node's server answers nobody who has said goodbye.
+    socket.write('GET /metrics HTTP/1.0\r\nhost: gateway\r\n\r\n');
     const chunks: Buffer[] = [];
     for await (const chunk of socket as AsyncIterable<Buffer>) chunks.push(chunk);
     return Buffer.concat(chunks).toString('utf8');
