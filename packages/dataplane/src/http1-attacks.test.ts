@@ -462,8 +462,10 @@ void test('H1-12: a reader that takes nothing bounds what is read for it, and is
       },
       { intervalMs: 100 },
     );
-    const kept = retainedBytes() - before;
-    assert.ok(kept < 4 * 1024 * 1024, `${kept} bytes held for a reader that takes nothing`);
+    // Buffers let go of are swept on other threads, a moment after the collection.
+    await eventually('what is held for a reader that takes nothing is bounded', () => {
+      return retainedBytes() - before < 4 * 1024 * 1024;
+    });
     assert.ok(sent < size / 2, `${sent} bytes were taken from the application`);
     clock.advance(proxy.codecs.http1Limits.values.http1_stall_ms);
     socket.resume();
