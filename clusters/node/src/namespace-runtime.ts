@@ -90,10 +90,6 @@ interface ProcessOptions {
   clock: Clock;
 }
 
-/** How often, and with what pause, the process behind nsenter is looked for. */
-const mostLookUps = 10;
-const lookUpMs = 20;
-
 class NamespaceProcess implements ContainerProcess {
   readonly exited: Promise<ContainerExit>;
   readonly #child: ChildProcess;
@@ -114,10 +110,7 @@ class NamespaceProcess implements ContainerProcess {
       // A process that left the group may hold the pipes open for ever; what is written by now is enough.
       await Promise.race([
         Promise.all(logs),
-        // A loop that was held up for as long has bytes to read before it looks at the time.
-        new Promise<void>((resolve) =>
-          clock.after(500, () => setImmediate(() => setImmediate(resolve)), true),
-        ),
+        new Promise<void>((resolve) => clock.after(500, resolve, true)),
       ]);
       log.close();
       child.stdout?.destroy();
@@ -132,20 +125,10 @@ class NamespaceProcess implements ContainerProcess {
       this.#killGroup();
       return;
     }
-    this.#pass(name, 0);
-  }
-
-  /**
-   * To the container, not to nsenter: that would end at once, and the container with it, unheard. The list of children can be
-   * empty for a moment, so it is asked again.
-   */
-  #pass(name: NodeJS.Signals, tries: number): void {
-    if (this.#over) return;
     const main = this.#mainProcess();
     try {
-      if (main !== undefined) process.kill(main, name);
-      else if (tries === mostLookUps) this.#child.kill(name);
-      else this.#clock.after(lookUpMs, () => this.#pass(name, tries + 1), true);
+      if (main === undefined) this.#child.kill(name);
+      else process.kill(main, name);
     } catch {
       // it ended in the meantime
     }
