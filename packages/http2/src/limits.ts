@@ -73,7 +73,7 @@ export const http2Limits = {
   http2_window_budget_bytes: {
     default: 33_554_432,
     unit: 'bytes',
-    why: 'What all windows of the process together may grow by; an asker gets at most a quarter of what is left.',
+    why: 'What all windows of a program together may grow by, in equal shares where a gateway has several workers; an asker gets at most a quarter of what is left.',
   },
   http2_pings: {
     default: 100,

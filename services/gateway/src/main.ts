@@ -9,7 +9,7 @@ import { gatewayConfig } from './config.ts';
 import { cpuLimit } from './cpu-limit.ts';
 import { startGateway } from './program.ts';
 import { startWorker } from './worker.ts';
-import { workerVariable } from './worker-messages.ts';
+import { workersVariable, workerVariable } from './worker-messages.ts';
 
 const write = (line: string): void => {
   process.stdout.write(line);
@@ -42,6 +42,7 @@ async function work(): Promise<void> {
     clock,
     random,
     worker: Number(process.env[workerVariable]),
+    workers: Number(process.env[workersVariable]),
     write,
     send: (message, sent) => process.send?.(message, () => sent?.()),
     onMessage: (receive) => process.on('message', receive),

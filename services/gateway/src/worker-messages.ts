@@ -7,8 +7,9 @@ import type { DescMethodServerStreaming } from '@bufbuild/protobuf';
 import type { MetricSnapshot } from '@mesh/telemetry/metric-snapshot';
 import type { Credentials } from '@mesh/trust/credentials';
 
-/** Tells a worker its number; not a setting of the program, hence not one of its names. */
+/** Tell a worker its number and how many there are; not settings of the program, hence not among its names. */
 export const workerVariable = 'GATEWAY_WORKER';
+export const workersVariable = 'GATEWAY_WORKERS';
 
 export type ToWorker =
   | { readonly kind: 'credentials'; readonly credentials: SentCredentials }

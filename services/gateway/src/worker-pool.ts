@@ -20,6 +20,7 @@ import {
   sendCredentials,
   type ToPrimary,
   type ToWorker,
+  workersVariable,
   workerVariable,
   type WorkerState,
 } from './worker-messages.ts';
@@ -170,8 +171,11 @@ export class WorkerPool implements MetricsPage {
   }
 
   #fork(slot: Slot): void {
-    const { clock, log } = this.#options;
-    const process = cluster.fork({ [workerVariable]: String(slot.number) });
+    const { clock, log, workers } = this.#options;
+    const process = cluster.fork({
+      [workerVariable]: String(slot.number),
+      [workersVariable]: String(workers),
+    });
     slot.process = process;
     slot.state = unknownState;
     slot.heardAt = clock.now();

@@ -25,6 +25,8 @@ export interface WorkerOptions {
   random: Random;
   /** Which of the workers this is, for its log lines. */
   worker: number;
+  /** How many there are: what one program may hold is shared between them. */
+  workers: number;
   write: (line: string) => void;
   /** `sent` is called once the message has left. */
   send: (message: ToPrimary, sent?: () => void) => void;
@@ -34,7 +36,7 @@ export interface WorkerOptions {
 }
 
 export async function startWorker(options: WorkerOptions): Promise<void> {
-  const { config, clock, random, worker, write, send, onMessage, onStopped } = options;
+  const { config, clock, random, worker, workers, write, send, onMessage, onStopped } = options;
   const registry = new MetricRegistry();
   usageMetrics(registry);
   const credentials = new CredentialStore();
@@ -50,7 +52,9 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
       log: createLogger({ clock, level: config.MESH_LOG_LEVEL, write, fields: { worker } }),
       registry,
       credentials,
-      http2Limits: new LimitLedger(http2Limits),
+      http2Limits: new LimitLedger(http2Limits, {
+        http2_window_budget_bytes: Math.floor(http2Limits.http2_window_budget_bytes.default / workers),
+      }),
     },
   });
   let port = 0;

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import type { ClientHttp2Session } from 'node:http2';
 import { describe, it, type TestContext } from 'node:test';
+import { http2Limits } from '@mesh/http2/limits';
 import { eventually } from '@mesh/testkit/eventually';
 import { startGatewayProcess } from './testing/gateway-process.ts';
 import { ask, session } from './testing/peer-client.ts';
@@ -44,6 +45,12 @@ describe('a gateway with two workers', { concurrency: true }, () => {
     assert.match(page, /^gateway_workers\{state="ready"\} 2$/m);
     assert.match(page, /^proxy_build_info\{[^}]*program="gateway"\} 1$/m);
     assert.equal(page.match(/^# TYPE request_total /gm)?.length, 1);
+    const { default: budget } = http2Limits.http2_window_budget_bytes;
+    assert.match(
+      page,
+      new RegExp(`^mesh_http2_window_left_bytes ${budget}$`, 'm'),
+      'one budget for all workers',
+    );
     assert.deepEqual(
       west.asked,
       ['cart.shop.svc.cluster.local:80'],
