@@ -1,5 +1,7 @@
-/** How long a dialled connection is used: an hour, and never longer than either certificate. */
+/** How long a dialled connection is used: an hour or, for opaque bytes, without end; and never longer than either certificate. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { createAnchor, createIssuer } from '@mesh/ca/authority';
 import { issueCredentials } from '@mesh/ca/credentials';
@@ -11,21 +13,34 @@ import { serveHttp2 } from '@mesh/http2/server';
 import { LimitLedger } from '@mesh/limits/limits';
 import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
-import { listen } from '@mesh/testkit/servers';
+import { dialTcp, listen } from '@mesh/testkit/servers';
 import { TlsAcceptor } from '@mesh/trust/accept';
 import { CredentialStore } from '@mesh/trust/credentials';
 import { identityName } from '@mesh/trust/names';
+import { silentLogger } from '@mesh/telemetry/log';
+import { MetricRegistry } from '@mesh/telemetry/metrics';
 import { SocketConnector } from './connector.ts';
+import { EndpointPool } from './endpoint-pool.ts';
+import { HttpMetrics } from './http-metrics.ts';
 import { Discard } from './discard.ts';
 import { dataplaneLimits } from './limits.ts';
 import { defaultCodecs } from './peer.ts';
+import { OpaqueExpiry } from './opaque-expiry.ts';
 import { PeerPool } from './peer-pool.ts';
+import { forwardTcp } from './tcp-forwarder.ts';
+import { spec } from './testing/forwarding-rig.ts';
 
 const minute = 60_000;
 const server = identityName({ serviceAccount: 'cart', namespace: 'shop', cluster: 'east' });
 const client = identityName({ serviceAccount: 'frontend', namespace: 'shop', cluster: 'east' });
 
-async function connect(test: TestContext, lifetimes: { server: number; client: number }) {
+interface Lifetimes {
+  readonly server: number;
+  readonly client: number;
+}
+
+/** A server with one certificate, and the peers of a program with another. */
+async function proven(test: TestContext, lifetimes: Lifetimes, serve: (socket: Socket) => void) {
   const clock = new FakeClock(Date.now());
   const anchor = createAnchor({ clock });
   const issuer = createIssuer({ anchor, cluster: 'east', clock });
@@ -34,23 +49,11 @@ async function connect(test: TestContext, lifetimes: { server: number; client: n
       issueCredentials({ issuer, anchorsPem: anchor.certificatePem, identity, clock, lifetimeMs }),
     );
   const acceptor = new TlsAcceptor({ credentials: store(server, lifetimes.server), clock, alpn: [] });
-  const streams: ServerStream[] = [];
   let dialled = 0;
   const { port } = await listen(test, (socket) => {
     dialled++;
     acceptor.accept(socket, (result) => {
-      if ('refused' in result) return;
-      serveHttp2(
-        result.socket,
-        {
-          onRequest(stream) {
-            streams.push(stream);
-            return new Discard(stream);
-          },
-          onClose() {},
-        },
-        { clock: systemClock, limits: new LimitLedger(http2Limits) },
-      );
+      if (!('refused' in result)) serve(result.socket);
     });
   });
   const limits = new LimitLedger(dataplaneLimits);
@@ -69,6 +72,31 @@ async function connect(test: TestContext, lifetimes: { server: number; client: n
   test.after(() => {
     peers.close();
     acceptor.close();
+  });
+  return {
+    clock,
+    limits,
+    peers,
+    port,
+    /** Connections that were tried: under an expired certificate none is made. */
+    dialled: () => dialled,
+  };
+}
+
+async function connect(test: TestContext, lifetimes: Lifetimes) {
+  const streams: ServerStream[] = [];
+  const { clock, dialled, peers, port } = await proven(test, lifetimes, (socket) => {
+    serveHttp2(
+      socket,
+      {
+        onRequest(stream) {
+          streams.push(stream);
+          return new Discard(stream);
+        },
+        onClose() {},
+      },
+      { clock: systemClock, limits: new LimitLedger(http2Limits) },
+    );
   });
   const peer = peers.hold({ host: '127.0.0.1', port, identity: server, gateway: false });
   const answers: number[] = [];
@@ -89,8 +117,7 @@ async function connect(test: TestContext, lifetimes: { server: number; client: n
   return {
     answers,
     streams,
-    /** Connections that were tried: under an expired certificate none is made. */
-    dialled: () => dialled,
+    dialled,
     async request(): Promise<void> {
       const before = streams.length;
       peer.h2.submit({ onConnection: send, onConnectFailed: () => answers.push(0) });
@@ -131,5 +158,45 @@ for (const [what, lifetimes, usedFor] of [
     await eventually('the next request goes over a new connection', () => dialled() === 2);
     answer();
     await eventually('what was in flight is answered on the old one', () => answers.includes(200, 1));
+  });
+}
+
+for (const [what, lifetimes, usedFor] of [
+  ["the server's certificate", { server: 120 * minute, client: 1440 * minute }, 120],
+  ['our own certificate', { server: 1440 * minute, client: 240 * minute }, 240],
+] as const) {
+  test(`an opaque connection outlasts an hour, but not ${what}`, async (t) => {
+    const { clock, limits, peers, port } = await proven(t, lifetimes, (socket) => {
+      socket.on('data', (chunk: Buffer) => socket.write(chunk)).on('end', () => socket.end());
+    });
+    const registry = new MetricRegistry();
+    const metrics = new HttpMetrics(registry);
+    const pool = new EndpointPool({
+      name: 'db:5432',
+      peers,
+      limits,
+      failfastMs: 1000,
+      cells: () => metrics.cells({}),
+    });
+    pool.apply([spec(port, { identity: server, protocol: 'opaque' })], { replace: true });
+    const expiry = new OpaqueExpiry({ clock, log: silentLogger, registry, limits });
+    const front = await listen(t, (socket) => {
+      const clientUntil = Number.POSITIVE_INFINITY;
+      forwardTcp(socket, { clock, pool, peers, expiry, clientUntil, onClose() {} });
+    });
+    t.after(() => pool.close());
+    const socket = await dialTcp(t, front.port);
+    const echo = async (word: string): Promise<void> => {
+      socket.write(word);
+      assert.equal(String((await once(socket, 'data'))[0]), word);
+    };
+    await echo('hello');
+    // The last ten minutes of a certificate are for ending connections.
+    clock.advance((usedFor - 11) * minute);
+    await echo('still here');
+    const ended = once(socket, 'end');
+    clock.advance(2 * minute);
+    await ended;
+    assert.match(registry.render(), /^mesh_opaque_expired_total\{moment="quiet"\} 1$/m);
   });
 }

@@ -74,6 +74,21 @@ export const dataplaneLimits = {
     why: 'Idle time after which the kernel asks whether the other end is still there.',
   },
   http1_pool_idle_ms: { default: 3000, unit: 'ms', why: 'Idle HTTP/1 connections are closed after this.' },
+  opaque_ending_ms: {
+    default: 600_000,
+    unit: 'ms',
+    why: 'How long before the expiry of a certificate an opaque connection that it proved is ended, if it is quiet; a tenth of the time it had, where that is shorter.',
+  },
+  opaque_quiet_ms: {
+    default: 5000,
+    unit: 'ms',
+    why: 'An opaque connection on which nothing came for so long is quiet.',
+  },
+  opaque_linger_ms: {
+    default: 1000,
+    unit: 'ms',
+    why: 'Time for both ends of an opaque connection to close after its certificate ended it; then it is cut.',
+  },
   connection_age_ms: {
     default: 3_600_000,
     unit: 'ms',

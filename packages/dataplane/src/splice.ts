@@ -4,14 +4,27 @@ import { sendBytesTo } from '@mesh/sockets/read-in-place';
 import { giveBuffer, takeBuffer } from '@mesh/sockets/spare-buffers';
 import { atTurnEnd, type TurnTask } from '@mesh/sockets/turn';
 
+export interface Spliced {
+  /** Lets what was read leave, then ends both directions; what arrives after this goes nowhere. */
+  end(): void;
+}
+
 /** Calls `onClose` once, when both sockets are gone. Either socket may hold unshifted bytes, or have ended already. */
-export function splice(one: Socket, other: Socket, onClose: () => void): void {
+export function splice(one: Socket, other: Socket, onClose: () => void): Spliced {
   let open = 2;
   const closed = (): void => {
     if (--open === 0) onClose();
   };
-  new Pump(one, other).start(closed);
-  new Pump(other, one).start(closed);
+  const there = new Pump(one, other);
+  const back = new Pump(other, one);
+  there.start(closed);
+  back.start(closed);
+  return {
+    end() {
+      there.end();
+      back.end();
+    },
+  };
 }
 
 /**
@@ -77,13 +90,19 @@ class Pump implements TurnTask {
     from.resume();
   }
 
+  /** As if the source had ended. */
+  end(): void {
+    this.#ended = true;
+    this.#send();
+  }
+
   onTurnEnd(): void {
     this.#scheduled = false;
     this.#send();
   }
 
   #collect(bytes: Buffer): void {
-    if (this.#to.destroyed) return;
+    if (this.#to.destroyed || this.#ended) return;
     let at = 0;
     while (at < bytes.length) {
       let buffer = this.#waiting.at(-1);

@@ -2,19 +2,29 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
+import { silentLogger } from '@mesh/telemetry/log';
 import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
 import { dialTcp, listen } from '@mesh/testkit/servers';
+import { OpaqueExpiry } from './opaque-expiry.ts';
 import { forwardTcp } from './tcp-forwarder.ts';
 import { rig, type RigOptions, spec } from './testing/forwarding-rig.ts';
 
 /** A forwarder of opaque connections; `closed` has what each that ended ended with. */
-async function setup(test: TestContext, options: RigOptions = {}) {
+async function setup(test: TestContext, { validMs, ...options }: RigOptions & { validMs?: number } = {}) {
   const clock = new FakeClock();
-  const { pool, peers, limits } = await rig(test, { clock, ...options });
+  const { pool, peers, limits, registry } = await rig(test, { clock, ...options });
+  const expiry = new OpaqueExpiry({ clock, log: silentLogger, registry, limits });
   const closed: string[] = [];
   const { port } = await listen(test, (socket) => {
-    forwardTcp(socket, { clock, pool, peers, onClose: (fault) => closed.push(fault) });
+    forwardTcp(socket, {
+      clock,
+      pool,
+      peers,
+      expiry,
+      clientUntil: validMs === undefined ? Number.POSITIVE_INFINITY : clock.wall() + validMs,
+      onClose: (fault) => closed.push(fault),
+    });
   });
   const servers = async (count: number): Promise<{ ports: number[]; open: Socket[][] }> => {
     const open: Socket[][] = [];
@@ -35,7 +45,7 @@ async function setup(test: TestContext, options: RigOptions = {}) {
     assert.equal(data.toString(), word);
     return socket;
   };
-  return { clock, pool, limits, closed, servers, echo, dial: () => dialTcp(test, port) };
+  return { clock, pool, limits, registry, expiry, closed, servers, echo, dial: () => dialTcp(test, port) };
 }
 
 void test('connections are spread by how many are open, not by how many there were', async (test) => {
@@ -95,4 +105,78 @@ void test('a service without endpoints closes the connection and says why', asyn
   await dial();
   await eventually('it is closed', () => closed.length === 1);
   assert.equal(closed[0], 'cart:80 has no endpoints');
+});
+
+const expired = (registry: { render(): string }): string[] =>
+  registry.render().match(/^mesh_opaque_expired_total.*/gm) ?? [];
+
+void test('a connection that is quiet ends shortly before its certificate, without an error at either end', async (test) => {
+  const minute = 60_000;
+  const { clock, pool, registry, servers, echo, closed } = await setup(test, { validMs: 600 * minute });
+  const { ports, open } = await servers(1);
+  pool.apply([spec(ports[0] ?? 0)], { replace: true });
+  const client = await echo('hello');
+  const faults: Error[] = [];
+  for (const socket of [client, ...(open[0] ?? [])]) socket.on('error', (fault) => faults.push(fault));
+  clock.advance(590 * minute - 1000);
+  client.write('still here');
+  assert.equal(String((await once(client, 'data'))[0]), 'still here', 'hours old, and untouched');
+  clock.advance(4000);
+  assert.deepEqual(expired(registry), []);
+  const ended = [client, open[0]?.[0] as Socket].map((socket) => once(socket, 'end'));
+  clock.advance(4000);
+  await Promise.all(ended);
+  await eventually('both are gone', () => closed.length === 1);
+  assert.deepEqual(faults, []);
+  assert.deepEqual(expired(registry), ['mesh_opaque_expired_total{moment="quiet"} 1']);
+});
+
+void test('a connection that is never quiet ends with its certificate; what was read arrives first', async (test) => {
+  const { clock, pool, registry, servers, echo } = await setup(test, { validMs: 100_000 });
+  const { ports } = await servers(1);
+  pool.apply([spec(ports[0] ?? 0)], { replace: true });
+  const client = await echo('hello');
+  for (let second = 1; second < 100; second++) {
+    client.write(`${second}`);
+    assert.equal(String((await once(client, 'data'))[0]), `${second}`);
+    clock.advance(1000);
+  }
+  assert.deepEqual(expired(registry), []);
+  client.write('last');
+  assert.equal(String((await once(client, 'data'))[0]), 'last');
+  const ended = once(client, 'end');
+  clock.advance(1000);
+  await ended;
+  assert.deepEqual(expired(registry), ['mesh_opaque_expired_total{moment="busy"} 1']);
+});
+
+void test('ends that do not close after their certificate are cut', async (test) => {
+  const { clock, pool, limits, closed, dial } = await setup(test, { validMs: 10_000 });
+  let accepted: Socket | undefined;
+  const deaf = await listen(test, (socket) => {
+    socket.allowHalfOpen = true;
+    accepted = socket.on('data', () => {});
+  });
+  pool.apply([spec(deaf.port)], { replace: true });
+  const client = await dial();
+  client.allowHalfOpen = true;
+  client.resume();
+  await eventually('it is connected', () => accepted);
+  clock.advance(10_000);
+  await once(client, 'end');
+  assert.deepEqual(closed, []);
+  clock.advance(limits.values.opaque_linger_ms);
+  await eventually('it is cut', () => closed.length === 1);
+});
+
+void test('a connection that no certificate proves lives as long as its ends want', async (test) => {
+  const { clock, expiry, pool, registry, servers, echo } = await setup(test);
+  const { ports } = await servers(1);
+  pool.apply([spec(ports[0] ?? 0)], { replace: true });
+  const client = await echo('hello');
+  assert.equal(expiry.size, 0);
+  clock.advance(3 * 24 * 3_600_000);
+  client.write('still here');
+  assert.equal(String((await once(client, 'data'))[0]), 'still here');
+  assert.deepEqual(expired(registry), []);
 });

@@ -3,8 +3,10 @@ import type { Socket } from 'node:net';
 import type { Member } from '@mesh/balance/member';
 import type { Clock } from '@mesh/clock/clock';
 import type { SyntheticReason } from '@mesh/http/synthetic';
+import { dialledUntil } from '@mesh/trust/dial';
 import type { Endpoint } from './endpoint.ts';
 import type { EndpointPool, PoolWaiter } from './endpoint-pool.ts';
+import type { OpaqueExpiry } from './opaque-expiry.ts';
 import { type Behalf, dialOpaque } from './opaque-dial.ts';
 import type { PeerPool } from './peer-pool.ts';
 import { splice } from './splice.ts';
@@ -13,6 +15,9 @@ export interface TcpForwardOptions {
   readonly clock: Clock;
   readonly pool: EndpointPool;
   readonly peers: PeerPool;
+  readonly expiry: OpaqueExpiry;
+  /** Until when certificates prove the client and us to it, wall-clock milliseconds; Infinity without mesh TLS. */
+  readonly clientUntil: number;
   /** Bytes that were read from the client and could not be put back. */
   readonly rest?: Buffer | undefined;
   /** Whom a gateway forwards for. */
@@ -37,7 +42,7 @@ class TcpForwarding {
   }
 
   async run(): Promise<void> {
-    const { clock, peers, pool, onClose, rest } = this.#options;
+    const { clock, clientUntil, expiry, peers, pool, onClose, rest } = this.#options;
     const socket = this.#socket;
     const startedAt = clock.now();
     let avoid: Member<Endpoint> | undefined;
@@ -68,9 +73,16 @@ class TcpForwarding {
         if (rest !== undefined) upstream.write(rest);
         peers.paths.follow(socket);
         peers.paths.follow(upstream);
-        splice(socket, upstream, () => {
+        const spliced = splice(socket, upstream, () => {
           member.end();
           onClose('');
+        });
+        expiry.follow({
+          name: pool.name,
+          client: socket,
+          upstream,
+          until: Math.min(clientUntil, dialledUntil(upstream)),
+          end: () => spliced.end(),
         });
         return;
       } catch (thrown) {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { connect as connectHttp2 } from 'node:http2';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { test, type TestContext } from 'node:test';
@@ -300,6 +301,16 @@ test('opaque bytes reach a pod without a sidecar as they are', async (t) => {
   socket.on('data', (chunk: Buffer) => received.push(chunk));
   await closed(socket);
   assert.match(Buffer.concat(received).toString(), /plain \/raw/);
+});
+
+test('opaque bytes of a caller whose certificate expires end with it', async (t) => {
+  const west = await startWest(t);
+  const pod = await startMeshedPod(t, west.trust, workload('cart', 'west'));
+  west.endpoints([{ port: 3306, identity: workload('cart', 'west'), opaque: true, transportPort: pod.port }]);
+  const socket = await dial(t, west, { alpn: transportHeaderAlpn, lifetimeMs: 2000 });
+  socket.write(transportHeader({}));
+  await once(socket.resume(), 'end');
+  await assertMetric(west, /^mesh_opaque_expired_total\{moment="busy"\} 1$/m);
 });
 
 const headerRefusals: readonly [what: string, bytes: Buffer, reason: string][] = [

@@ -7,6 +7,7 @@ import type { TLSSocket } from 'node:tls';
 import type { Clock } from '@mesh/clock/clock';
 import type { GatewayTable } from '@mesh/control-api/gen/mesh/gateway/v1/gateway_pb';
 import { type Drain, listenOn } from '@mesh/dataplane/drain';
+import type { OpaqueExpiry } from '@mesh/dataplane/opaque-expiry';
 import type { Codecs } from '@mesh/dataplane/peer';
 import type { PeerPool } from '@mesh/dataplane/peer-pool';
 import { serveHttp } from '@mesh/dataplane/serve-http';
@@ -38,6 +39,7 @@ export interface GatewayOptions {
   metrics: GatewayMetrics;
   /** Opens connections to endpoints, for opaque calls. */
   peers: PeerPool;
+  expiry: OpaqueExpiry;
   maxAgeMs: number;
 }
 
@@ -126,7 +128,9 @@ export class Gateway {
     socket: TLSSocket,
     { caller, alpn, notAfter }: { caller: PeerIdentity; alpn: string | undefined; notAfter: number },
   ): void {
-    const { cluster, clock, codecs, credentials, drain, targets, metrics, peers, maxAgeMs } = this.#options;
+    const { cluster, clock, codecs, credentials, drain, expiry, targets, metrics, peers, maxAgeMs } =
+      this.#options;
+    const until = Math.min(notAfter, credentials.current?.notAfter ?? notAfter);
     const open: OpenConnection = { caller, authority: undefined };
     this.#open.set(socket, open);
     metrics.connection(caller.cluster, 1);
@@ -143,8 +147,7 @@ export class Gateway {
         metrics,
         onClose: () => {},
       });
-      const expiry = Math.min(notAfter, credentials.current?.notAfter ?? notAfter);
-      const age = Math.min(maxAgeMs, Math.max(0, expiry - clock.wall()));
+      const age = Math.min(maxAgeMs, Math.max(0, until - clock.wall()));
       const { tcp_user_timeout_ms: userTimeoutMs } = peers.environment.limits.values;
       serveHttp(socket, version, listener, { clock, codecs, drain, maxAgeMs: age, userTimeoutMs });
     };
@@ -159,6 +162,8 @@ export class Gateway {
       targets,
       metrics,
       peers,
+      expiry,
+      until,
       serveHttp: serve,
       onOpaque: (authority) => {
         open.authority = authority;

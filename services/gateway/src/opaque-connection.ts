@@ -4,6 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import type { Clock } from '@mesh/clock/clock';
+import type { OpaqueExpiry } from '@mesh/dataplane/opaque-expiry';
 import type { PeerPool } from '@mesh/dataplane/peer-pool';
 import { forwardTcp } from '@mesh/dataplane/tcp-forwarder';
 import { readTransportHeader } from '@mesh/dataplane/transport-header-reader';
@@ -24,6 +25,9 @@ interface OpaqueOptions {
   targets: ExportTargets;
   metrics: GatewayMetrics;
   peers: PeerPool;
+  expiry: OpaqueExpiry;
+  /** Until when certificates prove the caller and us to it, wall-clock milliseconds. */
+  until: number;
   /** Serves HTTP behind the header; each request is admitted by itself. */
   serveHttp: (version: 'http1' | 'http2') => void;
   /** The connection carries opaque bytes: it is waited for when the gateway stops. */
@@ -43,7 +47,7 @@ export function serveOpaque(socket: Socket, options: OpaqueOptions): void {
 }
 
 function serve(socket: Socket, header: TransportHeader, options: OpaqueOptions): void {
-  const { caller, clock, table, targets, peers, serveHttp } = options;
+  const { caller, clock, table, targets, peers, expiry, until, serveHttp } = options;
   const current = table();
   if (current === undefined) return refuse(socket, options, 'no-table');
   if (header.hops >= maxHops) return refuse(socket, options, 'loop');
@@ -60,6 +64,8 @@ function serve(socket: Socket, header: TransportHeader, options: OpaqueOptions):
     clock,
     pool,
     peers,
+    expiry,
+    clientUntil: until,
     behalf: { clientId: caller.name, hops: header.hops + 1 },
     onClose: () => {},
   });

@@ -10,6 +10,7 @@ import { Drain } from '@mesh/dataplane/drain';
 import { FixedTargets } from '@mesh/dataplane/fixed-targets';
 import { HttpMetrics } from '@mesh/dataplane/http-metrics';
 import { dataplaneLimits } from '@mesh/dataplane/limits';
+import { OpaqueExpiry } from '@mesh/dataplane/opaque-expiry';
 import { defaultCodecs } from '@mesh/dataplane/peer';
 import { PeerPool } from '@mesh/dataplane/peer-pool';
 import { limitMetrics, windowMetrics } from '@mesh/dataplane/process-metrics';
@@ -90,6 +91,7 @@ export function createServing({ config, workload, clock, random, streams }: Serv
     budget: () => new RetryBudget(clock),
   });
   const drain = new Drain();
+  const expiry = new OpaqueExpiry({ clock, log, registry, limits });
   const gateway = new Gateway({
     cluster,
     suffix,
@@ -103,6 +105,7 @@ export function createServing({ config, workload, clock, random, streams }: Serv
     targets,
     metrics: new GatewayMetrics(registry),
     peers,
+    expiry,
     maxAgeMs: config.MESH_GATEWAY_CONNECTION_MAX_AGE,
   });
   const watch = streams.keep(
@@ -130,6 +133,7 @@ export function createServing({ config, workload, clock, random, streams }: Serv
       targets.close();
       discovery.close();
       peers.close();
+      expiry.close();
     },
   };
 }

@@ -6,6 +6,7 @@ import type { Drain } from '@mesh/dataplane/drain';
 import type { DetectMetrics } from '@mesh/dataplane/protocol-detection';
 import type { HttpMetrics } from '@mesh/dataplane/http-metrics';
 import type { DataplaneLimit } from '@mesh/dataplane/limits';
+import type { OpaqueExpiry } from '@mesh/dataplane/opaque-expiry';
 import type { Codecs } from '@mesh/dataplane/peer';
 import type { PeerPool } from '@mesh/dataplane/peer-pool';
 import type { TransportMetrics } from '@mesh/dataplane/transport-metrics';
@@ -26,6 +27,7 @@ export interface ProxyEnvironment {
   readonly limits: LimitLedger<DataplaneLimit>;
   readonly codecs: Codecs;
   readonly peers: PeerPool;
+  readonly expiry: OpaqueExpiry;
   readonly credentials: CredentialStore;
   /** Of TLS that is accepted. */
   readonly tlsLimits: LimitLedger<TrustLimit>;

@@ -48,8 +48,8 @@ interface Client {
   readonly caller: string | undefined;
   /** `tls` and `client_id` of all its metrics. */
   readonly labels: Labels;
-  /** Until when its certificate and ours let the connection live, ms from now. */
-  readonly maxAgeMs: number;
+  /** Until when its certificate and ours prove the connection, wall-clock milliseconds; Infinity without them. */
+  readonly until: number;
 }
 
 export class Inbound {
@@ -155,7 +155,7 @@ export class Inbound {
   #plain(socket: Socket, target: HostPort, protocol: DetectedProtocol, rest: Buffer | undefined): void {
     const labels = { tls: 'no_identity', no_tls_reason: 'no_tls_from_remote' };
     this.#serve(
-      { socket, target, identity: undefined, caller: undefined, labels, maxAgeMs: Number.POSITIVE_INFINITY },
+      { socket, target, identity: undefined, caller: undefined, labels, until: Number.POSITIVE_INFINITY },
       protocol,
       rest,
     );
@@ -166,7 +166,7 @@ export class Inbound {
     // Without the server name: strangers choose it, and each one would be a series of its own.
     const labels = { tls: 'opaque' };
     this.#serve(
-      { socket, target, identity: undefined, caller: undefined, labels, maxAgeMs: Number.POSITIVE_INFINITY },
+      { socket, target, identity: undefined, caller: undefined, labels, until: Number.POSITIVE_INFINITY },
       'opaque',
       undefined,
     );
@@ -189,17 +189,16 @@ export class Inbound {
 
   #terminated(result: AcceptedPeer, target: HostPort, direct: boolean): void {
     const { environment, policies } = this.#options;
-    const { clock, credentials, detectTimeoutMs, limits } = environment;
+    const { clock, credentials, detectTimeoutMs } = environment;
     const { socket, peer, alpn } = result;
     socket.on('error', () => {});
-    const expiry = Math.min(result.notAfter, credentials.current?.notAfter ?? result.notAfter);
     const client: Client = {
       socket,
       target,
       identity: peer.name,
       caller: peer.name,
       labels: { tls: 'true', client_id: peer.name },
-      maxAgeMs: Math.min(limits.values.connection_age_ms, expiry - clock.wall()),
+      until: Math.min(result.notAfter, credentials.current?.notAfter ?? result.notAfter),
     };
     if (alpn === transportHeaderAlpn) {
       readTransportHeader(socket, {
@@ -270,13 +269,20 @@ export class Inbound {
         this.#targets.release(fixed);
       },
     });
-    const userTimeoutMs = identity === undefined ? 0 : limits.values.tcp_user_timeout_ms;
-    serveHttp(socket, protocol, listener, { clock, codecs, drain, maxAgeMs: client.maxAgeMs, userTimeoutMs });
+    const { connection_age_ms: ageMs, tcp_user_timeout_ms: userTimeoutMs } = limits.values;
+    const proven = identity !== undefined;
+    serveHttp(socket, protocol, listener, {
+      clock,
+      codecs,
+      drain,
+      maxAgeMs: proven ? Math.min(ageMs, client.until - clock.wall()) : Number.POSITIVE_INFINITY,
+      userTimeoutMs: proven ? userTimeoutMs : 0,
+    });
   }
 
   #opaque(client: Client, rest: Buffer | undefined): void {
     const { environment, policies } = this.#options;
-    const { clock, log, peers } = environment;
+    const { clock, expiry, log, peers } = environment;
     const { socket, target, labels } = client;
     const caller = { identity: client.caller, address: socket.remoteAddress ?? '' };
     const policy = policies.hold(target.port);
@@ -302,6 +308,8 @@ export class Inbound {
       clock,
       pool: fixed.pool,
       peers,
+      expiry,
+      clientUntil: client.until,
       rest,
       onClose: (fault) => {
         unwatch();

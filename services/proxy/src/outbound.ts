@@ -138,13 +138,15 @@ export class Outbound {
   }
 
   #forward(socket: Socket, held: HeldPool, protocol: DetectedProtocol, rest: Buffer | undefined): void {
-    const { clock, codecs, outboundDrain: drain, peers, log } = this.#options.environment;
+    const { clock, codecs, expiry, outboundDrain: drain, peers, log } = this.#options.environment;
     this.#protocols.with({ protocol }).add();
     if (protocol === 'opaque' || protocol === 'tls') {
       forwardTcp(socket, {
         clock,
         pool: held.pool,
         peers,
+        expiry,
+        clientUntil: Number.POSITIVE_INFINITY,
         rest,
         onClose: (fault) => {
           held.release();

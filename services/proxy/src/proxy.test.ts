@@ -306,6 +306,30 @@ void test('opaque bytes travel under mesh TLS with a transport header, half-clos
   );
 });
 
+void test('opaque bytes of a client whose certificate expires end with it, which log and metrics tell', async (t) => {
+  const east = await startCluster(t);
+  const echo = await startEcho(t);
+  const server = await startProxy(t, east, { serviceAccount: 'cart', app: 1 });
+  const socket = await dialTls({
+    host: '127.0.0.1',
+    port: server.ports.inbound,
+    identity: server.identity,
+    alpn: [transportHeaderAlpn],
+    credentials: credentialsOf(east.trust, workload('frontend', 'east'), 'east', 2000),
+    clock: systemClock,
+    timeoutMs: 2000,
+  });
+  t.after(() => socket.destroy());
+  const header = { port: echo.port, name: '', sessionProtocol: undefined, clientId: '', hops: 0 };
+  socket.write(encodeTransportHeader(header));
+  await once(socket.resume(), 'end');
+  assert.match(await server.metrics(), /^mesh_opaque_expired_total\{moment="busy"\} 1$/m);
+  assert.match(
+    server.log.join(''),
+    /"msg":"opaque connection ended with its certificate","target":"127.0.0.1:/,
+  );
+});
+
 void test('a transport header leads to the port it names', async (t) => {
   const east = await startCluster(t);
   const echo = await startEcho(t);

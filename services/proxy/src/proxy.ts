@@ -9,6 +9,7 @@ import { Drain, listenOn } from '@mesh/dataplane/drain';
 import { HttpMetrics } from '@mesh/dataplane/http-metrics';
 import { IdentityClient } from '@mesh/dataplane/identity-client';
 import { dataplaneLimits } from '@mesh/dataplane/limits';
+import { OpaqueExpiry } from '@mesh/dataplane/opaque-expiry';
 import { defaultCodecs } from '@mesh/dataplane/peer';
 import { PeerPool } from '@mesh/dataplane/peer-pool';
 import { limitMetrics, processMetrics, windowMetrics } from '@mesh/dataplane/process-metrics';
@@ -90,6 +91,7 @@ export class Proxy {
       limits,
       codecs,
       peers: new PeerPool({ clock, random, connector, limits, ...codecs }),
+      expiry: new OpaqueExpiry({ clock, log, registry, limits }),
       credentials,
       tlsLimits,
       inboundDrain: new Drain(),
@@ -246,6 +248,7 @@ export class Proxy {
     this.#outbound.close();
     this.#inbound?.close();
     this.#environment.peers.close();
+    this.#environment.expiry.close();
     this.#channel.close();
     this.#policyChannel.close();
     await this.#admin?.close();

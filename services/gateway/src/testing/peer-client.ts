@@ -10,14 +10,14 @@ export const frontend = workload('frontend', 'east');
 export async function dial(
   context: TestContext,
   west: TestWest,
-  { as = frontend, alpn = 'h2' }: { as?: string; alpn?: string } = {},
+  { as = frontend, alpn = 'h2', lifetimeMs }: { as?: string; alpn?: string; lifetimeMs?: number } = {},
 ): Promise<TLSSocket> {
   const socket = await dialTls({
     host: '127.0.0.1',
     port: west.port,
     identity: west.identity,
     alpn: [alpn],
-    credentials: west.trust.credentials(as),
+    credentials: west.trust.credentials(as, lifetimeMs),
     clock,
     timeoutMs: 2000,
   });

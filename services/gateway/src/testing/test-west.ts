@@ -46,7 +46,7 @@ export class TestTrust {
     this.anchor = anchor;
   }
 
-  credentials(identity: string): CredentialStore {
+  credentials(identity: string, lifetimeMs?: number): CredentialStore {
     const cluster = identity.split('.').at(-3) ?? '';
     return new CredentialStore(
       issueCredentials({
@@ -54,6 +54,7 @@ export class TestTrust {
         anchorsPem: this.anchor.certificatePem,
         identity,
         clock,
+        ...(lifetimeMs === undefined ? {} : { lifetimeMs }),
       }),
     );
   }

@@ -62,13 +62,19 @@ export function workload(serviceAccount: string, cluster: string): string {
 }
 
 /** Credentials of any identity, straight from its issuer. */
-export function credentialsOf(trust: TestAnchor, identity: string, cluster: string): CredentialStore {
+export function credentialsOf(
+  trust: TestAnchor,
+  identity: string,
+  cluster: string,
+  lifetimeMs?: number,
+): CredentialStore {
   return new CredentialStore(
     issueCredentials({
       issuer: issuerOf(trust, cluster),
       anchorsPem: trust.anchor.certificatePem,
       identity,
       clock,
+      ...(lifetimeMs === undefined ? {} : { lifetimeMs }),
     }),
   );
 }
