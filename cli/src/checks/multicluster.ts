@@ -1,6 +1,7 @@
 import type { Clock } from '@mesh/clock/clock';
 import { MeshError } from '@mesh/errors/mesh-error';
 import type { KubeClient } from '@mesh/kube/client';
+import type { Service } from '@mesh/kube/types';
 import { configMaps, customResourceDefinitions, services } from '@mesh/kube/resources';
 import {
   type ConditionType,
@@ -8,6 +9,7 @@ import {
   linkDefinition,
   multiclusterNamespace,
 } from '@mesh/multicluster/link';
+import { annotationFaults, labels } from '@mesh/multicluster/names';
 import { fingerprint, splitPem } from '@mesh/trust/pem';
 import { links } from '@mesh/multicluster/link-resource';
 import { multiclusterDeployments } from '../parts.ts';
@@ -17,6 +19,15 @@ import type { Category, Check } from './run.ts';
 interface Options {
   client: KubeClient;
   clock: Clock;
+}
+
+/** What the annotations of federated services ask for and nobody understands. */
+export function annotationTrouble(members: readonly Service[]): string[] {
+  return members.flatMap(({ metadata }) =>
+    annotationFaults(metadata?.annotations).map(
+      (fault) => `${metadata?.namespace}/${metadata?.name}: ${fault}`,
+    ),
+  );
 }
 
 export function multiclusterChecks({ client }: Options): Category[] {
@@ -64,6 +75,20 @@ export function multiclusterChecks({ client }: Options): Category[] {
                 },
               );
             }
+          },
+        },
+      ],
+    },
+    {
+      name: 'mesh-multicluster-services',
+      checks: [
+        {
+          description: 'annotations of federated services are understood',
+          warning: true,
+          async run() {
+            const labelSelector = `${labels.federated}=member`;
+            const trouble = annotationTrouble((await client.listAll(services, { labelSelector })).items);
+            if (trouble.length > 0) throw new MeshError('annotation-unknown', trouble.join('\n'));
           },
         },
       ],

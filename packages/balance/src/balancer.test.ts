@@ -154,26 +154,50 @@ void test('leaving a tier is immediate, the way back waits and then grows steadi
   assert.deepEqual([...pickCounts(balancer, 100).keys()], ['local']);
 });
 
-void test('traffic spills to the next tier while too few endpoints of the first are ready', () => {
-  const clock = new FakeClock();
-  const tiers = { enoughShare: 0.5, holdOffMs: 5000, rampMs: 10_000 };
-  const balancer = new Balancer<string>({ clock, random: seededRandom(3), tiers });
+void test('what missing endpoints of the first tier would take spills to the second, and to no later one', () => {
+  const { balancer, clock } = setup(3);
   const local = ['a', 'b', 'c', 'd'];
-  balancer.reset([...local.map((key) => spec(key)), spec('remote', { tier: 1 })]);
-  const tier = () => balancer.pick(undefined, clock.now())?.tier;
-  for (const key of ['a', 'b']) balancer.get(key)?.setReachable(false);
-  assert.equal(tier(), 0, 'two of four are enough');
-  balancer.get('c')?.setReachable(false);
-  assert.equal(tier(), 1, 'one of four is not');
-  balancer.get('remote')?.setReachable(false);
-  assert.equal(tier(), 0, 'but better than none');
-  balancer.get('remote')?.setReachable(true);
-  assert.equal(tier(), 1);
-  balancer.get('c')?.setReachable(true);
-  clock.advance(4999);
-  assert.equal(tier(), 1, 'held off');
-  clock.advance(10_001);
-  assert.equal(tier(), 0);
+  balancer.reset([
+    ...local.map((key) => spec(key)),
+    spec('remote', { tier: 1 }),
+    spec('demoted', { tier: 2 }),
+  ]);
+  balancer.requireReady(3);
+  /** Share of picks that stay in the first tier, and of those that went to a demoted one. */
+  const shares = (): [local: number, demoted: number] => {
+    const counts = pickCounts(balancer, 8000);
+    const picked = (keys: string[]) => keys.reduce((sum, key) => sum + (counts.get(key) ?? 0), 0) / 8000;
+    return [picked(local), picked(['demoted'])];
+  };
+  const reach = (key: string, reachable: boolean) => balancer.get(key)?.setReachable(reachable);
+  const about = (expected: number): void => {
+    const [stays, demoted] = shares();
+    assert.ok(Math.abs(stays - expected) < 0.03, `${stays}, not ${expected}`);
+    assert.equal(demoted, 0);
+  };
+  reach('a', false);
+  about(1);
+  assert.equal(balancer.spillShare, 0, 'three are enough');
+  reach('b', false);
+  about(2 / 3);
+  reach('c', false);
+  about(1 / 3);
+  assert.ok(Math.abs(balancer.spillShare - 2 / 3) < 1e-9);
+  reach('remote', false);
+  about(1);
+  assert.equal(balancer.spillShare, 0, 'too few are better than what was judged bad');
+  reach('remote', true);
+  about(1 / 3);
+  reach('b', true);
+  reach('c', true);
+  about(1);
+  for (const key of local) reach(key, false);
+  about(0);
+  reach('a', true);
+  clock.advance(5000 + 10_000);
+  about(1 / 3);
+  balancer.requireReady(0);
+  about(1);
 });
 
 void test('a tier that falters on its way back starts its hold-off again', () => {

@@ -1,7 +1,7 @@
 /**
  * Tiers of endpoints with two random choices and a peak-EWMA cost.
  *
- * `pick` costs at most three random numbers and two cost readings, whatever the number of endpoints, and allocates nothing. Members keep
+ * `pick` costs at most four random numbers and two cost readings, whatever the number of endpoints, and allocates nothing. Members keep
  * their load state over updates of the endpoint set.
  */
 import type { Clock, Random } from '@mesh/clock/clock';
@@ -69,6 +69,16 @@ export class Balancer<Target> implements MemberOwner<Target> {
   /** Tier that carries traffic; −1 before any was ready. */
   get activeTier(): number {
     return this.#choice.active;
+  }
+
+  /** Share, 0 to 1, of what the first tier would get that goes to the second, because too few of its members are ready. */
+  get spillShare(): number {
+    return this.#choice.active === 0 ? this.#choice.spillShare(this.#tiers) : 0;
+  }
+
+  /** How many ready members of the first tier are enough for everything; 1 at the start. */
+  requireReady(enough: number): void {
+    this.#choice.enough = Math.max(1, enough);
   }
 
   members(): IterableIterator<Member<Target>> {

@@ -1,20 +1,22 @@
 /**
  * Which tier gets the next request.
  *
- * The lowest tier that has enough ready endpoints is used. Leaving a tier is immediate. The way back to a lower one
- * is damped: it must have been enough for `holdOffMs` without a break, then its share grows linearly over `rampMs`,
- * so that endpoints that just came back are not hit by everything at once.
+ * The lowest tier that has a ready endpoint is used. Leaving a tier is immediate. The way back to a lower one is
+ * damped: it must have had one for `holdOffMs` without a break, then its share grows linearly over `rampMs`, so that
+ * endpoints that just came back are not hit by everything at once.
+ *
+ * The first tier may be given a number of endpoints that it needs (`enough`). With fewer ready ones, the part that the missing
+ * ones would take goes to the second tier: each that is left serves what it would serve beside all the others. That
+ * share has no step in it, so its way back needs no damping. Later tiers hold what was judged bad; nothing spills there.
  */
 import type { Random } from '@mesh/clock/clock';
 
 export interface TierOptions {
-  /** Share of a tier's endpoints that must be ready for it to count as enough; at least one always must. */
-  readonly enoughShare: number;
   readonly holdOffMs: number;
   readonly rampMs: number;
 }
 
-export const defaultTiers: TierOptions = { enoughShare: 0, holdOffMs: 5000, rampMs: 10_000 };
+export const defaultTiers: TierOptions = { holdOffMs: 5000, rampMs: 10_000 };
 
 /** Counts of one tier, kept by the balancer. */
 export interface TierCounts {
@@ -29,6 +31,8 @@ export class TierChoice {
   /** Lower tier on its way back; −1 for none. */
   #returning = -1;
   #returningSince = 0;
+  /** Ready endpoints that the first tier needs to take everything. */
+  enough = 1;
 
   constructor(options: TierOptions) {
     this.#options = options;
@@ -56,6 +60,18 @@ export class TierChoice {
 
   /** The tier for one request; −1 when no tier has a ready endpoint. */
   choose(tiers: readonly TierCounts[], now: number, random: Random): number {
+    const tier = this.#preferred(tiers, now, random);
+    const spilled = tier === 0 ? this.spillShare(tiers) : 0;
+    return spilled > 0 && random.next() < spilled ? 1 : tier;
+  }
+
+  /** Share, 0 to 1, of what the first tier would get that goes to the second. */
+  spillShare(tiers: readonly TierCounts[]): number {
+    const ready = tiers[0]?.ready ?? 0;
+    return ready >= this.enough || (tiers[1]?.ready ?? 0) === 0 ? 0 : 1 - ready / this.enough;
+  }
+
+  #preferred(tiers: readonly TierCounts[], now: number, random: Random): number {
     if (this.#returning !== -1) {
       const share = this.returnShare(now);
       if (share >= 1) {
@@ -82,13 +98,6 @@ export class TierChoice {
   }
 
   #best(tiers: readonly TierCounts[]): number {
-    let fallback = -1;
-    for (let tier = 0; tier < tiers.length; tier++) {
-      const counts = tiers[tier];
-      if (counts === undefined || counts.ready === 0) continue;
-      if (counts.ready >= this.#options.enoughShare * counts.size) return tier;
-      if (fallback === -1) fallback = tier;
-    }
-    return fallback;
+    return tiers.findIndex(({ ready }) => ready > 0);
   }
 }

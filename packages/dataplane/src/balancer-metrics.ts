@@ -5,6 +5,7 @@ import type { EndpointPool } from './endpoint-pool.ts';
 export class BalancerMetrics {
   readonly #endpoints: Family<Gauge>;
   readonly #tier: Family<Gauge>;
+  readonly #spill: Family<Gauge>;
   readonly #inFlight: Family<Gauge>;
   readonly #queued: Family<Gauge>;
   readonly #ejections: Family<Counter>;
@@ -18,6 +19,11 @@ export class BalancerMetrics {
     this.#tier = registry.gauge('mesh_balancer_active_tier', 'Tier that carries traffic; -1 for none.', {
       merge: 'max',
     });
+    this.#spill = registry.gauge(
+      'mesh_balancer_spill_ratio',
+      'Share of requests that leave the cluster because too few local endpoints are ready; 0 unless a Service has mirror.mesh.io/spill-below.',
+      { merge: 'max' },
+    );
     this.#inFlight = registry.gauge(
       'mesh_balancer_in_flight',
       'Requests and opaque connections to a destination that began and did not end.',
@@ -38,6 +44,7 @@ export class BalancerMetrics {
     this.#endpoints.with({ authority, endpoint_state: 'ejected' }).set(ejected);
     this.#endpoints.with({ authority, endpoint_state: 'pending' }).set(pool.size - ready - ejected);
     this.#tier.with({ authority }).set(pool.activeTier);
+    this.#spill.with({ authority }).set(pool.spillShare);
     this.#inFlight.with({ authority }).set(pool.inFlight);
     this.#queued.with({ authority }).set(pool.waiting);
     if (pool.ejections > 0) this.#ejections.with({ authority }).value = pool.ejections;
@@ -48,7 +55,8 @@ export class BalancerMetrics {
     for (const state of ['ready', 'ejected', 'pending']) {
       this.#endpoints.remove({ authority, endpoint_state: state });
     }
-    for (const family of [this.#tier, this.#inFlight, this.#queued]) family.remove({ authority });
+    for (const family of [this.#tier, this.#spill, this.#inFlight, this.#queued])
+      family.remove({ authority });
     this.#ejections.remove({ authority });
   }
 }

@@ -89,6 +89,18 @@ void test('no endpoints and no service are told apart', () => {
   assert.equal(pool.state, 'absent');
 });
 
+void test('how many local endpoints are enough follows the set, and a stream that says nothing of it undoes it', () => {
+  const { target, pool } = setup();
+  const set = (enoughReady: number, ...addrs: Entry[]) =>
+    create(UpdateSchema, { update: { case: 'add', value: { addrs, enoughReady } } });
+  target.onMessage(set(4, entry(1), entry(2, { tier: 1 })), true);
+  assert.equal(pool.spillShare, 0.75);
+  target.onMessage(set(2, entry(1)), false);
+  assert.equal(pool.spillShare, 0.5);
+  target.onMessage(set(0, entry(1), entry(2, { tier: 1 })), true);
+  assert.equal(pool.spillShare, 0);
+});
+
 void test('tier and weight of an endpoint: a gateway counts what is ready behind it', () => {
   const { target, pool } = setup();
   target.onMessage(

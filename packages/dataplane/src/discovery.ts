@@ -77,6 +77,7 @@ export class Target implements KeptStreamHandler<typeof UpdateSchema> {
     this.#silentSince = undefined;
     switch (update.case) {
       case 'add': {
+        this.pool.requireReady(update.value.enoughReady);
         const specs: EndpointSpec[] = [];
         for (const entry of update.value.addrs) {
           const spec = endpointSpec(entry, update.value.metricLabels);

@@ -94,6 +94,16 @@ export class EndpointPool {
     return this.#balancer.inFlight;
   }
 
+  /** Share, 0 to 1, of requests that go from the first tier to the second. */
+  get spillShare(): number {
+    return this.#balancer.spillShare;
+  }
+
+  /** How many ready endpoints of the first tier are enough for all requests. */
+  requireReady(enough: number): void {
+    this.#balancer.requireReady(enough);
+  }
+
   get activeTier(): number {
     return this.#balancer.activeTier;
   }

@@ -14,6 +14,8 @@ export const errorCodes = {
   'cli-input': 'A file or stream given to a command cannot be used.',
   'not-installed': 'The cluster has no mesh, or none of the part that a command needs.',
   'link-refused': 'Clusters cannot be linked as they are.',
+  'annotation-unknown':
+    'An annotation of a Service has a value that is not understood; the default holds in its place.',
   'link-unproven': 'A link was written, but no request was answered through it in time.',
   'install-cluster-name': 'The cluster name given at install is no DNS label of at most 20 characters.',
   'issuer-refused': 'The issuer given at install cannot sign for the cluster.',

@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { balanceMode, exportRequest, federatedName, isClusterName, labels, mirrorName } from './names.ts';
+import {
+  annotationFaults,
+  balanceMode,
+  enoughReady,
+  exportRequest,
+  federatedName,
+  isClusterName,
+  labels,
+  mirrorName,
+  spillThreshold,
+} from './names.ts';
 
 test('a mirror is named after service and cluster', () => {
   assert.equal(mirrorName('cart', 'west'), 'cart-west');
@@ -62,6 +72,30 @@ test('a mirror is never exported again', () => {
   assert.deepEqual(exportRequest({ [labels.exported]: 'true', [labels.mirroredService]: 'true' }), {
     kind: 'none',
   });
+});
+
+test('a spill threshold is a number of endpoints or a share of them, and nothing else', () => {
+  const key = 'mirror.mesh.io/spill-below';
+  const needed = (value: string, size: number): number => enoughReady(spillThreshold({ [key]: value }), size);
+  assert.equal(spillThreshold({}), undefined);
+  assert.deepEqual(
+    [
+      needed('3', 10),
+      needed('3', 1),
+      needed('50%', 10),
+      needed('50%', 3),
+      needed('1%', 0),
+      needed('100%', 4),
+    ],
+    [3, 3, 5, 2, 1, 4],
+  );
+  for (const value of ['', '0', '0%', '-1', '101%', '5 %', '50.5%', '99999', 'half', '٣']) {
+    const [fault = ''] = annotationFaults({ [key]: value });
+    assert.ok(fault.includes(`${key}=${value} is not known: allowed is a number`), fault);
+    assert.equal(needed(value, 10), 1);
+  }
+  assert.deepEqual(annotationFaults({ [key]: '50%', 'mirror.mesh.io/mode': 'balanced' }), []);
+  assert.match(annotationFaults({ 'mirror.mesh.io/mode': 'fastest' }).join(), /mode=fastest is not known/);
 });
 
 test('an unknown mode falls back to local-first and says so', () => {

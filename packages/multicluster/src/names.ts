@@ -20,6 +20,8 @@ export const labels = {
 export const annotations = {
   /** On a Service: how a federated service balances, `local-first` or `balanced`. */
   mode: `${mirrorPrefix}mode`,
+  /** On a federated Service: ready endpoints of its own that take all requests, a count or a share of all (`50%`). */
+  spillBelow: `${mirrorPrefix}spill-below`,
   /** On an exported Service: comma list of peer clusters that may use it; absent means every linked cluster. */
   allowedClusters: `${mirrorPrefix}allowed-clusters`,
   /** On a mirror: `<svc>.<ns>.svc.<domain>` in the peer; becomes the authority asked for. */
@@ -40,6 +42,8 @@ export const annotations = {
 
 /** Prefixes that are never copied from a peer and never re-exported. */
 export const ownPrefixes: readonly string[] = [mirrorPrefix, 'multicluster.mesh.io/', 'mesh.io/'];
+
+type Annotations = Readonly<Record<string, string>> | undefined;
 
 export type PeerState = 'alive' | 'dead' | 'unknown';
 export type BalanceMode = 'local-first' | 'balanced';
@@ -115,11 +119,50 @@ function fault(label: string, value: string, allowed: string): ExportRequest {
 }
 
 /** The mode annotation of a federated Service; anything unknown is the default, with `known` false. */
-export function balanceMode(serviceAnnotations: Readonly<Record<string, string>> | undefined): {
+export function balanceMode(serviceAnnotations: Annotations): {
   mode: BalanceMode;
   known: boolean;
 } {
   const value = serviceAnnotations?.[annotations.mode];
   if (value === undefined || value === 'local-first') return { mode: 'local-first', known: true };
   return value === 'balanced' ? { mode: 'balanced', known: true } : { mode: 'local-first', known: false };
+}
+
+/** When requests of a federated Service leave the cluster although some of its own endpoints are ready. */
+export type SpillThreshold =
+  | { readonly unit: 'count' | 'percent'; readonly value: number }
+  | { readonly fault: string };
+
+/** Undefined without the annotation: one ready endpoint keeps everything in the cluster. */
+export function spillThreshold(serviceAnnotations: Annotations): SpillThreshold | undefined {
+  const text = serviceAnnotations?.[annotations.spillBelow];
+  if (text === undefined) return undefined;
+  const [, digits, sign] = /^([1-9]\d{0,3})(%?)$/.exec(text) ?? [];
+  const value = Number(digits);
+  if (digits === undefined || (sign === '%' && value > 100)) {
+    return {
+      fault: `annotation ${annotations.spillBelow}=${text} is not known: allowed is a number of endpoints from 1 to 9999, or a share of them from 1% to 100%; requests leave the cluster only when no endpoint is ready`,
+    };
+  }
+  return { unit: sign === '%' ? 'percent' : 'count', value };
+}
+
+/** How many of `size` endpoints must be ready for all requests to stay. */
+export function enoughReady(threshold: SpillThreshold | undefined, size: number): number {
+  if (threshold === undefined || 'fault' in threshold) return 1;
+  const { unit, value } = threshold;
+  return Math.max(1, unit === 'count' ? value : Math.ceil((size * value) / 100));
+}
+
+/** What in the annotations of a federated Service is not understood, with what is allowed. */
+export function annotationFaults(serviceAnnotations: Annotations): string[] {
+  const faults: string[] = [];
+  if (!balanceMode(serviceAnnotations).known) {
+    faults.push(
+      `annotation ${annotations.mode}=${serviceAnnotations?.[annotations.mode]} is not known: allowed is "local-first" or "balanced"; it is taken for local-first`,
+    );
+  }
+  const threshold = spillThreshold(serviceAnnotations);
+  if (threshold !== undefined && 'fault' in threshold) faults.push(threshold.fault);
+  return faults;
 }

@@ -23,11 +23,14 @@ const resolution: fc.Arbitrary<Resolution> = fc.oneof(
   { arbitrary: fc.constant<Resolution>({ kind: 'unknown' }), weight: 1 },
   {
     weight: 6,
-    arbitrary: fc.array(view, { maxLength: 6 }).map((views) => ({
-      kind: 'known' as const,
-      endpoints: new Map(views.map((one) => [`${one.address}:${one.port}`, one])),
-      labels: { service: 'cart' },
-    })),
+    arbitrary: fc
+      .tuple(fc.array(view, { maxLength: 6 }), fc.constantFrom(1, 2))
+      .map(([views, enoughReady]) => ({
+        kind: 'known' as const,
+        endpoints: new Map(views.map((one) => [`${one.address}:${one.port}`, one])),
+        labels: { service: 'cart' },
+        enoughReady,
+      })),
   },
 );
 
@@ -35,6 +38,8 @@ const resolution: fc.Arbitrary<Resolution> = fc.oneof(
 class Client {
   known: Map<string, JsonValue> = new Map();
   exists = true;
+  /** Undefined without endpoints, where it says nothing. */
+  enoughReady: number | undefined;
   #fresh = true;
 
   apply({ update }: Update): void {
@@ -42,6 +47,7 @@ class Client {
       if (this.#fresh) this.known.clear();
       this.#fresh = false;
       this.exists = true;
+      this.enoughReady = update.value.enoughReady;
       assert.notEqual(update.value.addrs.length, 0, 'an empty add says nothing');
       for (const entry of update.value.addrs) {
         this.known.set(this.#key(entry.addr), toJson(WeightedAddrSchema, entry));
@@ -53,6 +59,7 @@ class Client {
     } else if (update.case === 'noEndpoints') {
       this.#fresh = false;
       this.known.clear();
+      this.enoughReady = undefined;
       this.exists = update.value.exists;
     }
   }
@@ -91,6 +98,7 @@ test('deltas bring every client to the state that a fresh one is told', () => {
         const expected = freshClient(state);
         assert.deepEqual(client.known, expected.known);
         assert.equal(client.exists, expected.exists);
+        assert.equal(client.enoughReady, expected.enoughReady);
         assert.equal(tell(client, told, state), 0, 'nothing changed, nothing to say');
       }
     }),
@@ -114,6 +122,7 @@ test('only what changed is sent', () => {
     kind: 'known',
     endpoints: new Map(views.map((entry) => [`${entry.address}:${entry.port}`, entry])),
     labels: {},
+    enoughReady: 1,
   });
   const updates = updatesBetween(known(one, two), known({ ...one }, { ...two, tier: 1 }), undefined);
   assert.equal(updates.length, 1);

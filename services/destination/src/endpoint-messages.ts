@@ -73,11 +73,19 @@ export function updatesBetween(
   }
   const updates: UpdateMessage[] = [];
   const changed = [...next.endpoints].filter(([key, view]) => !sameView(before.get(key), view));
+  // A set is never empty, so a threshold that changed alone travels with an endpoint that did not.
+  if (changed.length === 0 && told.kind === 'known' && told.enoughReady !== next.enoughReady)
+    changed.push(...[...next.endpoints].slice(0, 1));
   const addrs = changed
     .map(([, view]) => weightedAddr(view, clientZone))
     .filter((message) => message !== undefined);
   if (addrs.length > 0)
-    updates.push({ update: { case: 'add', value: { addrs, metricLabels: { ...next.labels } } } });
+    updates.push({
+      update: {
+        case: 'add',
+        value: { addrs, metricLabels: { ...next.labels }, enoughReady: next.enoughReady },
+      },
+    });
   const removed = [...before]
     .filter(([key]) => !next.endpoints.has(key))
     .map(([, view]) => tcpAddress(view.address, view.port))

@@ -197,13 +197,13 @@ test('pods of a flat network are called by their own address and identity', () =
   assert.equal(view?.transportPort, 4143);
 });
 
-function federated(mode?: string): ModelCluster {
+function federated(mode?: string, more: Record<string, string> = {}): ModelCluster {
   const cluster = shop();
   cluster.service({
     name: 'cart',
     clusterIP: '10.96.0.1',
     labels: { 'mirror.mesh.io/federated': 'member' },
-    annotations: mode === undefined ? {} : { 'mirror.mesh.io/mode': mode },
+    annotations: { ...(mode === undefined ? {} : { 'mirror.mesh.io/mode': mode }), ...more },
   });
   cluster.service({ name: 'cart-federated', labels: { 'mirror.mesh.io/mirrored-service': 'true' } });
   cluster.remoteSlice({ service: 'cart-federated', peer: 'west', addresses: ['192.0.2.7'], ready: 2 });
@@ -231,6 +231,31 @@ test('in scope local no other cluster shows, under any name', () => {
   const local = ['10.0.0.1:8080', '10.0.0.2:8080'];
   assert.deepEqual(Object.keys(endpoints(federated(), 'cart', { scope })), local);
   assert.deepEqual(Object.keys(endpoints(federated(), 'cart-federated', { scope })), local);
+});
+
+test('how many local endpoints are enough follows the annotation and, for a share, all that are not ending', () => {
+  const enough = (cluster: ModelCluster, name = 'cart'): number | undefined => {
+    const resolution = resolve(cluster, name);
+    return resolution.kind === 'known' ? resolution.enoughReady : undefined;
+  };
+  const below = (value: string, mode?: string) => federated(mode, { 'mirror.mesh.io/spill-below': value });
+  assert.equal(enough(federated()), 1);
+  assert.equal(enough(below('7')), 7);
+  const half = below('50%');
+  assert.equal(enough(half), 1, 'two pods');
+  assert.equal(enough(half, 'cart-federated'), 1);
+  half.slice({
+    service: 'cart',
+    name: 'cart-2',
+    addresses: ['10.0.0.3', '10.0.0.4', '10.0.0.5'],
+    notReady: true,
+  });
+  assert.equal(enough(half), 3, 'five, three of them not ready');
+  assert.equal(enough(half, 'cart-federated'), 3);
+  half.slice({ service: 'cart', name: 'cart-3', addresses: ['10.0.0.6'], notReady: true, terminating: true });
+  assert.equal(enough(half), 3, 'one that is ending is no longer expected');
+  assert.equal(enough(below('some')), 1, 'not understood');
+  assert.equal(enough(below('7', 'balanced')), 1, 'one tier has nowhere to spill to');
 });
 
 test('balanced: one tier over all clusters', () => {

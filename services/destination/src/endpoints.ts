@@ -7,7 +7,7 @@
  */
 import { labelOf, namespaceOf } from '@mesh/kube/objects';
 import type { Endpoint, EndpointSlice, Namespace, Service } from '@mesh/kube/types';
-import { type BalanceMode, balanceMode, labels } from '@mesh/multicluster/names';
+import { type BalanceMode, balanceMode, enoughReady, labels, spillThreshold } from '@mesh/multicluster/names';
 import { type ClusterObjects, slicesOf } from './cluster-objects.ts';
 import { isOpaquePodPort, isOpaqueServicePort, isSkippedPodPort } from './ports.ts';
 import { remoteEndpoints } from './remote-endpoints.ts';
@@ -42,6 +42,8 @@ export type Resolution =
       readonly kind: 'known';
       readonly endpoints: EndpointSet;
       readonly labels: Readonly<Record<string, string>>;
+      /** Ready endpoints of the first tier that take all requests. */
+      readonly enoughReady: number;
     };
 
 /** `local`: without what lies in other clusters; for the gateway, which carries nothing through its cluster. */
@@ -92,7 +94,13 @@ export function resolveEndpoints(
     });
     for (const view of remote) add(endpoints, view);
   }
-  return { kind: 'known', endpoints, labels: { service: name, namespace } };
+  const spills = mode === 'local-first' && sources.federated;
+  return {
+    kind: 'known',
+    endpoints,
+    labels: { service: name, namespace },
+    enoughReady: spills ? enoughOf(objects, sources) : 1,
+  };
 }
 
 export function isFederatedName(service: Service): boolean {
@@ -145,6 +153,21 @@ function baseName(name: string): string {
 /** The local member's annotation decides; a cluster without one follows what was mirrored. */
 function modeOf({ local, remote }: Sources): BalanceMode {
   return balanceMode((local ?? remote)?.metadata?.annotations).mode;
+}
+
+/** By the local member's annotation. Its endpoints count whether ready or not, but not those that are ending. */
+function enoughOf(objects: ClusterObjects, { local }: Sources): number {
+  const threshold = spillThreshold(local?.metadata?.annotations);
+  if (local === undefined || threshold === undefined) return 1;
+  const { name = '', namespace = '' } = local.metadata ?? {};
+  const addresses = new Set<string>();
+  for (const slice of slicesOf(objects, namespace, name)) {
+    if (slice.addressType !== 'IPv4' || labelOf(slice, labels.clusterName) !== undefined) continue;
+    for (const { addresses: own, conditions } of slice.endpoints ?? []) {
+      if (conditions?.terminating !== true) for (const address of own) addresses.add(address);
+    }
+  }
+  return enoughReady(threshold, addresses.size);
 }
 
 interface LocalContext {

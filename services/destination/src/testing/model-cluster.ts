@@ -106,6 +106,7 @@ interface SliceOptions {
   pods?: string[];
   addresses?: string[];
   notReady?: boolean;
+  terminating?: boolean;
   /** Name of the Service's port to the number in the slice. */
   ports?: Record<string, number>;
   labels?: Record<string, string>;
@@ -202,6 +203,7 @@ export class ModelCluster implements ClusterObjects {
     pods = [],
     addresses = [],
     notReady,
+    terminating = false,
     ports = { 'port-80': 8080 },
     labels = {},
     annotations = {},
@@ -209,7 +211,7 @@ export class ModelCluster implements ClusterObjects {
     const usable = notReady !== true;
     // As the mirror controller writes it: gateways are for callers with a proxy alone.
     const gateway = annotations['mirror.mesh.io/remote-gateway-identity'] !== undefined;
-    const conditions = gateway ? { ready: false, serving: usable } : { ready: usable };
+    const conditions = gateway ? { ready: false, serving: usable } : { ready: usable, terminating };
     this.endpointSlices.put({
       metadata: { name, namespace: 'shop', labels: { [serviceNameLabel]: service, ...labels }, annotations },
       addressType: 'IPv4',
