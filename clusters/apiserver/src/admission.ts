@@ -1,31 +1,15 @@
 /** Admission: what the server itself insists on, then the webhooks. */
 import type { Random } from '@mesh/clock/clock';
-import type { User } from './authentication.ts';
+import type { AdmissionRequest } from './admission-request.ts';
 import { listAt, textAt } from './json.ts';
 import { section } from './kinds/rules.ts';
 import { isTerminating, type KubeObject } from './object.ts';
 import { admitPod } from './pod-admission.ts';
 import type { RbacAuthorizer } from './rbac.ts';
 import { refuseEscalation } from './rbac-escalation.ts';
-import type { ResourceInfo } from './resources.ts';
 import { forbidden, notFound } from './status.ts';
 import type { Store } from './store.ts';
 import type { Webhooks } from './webhooks.ts';
-
-export type Operation = 'CREATE' | 'UPDATE' | 'DELETE';
-
-export interface AdmissionRequest {
-  readonly info: ResourceInfo;
-  readonly namespace: string;
-  readonly name: string;
-  readonly subresource: string;
-  readonly operation: Operation;
-  readonly user: User;
-  readonly dryRun: boolean;
-  readonly oldObject: KubeObject | undefined;
-  /** Adds a Warning header to the response. */
-  warn(message: string): void;
-}
 
 const permanentNamespaces: ReadonlySet<string> = new Set(['default', 'kube-system', 'kube-public']);
 

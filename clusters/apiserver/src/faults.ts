@@ -1,6 +1,12 @@
 /** Collects the field faults of one object, worded as Kubernetes words them, for a 422 with its causes. */
 import type { Json } from './json.ts';
-import type { StatusCause } from './status.ts';
+
+/** One field that is wrong, as `details.causes` of a Status lists it. */
+export interface StatusCause {
+  reason: string;
+  message: string;
+  field?: string;
+}
 
 export class Faults {
   readonly causes: StatusCause[] = [];

@@ -19,7 +19,8 @@ import {
 import { join } from 'node:path';
 import { MeshError } from '@mesh/errors/mesh-error';
 import type { KubeObject } from './object.ts';
-import type { EventType } from './store.ts';
+
+export type EventType = 'ADDED' | 'MODIFIED' | 'DELETED';
 
 export interface JournalEntry {
   version: number;

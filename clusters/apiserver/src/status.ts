@@ -2,14 +2,8 @@
  * The Status object of the API and the error that carries one. Every refusal of a request is an ApiError; the server
  * turns it into a response in one place.
  */
-import { Faults } from './faults.ts';
+import { Faults, type StatusCause } from './faults.ts';
 import type { Json, JsonObject } from './json.ts';
-
-export interface StatusCause {
-  reason: string;
-  message: string;
-  field?: string;
-}
 
 interface Target {
   name?: string;

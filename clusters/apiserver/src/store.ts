@@ -6,12 +6,10 @@
  * and the answer 410 for anything older than it.
  */
 import type { LimitLedger } from '@mesh/limits/limits';
-import type { Journal, JournalEntry } from './journal.ts';
+import type { EventType, Journal, JournalEntry } from './journal.ts';
 import { clone, deepEqual, deepFreeze } from './json.ts';
 import type { ApiserverLimit } from './limits.ts';
 import { namespaceOf, objectKey, type KubeObject } from './object.ts';
-
-export type EventType = 'ADDED' | 'MODIFIED' | 'DELETED';
 
 export interface StoreEvent {
   readonly version: number;

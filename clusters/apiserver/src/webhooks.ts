@@ -5,7 +5,7 @@ import { isIP, type Socket } from 'node:net';
 import { connect as tlsConnect } from 'node:tls';
 import type { Clock } from '@mesh/clock/clock';
 import type { LimitLedger } from '@mesh/limits/limits';
-import type { AdmissionRequest } from './admission.ts';
+import type { AdmissionRequest } from './admission-request.ts';
 import { applyJsonPatch } from './json-patch.ts';
 import {
   at,

@@ -7,7 +7,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock, Random } from '@mesh/clock/clock';
 import type { LimitLedger } from '@mesh/limits/limits';
-import type { Admission, Operation } from './admission.ts';
+import type { Admission } from './admission.ts';
+import type { Operation } from './admission-request.ts';
 import type { User } from './authentication.ts';
 import { boundPod } from './binding.ts';
 import { defaultCustomObject, validateCustomObject } from './custom-object.ts';
