@@ -30,6 +30,8 @@ export abstract class Connection extends Session implements FrameSink {
   readonly #receive: ReceiveWindow;
   readonly #windows: StreamWindows;
   #blockTimer: Timer | undefined;
+  /** When our SETTINGS went out; undefined once they are acknowledged. */
+  #announcedAt: number | undefined;
   /** Bytes that are read now and change with the socket's next read. */
   #lent: Buffer | undefined;
 
@@ -372,6 +374,7 @@ export abstract class Connection extends Session implements FrameSink {
   /** Our SETTINGS, and the window of the connection. */
   protected announce(pairs: readonly (readonly [id: number, value: number])[]): void {
     this.writer.settings(pairs);
+    this.#announcedAt = this.clock.now();
     const increment = this.#receive.takeAll();
     if (increment > 0) this.writer.windowUpdate(0, increment);
   }
@@ -389,6 +392,12 @@ export abstract class Connection extends Session implements FrameSink {
   protected override onPong(payload: number): void {
     if (payload === roundTripPing) this.#windows.onPong();
     else this.onOwnPong(payload);
+  }
+
+  protected override onSettingsAck(): void {
+    if (this.#announcedAt === undefined) return;
+    this.#windows.onSettingsAck(this.clock.now() - this.#announcedAt);
+    this.#announcedAt = undefined;
   }
 
   /** The answer to a PING that a role sent. */

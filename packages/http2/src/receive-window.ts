@@ -10,6 +10,9 @@ export interface ReceiveWindowOptions {
   budget: WindowBudget | undefined;
 }
 
+/** Of a large window no more than this waits for its WINDOW_UPDATE. */
+const mostWaiting = 524_288;
+
 /**
  * The window a whole connection grants its peer (docs/flow-control.md): returned on arrival while its streams
  * together owe little, so that one slow reader cannot stop the others, and only by `consumed` above that.
@@ -92,7 +95,7 @@ export class ReceiveWindow {
 
   /** The increment of a WINDOW_UPDATE that is due now, or 0; the window counts as granted from here on. */
   takeUpdate(): number {
-    if (this.#returnable === 0 || this.#returnable * 2 < this.#windowBytes) return 0;
+    if (this.#returnable === 0 || this.#returnable < Math.min(this.#windowBytes / 2, mostWaiting)) return 0;
     return this.takeAll();
   }
 

@@ -27,6 +27,8 @@ export abstract class Session extends Channel {
   }
 
   protected abstract onPong(payload: number): void;
+  /** The peer applied our SETTINGS. */
+  protected abstract onSettingsAck(): void;
   /** The peer's SETTINGS were applied. False stops reading. */
   protected abstract onPeerSettings(): boolean;
   /** The connection takes no more streams; it is not gone yet. */
@@ -42,7 +44,9 @@ export abstract class Session extends Channel {
   protected onSettings(flags: number, streamId: number, source: Buffer, start: number, end: number): boolean {
     if (streamId !== 0) return this.fail(errorCode.protocolError);
     if ((flags & frameFlag.ack) !== 0) {
-      return end === start || this.fail(errorCode.frameSizeError);
+      if (end !== start) return this.fail(errorCode.frameSizeError);
+      this.onSettingsAck();
+      return true;
     }
     if ((end - start) % 6 !== 0) return this.fail(errorCode.frameSizeError);
     if (!this.guard.settings()) return this.fail(errorCode.enhanceYourCalm);

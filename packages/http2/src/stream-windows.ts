@@ -24,6 +24,15 @@ export const roundTripPing = 0xffffffff;
 const roundTripsAhead = 3;
 
 /**
+ * What a path is taken to carry until it was measured, bytes per millisecond: a window that began at 64 KiB on a path of
+ * 200 ms would need seconds to become large enough.
+ */
+const presumedRate = 20_000;
+
+/** More does not wait for its WINDOW_UPDATE once a window has grown: what waits here is not on the way. */
+const mostWaiting = 131_072;
+
+/**
  * Sizes the receive windows of a connection's streams (docs/flow-control.md) by what each reader takes in one round trip.
  * While the window is what holds the peer back, that makes it grow; where the path or the reader is slower, it settles.
  * Looked at only when a stream gave back a good part of its window: small messages never come here.
@@ -52,7 +61,8 @@ export class StreamWindows {
   /** A stream gave back `updateAt`: sends the WINDOW_UPDATE that is due, if one is. */
   update(stream: Http2Stream): void {
     const extra = this.#most > this.#start ? this.#resize(stream) : 0;
-    stream.updateAt = stream.window > this.#start ? stream.window / 4 : this.#start / 2;
+    stream.updateAt =
+      stream.window > this.#start ? Math.min(stream.window / 4, mostWaiting) : this.#start / 2;
     const increment = stream.returnable + extra;
     if (extra === 0 && increment < stream.updateAt) return;
     stream.returnable = 0;
@@ -63,6 +73,11 @@ export class StreamWindows {
   /** The peer answered the PING. */
   onPong(): void {
     this.#roundTrip.end(this.#clock.now());
+  }
+
+  /** The peer acknowledged our SETTINGS after `ms`. */
+  onSettingsAck(ms: number): void {
+    this.#roundTrip.observe(ms);
   }
 
   /** The peer sends no more on this stream. */
@@ -77,12 +92,14 @@ export class StreamWindows {
   #resize(stream: Http2Stream): number {
     const now = this.#clock.now();
     if (this.#roundTrip.begin(now)) this.#writer.ping(roundTripPing);
-    if (stream.measuredAt < 0) {
-      stream.measuredAt = now;
-      stream.taken = 0;
-      return this.#grow(stream, this.#lastWanted);
-    }
     const rtt = this.#roundTrip.ms;
+    if (stream.measuredAt < 0) {
+      // The first round trip brings only what the window of the start allowed.
+      stream.measuredAt = now + rtt;
+      stream.taken = 0;
+      const presumed = Math.floor(presumedRate * rtt);
+      return this.#grow(stream, Math.min(this.#most, Math.max(this.#lastWanted, presumed)));
+    }
     const elapsed = now - stream.measuredAt;
     if (rtt === 0 || elapsed < rtt) return 0;
     const wanted = Math.min(this.#most, Math.floor((roundTripsAhead * stream.taken * rtt) / elapsed));
