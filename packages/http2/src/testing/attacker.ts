@@ -1,21 +1,5 @@
-import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
-import type { TestContext } from 'node:test';
+import type { Socket } from 'node:net';
 import { type Frame, framesIn, GOAWAY, preface, RST_STREAM, settings } from './raw-peer.ts';
-
-/** Sockets that are open, by test: a test with thousands of them holds none that is closed. */
-const openSockets: WeakMap<TestContext, Set<Socket>> = new WeakMap();
-
-function socketsOf(t: TestContext): Set<Socket> {
-  const known = openSockets.get(t);
-  if (known !== undefined) return known;
-  const sockets = new Set<Socket>();
-  openSockets.set(t, sockets);
-  t.after(() => {
-    for (const socket of sockets) socket.destroy();
-  });
-  return sockets;
-}
 
 /** A client on a real socket that says what a test wants and does not care for answers. */
 export class Attacker {
@@ -34,20 +18,7 @@ export class Attacker {
     });
   }
 
-  /** Connects and sends the preface with these settings. */
-  static async dial(
-    t: TestContext,
-    port: number,
-    ...pairs: [id: number, value: number][]
-  ): Promise<Attacker> {
-    const socket = connect({ host: '127.0.0.1', port, noDelay: true });
-    const sockets = socketsOf(t).add(socket);
-    socket.on('close', () => sockets.delete(socket));
-    await once(socket, 'connect');
-    return Attacker.over(socket, ...pairs);
-  }
-
-  /** As `dial` on a socket that is connected; the caller sees to its end. */
+  /** Sends the preface with these settings; the caller sees to the end of the socket. */
   static async over(socket: Socket, ...pairs: [id: number, value: number][]): Promise<Attacker> {
     socket.on('error', () => {});
     const attacker = new Attacker(socket);

@@ -158,15 +158,39 @@ class Echo implements StreamHandler {
   }
 }
 
+const piece = Buffer.alloc(16_384);
+
+/** Answers with bytes until it is reset. */
+class Endless extends Silent {
+  readonly #owner: EchoListener;
+  readonly #stream: ServerStream;
+
+  constructor(owner: EchoListener, stream: ServerStream) {
+    super(owner);
+    this.#owner = owner;
+    this.#stream = stream;
+    stream.respond({ status: 200, headers: [] }, false);
+    this.onDrain();
+  }
+
+  override onDrain(): void {
+    do this.#owner.written += piece.length;
+    while (this.#stream.write(piece));
+  }
+}
+
 /**
  * Answers every request: with a body, echoes it; without, the path as body. `/silent` is never answered or consumed,
- * `/big/N` gets N bytes, `/inform` a 103 first, `/trailers` trailers, `/refuse` a reset, `/empty` a 204.
+ * `/big/N` gets N bytes, `/endless` as many as it takes, `/inform` a 103 first, `/trailers` trailers, `/refuse` a reset, `/empty`
+ * a 204.
  */
 export class EchoListener implements RequestListener {
   readonly heads: RequestHead[] = [];
   readonly streams: ServerStream[] = [];
   readonly resets: ResetReason[] = [];
   received = 0;
+  /** Of `/endless`. */
+  written = 0;
   ended = 0;
   drains = 0;
   closed = 0;
@@ -175,6 +199,7 @@ export class EchoListener implements RequestListener {
     this.heads.push(head);
     this.streams.push(stream);
     if (head.path === '/silent' || head.upgrade !== '') return new Silent(this);
+    if (head.path === '/endless') return new Endless(this, stream);
     const handler = new Echo(this, stream);
     if (head.path === '/empty') {
       stream.respond({ status: 204, headers: [] }, true);
