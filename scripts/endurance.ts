@@ -1,6 +1,6 @@
 /**
  * The long forms of tests that would take too long in `npm test` and `npm run e2e`: `npm run endurance -- SUBJECT`, with
- * further arguments for Node's runner. Without a subject it lists them.
+ * further arguments for Node's runner or the program. Without a subject it lists them.
  */
 import { spawn } from 'node:child_process';
 import { join, resolve } from 'node:path';
@@ -9,21 +9,33 @@ const root = resolve(import.meta.dirname, '..');
 
 /** Test file of each subject; ENDURANCE=1 makes it the long form. */
 const subjects: Readonly<Record<string, string>> = {
-  'http1-attacks': 'packages/dataplane/src/http1-attacks.test.ts',
   'rolling-restarts': 'e2e-multicluster/src/rolling-restarts.test.ts',
   churn: 'services/proxy/src/churn.test.ts',
   'keep-alive': 'packages/dataplane/src/keep-alive-endurance.test.ts',
   overload: 'packages/dataplane/src/overload-endurance.test.ts',
 };
 
+/** Those that are programs of their own, with arguments of their own. */
+const programs: Readonly<Record<string, string>> = {
+  attacks: 'interop/src/attacks/main.ts',
+};
+
 const [subject = '', ...rest] = process.argv.slice(2);
-const file = subjects[subject];
-if (file === undefined) {
-  process.stderr.write(`usage: npm run endurance -- ${Object.keys(subjects).join(' | ')}\n`);
+const flags = ['--test', '--test-reporter=spec', '--test-timeout=7200000'];
+
+function command(): string[] | undefined {
+  const [file, program] = [subjects[subject], programs[subject]];
+  if (program !== undefined) return [join(root, program), ...rest];
+  return file === undefined ? undefined : [...flags, ...rest, join(root, file)];
+}
+
+const args = command();
+if (args === undefined) {
+  const known = [...Object.keys(subjects), ...Object.keys(programs)];
+  process.stderr.write(`usage: npm run endurance -- ${known.join(' | ')}\n`);
   process.exitCode = 2;
 } else {
-  const flags = ['--test', '--test-reporter=spec', '--test-timeout=7200000'];
-  const child = spawn(process.execPath, [...flags, ...rest, join(root, file)], {
+  const child = spawn(process.execPath, args, {
     cwd: root,
     stdio: 'inherit',
     env: { ...process.env, ENDURANCE: '1' },

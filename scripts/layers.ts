@@ -81,5 +81,6 @@ export const layers: readonly Layer[] = [
     name: 'top',
     why: 'run whole clusters, or whole paths through several programs; nothing imports these',
     members: ['clusters/demo', 'e2e-multicluster', 'bench', 'interop', 'fuzz'],
+    within: [['interop', 'bench', "attacks are measured in the bench's network, with its victim"]],
   },
 ];

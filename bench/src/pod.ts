@@ -100,6 +100,16 @@ export class Pod {
     return child;
   }
 
+  /** Starts a program of ours that is spoken to by messages, behind a `prefix` like nice(1). */
+  fork(program: string, prefix: readonly string[] = []): ChildProcess {
+    const child = spawn('nsenter', [...this.#enter(), '--', ...prefix, process.execPath, program], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      env: { PATH: toolPath },
+    });
+    this.#children.push(child);
+    return child;
+  }
+
   /** Ends its processes; the network goes with the last of them. */
   async close(): Promise<void> {
     for (const { pid, exitCode, signalCode } of this.#children) {

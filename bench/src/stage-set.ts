@@ -38,6 +38,8 @@ interface StageSetOptions {
   readonly root: string;
   /** A contestant cannot play, and why: it does not answer within 30 s, or takes clients without a certificate. */
   readonly skip: (what: string) => void;
+  /** Program of the application, and its arguments; default: the one that is cheap. */
+  readonly application?: readonly string[];
 }
 
 export class StageSet {
@@ -87,7 +89,12 @@ export class StageSet {
   }
 
   async #build(scene: Scene, contestant: Contestant, index: number): Promise<Stage> {
-    const { directory, root, trust } = this.#options;
+    const {
+      directory,
+      root,
+      trust,
+      application = [join(import.meta.dirname, 'app-main.ts')],
+    } = this.#options;
     const client = await this.#pod(`${contestant.name}-client`);
     const server = await this.#pod(`${contestant.name}-server`);
     const middle = scene.gateway ? await this.#pod(`${contestant.name}-gateway`) : undefined;
@@ -99,7 +106,7 @@ export class StageSet {
       await client.intercept(rules);
       if (scene.mtls) await server.intercept(rules);
     }
-    server.start([process.execPath, join(import.meta.dirname, 'app-main.ts')], { log: join(own, 'app.log') });
+    server.start([process.execPath, ...application], { log: join(own, 'app.log') });
     const apps = appPorts[scene.traffic].map((port) => ({ host: server.address, port }));
     return {
       scene,

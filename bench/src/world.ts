@@ -12,11 +12,15 @@ export function isInWorld(): boolean {
   return process.env[inside] !== undefined;
 }
 
-/** Runs this program again inside namespaces of its own; gives its exit code. */
-export async function runInWorld(program: string, args: readonly string[]): Promise<number> {
+/** Runs this program again inside namespaces of its own, behind a `prefix` like nice(1); gives its exit code. */
+export async function runInWorld(
+  program: string,
+  args: readonly string[],
+  prefix: readonly string[] = [],
+): Promise<number> {
   const child = spawn(
     'unshare',
-    [...worldNamespaces(process.getuid?.() ?? 0), '--', process.execPath, program, ...args],
+    [...worldNamespaces(process.getuid?.() ?? 0), '--', ...prefix, process.execPath, program, ...args],
     { stdio: 'inherit', env: { ...process.env, [inside]: '1' } },
   );
   // unshare itself ignores them, and its child is the init of its namespace, which does so, too.

@@ -27,6 +27,8 @@ class Target implements AttackSite {
   readonly limits: Http2Limits = new LimitLedger(http2Limits);
   readonly clock: FakeClock = new FakeClock();
   readonly connections: { server: ServerConnection; listener: EchoListener }[] = [];
+  readonly longestPassMs = Number.POSITIVE_INFINITY;
+  readonly scale = 1;
   port = 0;
   /** Of attackers that were let go of. */
   #formerRequests = 0;
@@ -59,6 +61,10 @@ class Target implements AttackSite {
     socket.on('close', () => this.#sockets.delete(socket));
     await once(socket, 'connect');
     return socket;
+  }
+
+  connectPlain(): Promise<Socket> {
+    return this.connect();
   }
 
   async requests(): Promise<number> {

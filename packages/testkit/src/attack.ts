@@ -8,12 +8,18 @@ import type { Socket } from 'node:net';
 export interface AttackSite {
   /** A connected socket of an attacker. Its errors are of no interest; it is destroyed when the attack is over. */
   connect(): Promise<Socket>;
+  /** As `connect`, by one whom the mesh does not know and who speaks no TLS. */
+  connectPlain(): Promise<Socket>;
   /** Requests of attackers that reached the application since this attack began. */
   requests(): Promise<number>;
   /** Hits of a limit by its name since this attack began. */
   hits(limit: string): Promise<number>;
   /** Lets so much time pass for what is attacked. */
   pass(ms: number): Promise<void>;
+  /** What `pass` can be asked for: time may be real. */
+  readonly longestPassMs: number;
+  /** For attacks that are a matter of numbers: how many times the small ones. */
+  readonly scale: number;
   /** What is held for attackers is counted from here. */
   mark(): void;
   /** Waits until no more than so many bytes are held for attackers since `mark`; rejects when that does not come. */

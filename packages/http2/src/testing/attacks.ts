@@ -41,7 +41,7 @@ const at = (path: string, fields: readonly string[] = get): string[] => [
 /** Lets time pass, step by step, until it has the effect that `probe` looks for. */
 async function passUntil(site: AttackSite, stepMs: number, probe: () => Promise<boolean>): Promise<void> {
   for (let step = 0; !(await probe()); step++) {
-    assert.ok(step < 20, `no effect of ${20 * stepMs} ms`);
+    assert.ok(step < 6, `no effect of ${6 * stepMs} ms`);
     await site.pass(stepMs);
   }
 }
@@ -86,7 +86,7 @@ export const http2Attacks: readonly Attack[] = [
       const sent = await attacker.flood(100_000, round);
       await calmed(attacker);
       assert.ok(
-        sent < 20_000 && (await site.requests()) <= 101,
+        sent < 20_000 && (await site.requests()) <= 110,
         `${await site.requests()} requests of ${sent}`,
       );
     },

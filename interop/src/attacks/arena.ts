@@ -1,0 +1,133 @@
+/** Where attacks are measured: a pair of sidecars with an application behind, the victim before it, the attacker beside. */
+import type { ChildProcess } from 'node:child_process';
+import { join } from 'node:path';
+import { httpPair } from '@mesh/bench/cells';
+import { type Hop, proxyPorts } from '@mesh/bench/contestants/contestant';
+import { ours } from '@mesh/bench/contestants/ours';
+import { memoryOf } from '@mesh/bench/measure';
+import { Pod } from '@mesh/bench/pod';
+import { cpuMicros, processTree, sumOf } from '@mesh/bench/process-usage';
+import { type Playing, StageSet } from '@mesh/bench/stage-set';
+import { makeTrust } from '@mesh/bench/trust-material';
+import type { Clock } from '@mesh/clock/clock';
+import {
+  asked,
+  type AttackerOrder,
+  type AttackReport,
+  type VictimOrder,
+  type VictimReport,
+} from './messages.ts';
+import type { Window } from './verdict.ts';
+
+const victimRate = 200;
+const victimConnections = 4;
+/** See `measuredFirst`: the attacker has what time is left. */
+const attackerLast = ['chrt', '--other', '0', 'nice', '--adjustment=19'];
+const betweenLooksMs = 200;
+
+export class Arena {
+  readonly #clock: Clock;
+  readonly #set: StageSet;
+  readonly #attackerPod: Pod;
+  readonly #attacked: Hop;
+  readonly #metrics: string;
+  readonly #attacker: ChildProcess;
+  readonly #victim: ChildProcess;
+
+  private constructor(parts: {
+    clock: Clock;
+    set: StageSet;
+    attackerPod: Pod;
+    attacked: Hop;
+    metrics: string;
+    attacker: ChildProcess;
+    victim: ChildProcess;
+  }) {
+    this.#clock = parts.clock;
+    this.#set = parts.set;
+    this.#attackerPod = parts.attackerPod;
+    this.#attacked = parts.attacked;
+    this.#metrics = parts.metrics;
+    this.#attacker = parts.attacker;
+    this.#victim = parts.victim;
+  }
+
+  /** @param directory existing; for certificates and logs */
+  static async open(clock: Clock, root: string, directory: string): Promise<Arena> {
+    const trust = makeTrust(directory, clock);
+    const application = join(directory, 'application.sock');
+    const set = await StageSet.open(httpPair, [ours], {
+      clock,
+      trust,
+      directory,
+      root,
+      application: [join(import.meta.dirname, 'application-main.ts'), application],
+      skip: (what) => {
+        throw new Error(what);
+      },
+    });
+    const [playing] = set.playing;
+    const attacked = playing?.hops.find(({ name }) => name === 'inbound');
+    if (playing === undefined || attacked === undefined)
+      throw new Error('no sidecar stands before the application');
+    const attackerPod = await Pod.make('attacker', 100);
+    const { stage } = playing;
+    const metrics = `http://${stage.server.address}:${proxyPorts.admin}/metrics`;
+    const attacker = attackerPod.fork(join(import.meta.dirname, 'attacker-main.ts'), attackerLast);
+    await asked(attacker, {
+      host: stage.server.address,
+      port: stage.appPort,
+      serverIdentity: trust.server.identity,
+      ...trust.client,
+      metrics,
+      application,
+    } satisfies AttackerOrder & { both: string; identity: string });
+    const victim = await startVictim(playing);
+    return new Arena({ clock, set, attackerPod, attacked, metrics, attacker, victim });
+  }
+
+  async close(): Promise<void> {
+    await this.#attackerPod.close();
+    await this.#set.close();
+  }
+
+  /** Of the attacked proxy. */
+  privateBytes(): number {
+    return memoryOf(processTree(this.#attacked.pid)).privateBytes;
+  }
+
+  /** Its metrics page. */
+  async metrics(): Promise<string> {
+    return (await fetch(this.#metrics)).text();
+  }
+
+  /** What the victim saw, and what the proxy used, while `meanwhile`. */
+  async window(meanwhile: () => Promise<unknown>): Promise<Window> {
+    const pids = processTree(this.#attacked.pid);
+    await asked(this.#victim, { begin: true });
+    const [start, before] = [this.#clock.now(), sumOf(pids, cpuMicros)];
+    await meanwhile();
+    const cpuShare = (sumOf(pids, cpuMicros) - before) / ((this.#clock.now() - start) * 1000);
+    return { ...(await asked<VictimReport>(this.#victim, { end: true })), cpuShare };
+  }
+
+  /** Attacks for so long; `look` is called with the proxy's private bytes now and then. */
+  async attack(id: string, seconds: number, look: (bytes: number) => void): Promise<AttackReport> {
+    const looking = this.#clock.every(betweenLooksMs, () => look(this.privateBytes()));
+    try {
+      return await asked<AttackReport>(this.#attacker, { attack: id, seconds });
+    } finally {
+      looking.cancel();
+    }
+  }
+}
+
+async function startVictim({ stage, target }: Playing): Promise<ChildProcess> {
+  const victim = stage.client.fork(join(import.meta.dirname, 'victim-main.ts'));
+  await asked(victim, {
+    ...target,
+    rate: victimRate,
+    connections: victimConnections,
+  } satisfies VictimOrder);
+  return victim;
+}

@@ -1,0 +1,35 @@
+/** The attacker. First message: an AttackerOrder; then each AttackOrder is answered by an AttackReport. */
+import { systemClock as clock } from '@mesh/clock/system';
+import { describeError } from '@mesh/errors/mesh-error';
+import { knownAttacks } from './known-attacks.ts';
+import type { AttackerOrder, AttackOrder, AttackReport } from './messages.ts';
+import { RemoteSite } from './remote-site.ts';
+
+let where: AttackerOrder | undefined;
+
+async function attack({ attack: id, seconds }: AttackOrder): Promise<AttackReport> {
+  const found = knownAttacks.find((known) => known.id === id);
+  if (where === undefined || found === undefined) throw new Error(`there is no attack ${id}`);
+  const site = new RemoteSite(where, clock);
+  const failures: string[] = [];
+  const end = clock.now() + seconds * 1000;
+  let rounds = 0;
+  do {
+    await site.begin();
+    rounds++;
+    await found.run(site).catch((fault: unknown) => failures.push(describeError(fault)));
+    await site.finish();
+  } while (clock.now() < end && failures.length === 0);
+  return { rounds, connections: site.connections, ends: site.ends, failures };
+}
+
+async function onMessage(message: AttackerOrder | AttackOrder): Promise<object> {
+  if ('attack' in message) return attack(message);
+  where = message;
+  return {};
+}
+
+process.on('message', (message) => {
+  void onMessage(message as Parameters<typeof onMessage>[0]).then((answer) => process.send?.(answer));
+});
+process.on('disconnect', () => process.exit(0));

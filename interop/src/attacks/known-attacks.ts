@@ -1,0 +1,6 @@
+import { http1Attacks } from '@mesh/dataplane/testing/http1-attacks';
+import { http2Attacks } from '@mesh/http2/testing/attacks';
+import type { Attack } from '@mesh/testkit/attack';
+
+/** Every attack of the survey that has a definition of its own, in its order. */
+export const knownAttacks: readonly Attack[] = [...http2Attacks, ...http1Attacks];

@@ -1,0 +1,165 @@
+/** An attack's site when what is attacked is a proxy in another process: seen by its connections, its metrics and the application. */
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { request as httpRequest } from 'node:http';
+import { connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTls, createSecureContext, type SecureContext } from 'node:tls';
+import { type Clock, sleep } from '@mesh/clock/clock';
+import type { AttackSite } from '@mesh/testkit/attack';
+import { describeEnd } from './describe-end.ts';
+import type { AttackerOrder } from './messages.ts';
+
+/**
+ * New connections begin no closer than this: a handshake costs the proxy more than most attacks on an open connection do, and what
+ * many handshakes cost is an attack of its own.
+ */
+const betweenConnectionsMs = 20;
+/** Of those without a handshake. */
+const betweenPlainMs = 2;
+
+export class RemoteSite implements AttackSite {
+  readonly longestPassMs = 60_000;
+  readonly scale = 20;
+  readonly #order: AttackerOrder;
+  readonly #clock: Clock;
+  readonly #secureContext: SecureContext;
+  readonly #sockets: Set<Socket> = new Set();
+  readonly #ends: Map<string, number> = new Map();
+  #nextConnectMs = 0;
+  #connections = 0;
+  #requestsBefore = 0;
+  #pageBefore = '';
+
+  constructor(order: AttackerOrder, clock: Clock) {
+    this.#order = order;
+    this.#clock = clock;
+    this.#secureContext = createSecureContext({
+      cert: readFileSync(order.chain),
+      key: readFileSync(order.key),
+      ca: readFileSync(order.anchors),
+    });
+  }
+
+  get connections(): number {
+    return this.#connections;
+  }
+
+  /** How connections ended, and how many. */
+  get ends(): Record<string, number> {
+    return Object.fromEntries(this.#ends);
+  }
+
+  /** One more time: counts are from here on. */
+  async begin(): Promise<void> {
+    this.#requestsBefore = await this.#allRequests();
+    this.#pageBefore = await this.#page();
+  }
+
+  /** Ends what is still open, as the attacker's own doing. */
+  async finish(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    while (this.#sockets.size > 0) await sleep(this.#clock, 5);
+  }
+
+  async connect(): Promise<Socket> {
+    const { host, port, serverIdentity } = this.#order;
+    await this.#turn(betweenConnectionsMs);
+    const socket = connectTls({
+      host,
+      port,
+      servername: serverIdentity,
+      secureContext: this.#secureContext,
+      checkServerIdentity: () => undefined,
+    });
+    socket.setNoDelay();
+    await this.#opened(socket, 'secureConnect');
+    return socket;
+  }
+
+  async connectPlain(): Promise<Socket> {
+    const { host, port } = this.#order;
+    await this.#turn(betweenPlainMs);
+    const socket = connectTcp({ host, port, noDelay: true });
+    await this.#opened(socket, 'connect');
+    return socket;
+  }
+
+  async requests(): Promise<number> {
+    return (await this.#allRequests()) - this.#requestsBefore;
+  }
+
+  async hits(limit: string): Promise<number> {
+    const line = `mesh_limit_hits_total{limit="${limit}"}`;
+    return valueOf(await this.#page(), line) - valueOf(this.#pageBefore, line);
+  }
+
+  async pass(ms: number): Promise<void> {
+    await sleep(this.#clock, ms);
+  }
+
+  /** What the proxy holds is watched from outside, all the while. */
+  mark(): void {}
+
+  async holdsAtMost(): Promise<void> {}
+
+  async open(): Promise<number> {
+    return openConnections(await this.#page()) - openConnections(this.#pageBefore);
+  }
+
+  async #turn(pauseMs: number): Promise<void> {
+    const now = this.#clock.now();
+    const dueMs = Math.max(this.#nextConnectMs, now);
+    this.#nextConnectMs = dueMs + pauseMs;
+    if (dueMs > now) await sleep(this.#clock, dueMs - now);
+  }
+
+  async #opened(socket: Socket, event: string): Promise<void> {
+    const received: Buffer[] = [];
+    this.#connections++;
+    this.#sockets.add(socket);
+    let own = true;
+    socket.on('error', () => (own = false));
+    socket.on('end', () => (own = false));
+    // Listening to data would set it off before the attack listens.
+    socket.on('newListener', function onListener(name) {
+      if (name !== 'data') return;
+      socket.off('newListener', onListener);
+      socket.on('data', (chunk: Buffer) => received.push(chunk));
+    });
+    socket.on('close', () => {
+      this.#sockets.delete(socket);
+      const end = describeEnd(Buffer.concat(received), own);
+      this.#ends.set(end, (this.#ends.get(end) ?? 0) + 1);
+    });
+    await once(socket, event);
+  }
+
+  async #page(): Promise<string> {
+    return (await fetch(this.#order.metrics)).text();
+  }
+
+  #allRequests(): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const asked = httpRequest({ socketPath: this.#order.application }, (response) => {
+        let text = '';
+        response.setEncoding('utf8').on('data', (part: string) => (text += part));
+        response.on('end', () => resolve(Number(text)));
+      });
+      asked.on('error', reject);
+      asked.end();
+    });
+  }
+}
+
+function valueOf(page: string, line: string): number {
+  const at = page.indexOf(`\n${line} `);
+  return at < 0 ? 0 : Number.parseFloat(page.slice(at + line.length + 2));
+}
+
+/** Of clients, whoever they are. */
+function openConnections(page: string): number {
+  const lines = page.matchAll(
+    /^tcp_open_connections\{(?=[^}]*direction="inbound")(?=[^}]*peer="src")[^}]*\} (\d+)$/gm,
+  );
+  return Array.from(lines, ([, count]) => Number(count)).reduce((sum, count) => sum + count, 0);
+}

@@ -1,0 +1,72 @@
+/** The results of the long form as Markdown. */
+import type { Machine } from '@mesh/bench/machine';
+import { median } from '@mesh/bench/median';
+import type { MeasureOptions } from './measure-attack.ts';
+import { allowedMs, faults, floorMs, megabytes, p50, p99, type Row, type Window } from './verdict.ts';
+
+export interface AttackResults {
+  /** ISO 8601. */
+  readonly date: string;
+  readonly minutes: number;
+  readonly machine: Machine;
+  readonly options: MeasureOptions;
+  readonly rows: readonly Row[];
+}
+
+export function markdown({ date, minutes, machine, options, rows }: AttackResults): string {
+  const failed = rows.filter((row) => faults(row).length > 0);
+  return `# Results of \`npm run endurance -- attacks\`
+
+${date.slice(0, 10)}, ${machine.cores} × ${machine.cpu}, ${machine.memoryGiB} GiB, Linux ${machine.kernel}, commit ${machine.commit}; load
+average before the run ${machine.load.toFixed(2)}. ${options.repeats} × ${options.seconds} s without and with each attack, in turn; ${minutes.toFixed(1)} minutes in all.
+
+${rows.length} attacks, ${failed.length} failed.
+
+Two sidecars, as pods run them, stand between a victim (200 requests/s at fixed times, 4 connections, latencies from when a request
+was due) and an application. The attacker has a certificate of the mesh and speaks to the sidecar before the application, on
+connections of its own; victim, attacker, application and both sidecars are processes of their own. p99 is the median of the
+windows'. It may be twice the baseline, or ${floorMs} ms above it. The attacker runs at the lowest priority and the rest at a real-time
+one, since five processes share two cores and the question is what the proxy does with its own time; it opens at most 50 connections a second where connections are
+not the attack. Memory and CPU are of the attacked sidecar: private bytes before, at most, after; share of a core without and with.
+
+| | attack | rounds, connections | attacker's end | counted | p50 ms | p99 ms | ratio | errors | memory MB | CPU % | |
+|---|---|---|---|---|---|---|---|---|---|---|---|
+${rows.map(line).join('\n')}
+${failed.map((row) => `\n- **${row.id}**: ${faults(row).join('; ')}`).join('')}
+`;
+}
+
+function line(row: Row): string {
+  const { id, what, baseline, attacked, attacks, counted, memory } = row;
+  const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+  const ends = new Map<string, number>();
+  for (const report of attacks) {
+    for (const [end, count] of Object.entries(report.ends)) ends.set(end, (ends.get(end) ?? 0) + count);
+  }
+  const listed = (entries: Iterable<readonly [string, number]>): string =>
+    [...entries]
+      .toSorted(([, one], [, other]) => other - one)
+      .map(([name, count]) => `${name} × ${count}`)
+      .join('<br>');
+  const [before, during] = [p99(baseline), p99(attacked)];
+  const pair = (one: number, other: number): string => `${one.toFixed(2)} → ${other.toFixed(2)}`;
+  const cells = [
+    id,
+    what.replaceAll('|', '\\|'),
+    `${sum(attacks.map(({ rounds }) => rounds))}, ${sum(attacks.map(({ connections }) => connections))}`,
+    listed(ends),
+    listed(Object.entries(counted)),
+    pair(p50(baseline), p50(attacked)),
+    `${pair(before, during)} (may ${allowedMs(row).toFixed(2)})`,
+    (during / before).toFixed(2),
+    String(sum(attacked.map(({ failed }) => failed))),
+    [memory.before, memory.peak, memory.after].map(megabytes).join(' / '),
+    `${cpu(baseline)} → ${cpu(attacked)}`,
+    faults(row).length === 0 ? 'ok' : '**fails**',
+  ];
+  return `| ${cells.join(' | ')} |`;
+}
+
+function cpu(windows: readonly Window[]): string {
+  return (100 * median(windows.map(({ cpuShare }) => cpuShare))).toFixed(0);
+}

@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { errorCode } from '@mesh/http2/error-codes';
+import { frame, GOAWAY, RST_STREAM, settings, u32 } from '@mesh/http2/testing/raw-peer';
+import { describeEnd } from './describe-end.ts';
+import { allowedMs, faults, type Row, type Window } from './verdict.ts';
+
+const window = (p99: number, changes: Partial<Window> = {}): Window => ({
+  served: 800,
+  failed: 0,
+  latencyMs: { p50: p99 / 2, p99, p999: p99 * 2 },
+  cpuShare: 0.1,
+  ...changes,
+});
+
+const row = (changes: Partial<Row> = {}): Row => ({
+  id: 'H2-1',
+  what: '',
+  baseline: [window(0.8), window(9), window(0.7)],
+  attacked: [window(1.8), window(0.9), window(90)],
+  attacks: [{ rounds: 1, connections: 1, ends: {}, failures: [] }],
+  counted: {},
+  memory: { before: 30e6, peak: 50e6, after: 40e6 },
+  memoryBound: 32e6,
+  ...changes,
+});
+
+test('a p99 may be twice the baseline, or a millisecond above a small one, by medians', () => {
+  assert.deepEqual(faults(row()), []);
+  assert.equal(allowedMs(row()), 1.8);
+  assert.equal(allowedMs({ baseline: [window(5)] }), 10);
+  assert.deepEqual(faults(row({ attacked: [window(1.81)] })), ['p99 1.81 ms, allowed 1.80 ms']);
+});
+
+test('whatever else is wrong fails a row, each with its reason', () => {
+  const bad = row({
+    attacked: [window(1, { failed: 2 }), window(1, { failed: 1 })],
+    attacks: [{ rounds: 1, connections: 1, ends: {}, failures: ['not ended'] }],
+    memory: { before: 30e6, peak: 63e6, after: 30e6 },
+  });
+  assert.deepEqual(faults(bad), [
+    'not ended',
+    '3 requests of the victim failed',
+    '33.0 MB more, allowed 32.0 MB',
+  ]);
+  const unserved = row({ attacked: [window(Number.NaN, { served: 0 })] });
+  assert.deepEqual(faults(unserved), ['the victim was not served', 'p99 NaN ms, allowed 1.80 ms']);
+});
+
+test('the end of a connection is told by what the attacker received', () => {
+  const calm = frame(GOAWAY, 0, 0, u32(0, errorCode.enhanceYourCalm));
+  const reset = frame(RST_STREAM, 0, 1, u32(errorCode.protocolError));
+  assert.equal(describeEnd(Buffer.concat([settings(), calm]), false), 'GOAWAY ENHANCE_YOUR_CALM');
+  assert.equal(describeEnd(Buffer.concat([reset, reset]), true), 'RST_STREAM PROTOCOL_ERROR, left open');
+  assert.equal(
+    describeEnd(Buffer.from('HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 431 x\r\n\r\n'), false),
+    '431, closed',
+  );
+  assert.equal(describeEnd(Buffer.alloc(0), false), 'closed');
+});
