@@ -99,7 +99,6 @@ export class ClientExchange implements ClientStream {
     }
     if (!this.#body.end(trailers)) return this.#fail();
     this.#requestDone = true;
-    this.#drainWanted = false;
     if (this.isTunnel) this.#connection.tunnelEnded();
     else this.#connection.output.flush();
     this.#finishIfDone();
@@ -178,6 +177,8 @@ export class ClientExchange implements ClientStream {
 
   #finishIfDone(): void {
     if (this.#dead || !this.#requestDone || !this.#responseDone) return;
+    // Nobody should wait for what the server leaves unread after its answer.
+    this.drained();
     this.#dead = true;
     this.#connection.finished();
   }

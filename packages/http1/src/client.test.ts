@@ -331,6 +331,19 @@ test('a response body is bounded by what its reader takes, and arrives whole', a
   assert.equal(seen.body, total);
 });
 
+test('who waits for a slow server hears of it before the exchange is over', async (context) => {
+  const { ask, server } = await connected(context);
+  server.removeAllListeners('data');
+  server.pause();
+  const seen = ask({ method: 'POST', headers: [] }, false);
+  // More than the kernel takes.
+  assert.equal(seen.stream?.write(Buffer.alloc(16 * 1024 * 1024, 'x')), false);
+  seen.stream.end(null);
+  server.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok');
+  await eventually('answered', () => seen.events.includes('end null'));
+  assert.ok(seen.events.includes('drain'), seen.events.join(', '));
+});
+
 test('a head that trickles is cut off; waiting for its first byte is not', async (context) => {
   const { ask, asked, server, clock, limits } = await connected(context);
   const seen = ask();

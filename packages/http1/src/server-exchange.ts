@@ -130,6 +130,11 @@ export class ServerExchange implements ServerStream {
     return this.#body.framing === 'tunnel';
   }
 
+  /** All of the response is with the socket, which may still wait for the client to take it. */
+  get answered(): boolean {
+    return this.#state === 'sent';
+  }
+
   write(chunk: Buffer): boolean {
     if (this.#dead || this.#state === 'sent') return true;
     if (this.#state === 'waiting' || !this.#body.write(chunk)) {
@@ -146,7 +151,6 @@ export class ServerExchange implements ServerStream {
     if (this.#dead || this.#state === 'sent') return;
     if (this.#state === 'waiting' || !this.#body.end(trailers)) return this.#fail();
     this.#state = 'sent';
-    this.#drainWanted = false;
     if (this.isTunnel) this.#connection.tunnelEnded();
     if (this.#expects && !this.#requestDone) this.#breakOff('cancel', true);
     else this.#finishIfDone();
@@ -182,6 +186,7 @@ export class ServerExchange implements ServerStream {
     if (this.#dead || !this.#drainWanted) return;
     this.#drainWanted = false;
     this.#handler?.onDrain();
+    this.#finishIfDone();
   }
 
   /** The connection cannot go on. */
@@ -191,8 +196,9 @@ export class ServerExchange implements ServerStream {
     this.#handler?.onReset(reason);
   }
 
+  /** Whoever waits for the client to take what it was sent is told before the exchange is over. */
   #finishIfDone(): void {
-    if (this.#dead || !this.#requestDone || this.#state !== 'sent') return;
+    if (this.#dead || !this.#requestDone || this.#state !== 'sent' || this.#drainWanted) return;
     this.#dead = true;
     this.#connection.finished();
   }

@@ -222,6 +222,52 @@ test('a slow reader stops the writer; nothing piles up here', async (context) =>
   assert.ok((requests[0]?.drains ?? 0) > 0);
 });
 
+test('who waits for a slow reader hears of it after the end of the response, too', async (context) => {
+  assertNoLeaks(context);
+  // More than the kernel takes.
+  const chunk = Buffer.alloc(16 * 1024 * 1024, 'x');
+  const overfill = ({ stream }: Seen): void => {
+    stream.respond({ status: 200, headers: [] }, false);
+    assert.equal(stream.write(chunk), false);
+    stream.end(null);
+  };
+  const { client, requests } = await serve(context, overfill);
+  client.pause();
+  client.write(get('/'));
+  await eventually('asked', () => requests.length === 1);
+  assert.equal(requests[0]?.drains, 0);
+  client.write(get('/next'));
+  client.resume();
+  await eventually('the response was taken', () => requests[0]?.drains === 1);
+  client.pause();
+  await eventually('the connection goes on', () => requests.length === 2);
+  client.destroy();
+  await eventually('a reader that leaves is told of, too', () => requests[1]?.reset === 'closed');
+  assert.equal(requests[1]?.drains, 0);
+  assert.equal(requests[0]?.reset, undefined);
+});
+
+test('a response that is complete reaches a client that has closed its half', async (context) => {
+  assertNoLeaks(context);
+  const chunk = Buffer.alloc(16 * 1024 * 1024, 'x');
+  const { client, requests } = await serve(context, ({ stream }) => {
+    stream.respond({ status: 200, headers: [] }, false);
+    assert.equal(stream.write(chunk), false);
+    stream.end(null);
+  });
+  client.removeAllListeners('data');
+  client.pause();
+  client.write(get('/'));
+  await eventually('asked', () => requests.length === 1);
+  let received = 0;
+  client.on('data', (bytes: Buffer) => (received += bytes.length));
+  client.end();
+  client.resume();
+  await eventually('all received', () => received > chunk.length);
+  assert.equal(requests[0]?.drains, 1);
+  assert.equal(requests[0]?.reset, undefined);
+});
+
 test('drain: the response says close, an idle connection ends at once', async (context) => {
   const busy = await serve(context);
   busy.client.write(get('/'));

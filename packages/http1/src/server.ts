@@ -137,7 +137,7 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
       exchange.requestEnded(null);
       return;
     }
-    if (exchange !== null) {
+    if (exchange !== null && !exchange.answered) {
       // As other proxies do: a client that closes before its response has lost interest.
       exchange.cut('cancel');
       this.#destroy();
@@ -149,6 +149,8 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
 
   /** Our FIN is out: from here on only the client's reading is waited for. */
   #onSocketFinish(): void {
+    // A socket that is ending does not say that it drained.
+    this.#exchange?.drained();
     if (this.#closing && this.#phase === 'stall') this.#setPhase('linger', this.#limits.http1_linger_ms);
   }
 
@@ -344,7 +346,7 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
   #updateDeadline(): void {
     const exchange = this.#exchange;
     if (this.#closed || this.#closing) return;
-    if (exchange === null) {
+    if (exchange === null || exchange.answered) {
       if (this.#reader.insideHead) {
         // Set once: each further byte of the head may not move it.
         if (this.#phase !== 'head') this.#setPhase('head', this.#limits.http1_head_ms);

@@ -70,6 +70,9 @@ test('what a peer can make us hold is the window, what may be owed, and what the
         else model[kind](bytes);
         assert.ok(model.budget.used >= model.grown, 'the budget lacks what was granted');
         assert.ok(model.owed + model.credit <= start + owedBytes + model.budget.used);
+        // Readers that owe more than they may are waited for, and for nothing else.
+        const withheld = Math.max(0, model.owed - owedBytes);
+        assert.ok(model.credit * 2 >= start - withheld, `${model.credit} left, ${withheld} withheld`);
       }
 
       // Everything is read and nothing grows any more: as the peer sends on, all of the budget comes back.

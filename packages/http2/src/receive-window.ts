@@ -95,7 +95,9 @@ export class ReceiveWindow {
 
   /** The increment of a WINDOW_UPDATE that is due now, or 0; the window counts as granted from here on. */
   takeUpdate(): number {
-    if (this.#returnable === 0 || this.#returnable < Math.min(this.#windowBytes / 2, mostWaiting)) return 0;
+    // Of what is withheld the peer cannot be told: half of the rest is half of what it has.
+    const dueAt = Math.min((this.#windowBytes - this.#withheld) / 2, mostWaiting);
+    if (this.#returnable === 0 || this.#returnable < dueAt) return 0;
     return this.takeAll();
   }
 
