@@ -195,7 +195,8 @@ function metrics(): string {
     title: 'Metrics',
     intro:
       'In Prometheus text format at `/metrics`: port 4191 of proxies and gateways, 9990 of the control plane and the mirror ' +
-      'controller. What is registered in `packages/dataplane` is on the page of every program that uses that part.',
+      'controller. What is registered in `packages/dataplane` is on the page of every program that uses that part. Series whose ' +
+      'labels name peers or clients are forgotten ten minutes after their last change, once nobody counts into them any more.',
     body: table(['Metric', 'Kind', 'What it says', 'Registered in'], rows),
   });
 }

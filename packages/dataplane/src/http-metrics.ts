@@ -44,12 +44,15 @@ export class HttpMetrics {
   readonly #retries: Family<Counter>;
 
   constructor(registry: MetricRegistry) {
-    this.#requests = registry.counter('request_total', 'Requests whose head was seen.');
-    this.#responses = registry.counter('response_total', 'Responses that ended, by outcome.');
+    this.#requests = registry.counter('request_total', 'Requests whose head was seen.', { forgetful: true });
+    this.#responses = registry.counter('response_total', 'Responses that ended, by outcome.', {
+      forgetful: true,
+    });
     this.#latency = registry.histogram(
       'response_latency_ms',
       'From the request head to the first response data, or the end without any.',
       latencyBucketsMs,
+      { forgetful: true },
     );
     this.#retries = registry.counter(
       'mesh_retries_total',

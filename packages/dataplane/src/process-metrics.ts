@@ -29,9 +29,17 @@ export function processMetrics(
 /** Memory and processor time of this process; those of several processes add up. */
 export function usageMetrics(registry: MetricRegistry): void {
   const memory = registry.gauge('process_resident_memory_bytes', 'Resident memory.');
+  const heap = registry.gauge('nodejs_heap_size_used_bytes', 'Of the JavaScript heap, garbage included.');
+  const external = registry.gauge(
+    'nodejs_external_memory_bytes',
+    'Outside of the JavaScript heap, held by its objects: buffers above all.',
+  );
   const cpu = registry.counter('process_cpu_seconds_total', 'Processor time, user and system.');
   registry.onCollect(() => {
-    memory.with().set(process.memoryUsage.rss());
+    const used = process.memoryUsage();
+    memory.with().set(used.rss);
+    heap.with().set(used.heapUsed);
+    external.with().set(used.external);
     const { user, system } = process.cpuUsage();
     cpu.with().value = (user + system) / 1e6;
   });

@@ -18,11 +18,12 @@ export class TransportMetrics {
   readonly #sockets: Set<Open> = new Set();
 
   constructor(registry: MetricRegistry) {
-    this.#opened = registry.counter('tcp_open_total', 'Connections opened.');
-    this.#open = registry.gauge('tcp_open_connections', 'Connections open now.');
-    this.#closed = registry.counter('tcp_close_total', 'Connections closed, by system error.');
-    this.#read = registry.counter('tcp_read_bytes_total', 'Bytes read.');
-    this.#written = registry.counter('tcp_write_bytes_total', 'Bytes written.');
+    const forgetful = { forgetful: true };
+    this.#opened = registry.counter('tcp_open_total', 'Connections opened.', forgetful);
+    this.#open = registry.gauge('tcp_open_connections', 'Connections open now.', forgetful);
+    this.#closed = registry.counter('tcp_close_total', 'Connections closed, by system error.', forgetful);
+    this.#read = registry.counter('tcp_read_bytes_total', 'Bytes read.', forgetful);
+    this.#written = registry.counter('tcp_write_bytes_total', 'Bytes written.', forgetful);
     registry.onCollect(() => {
       for (const open of this.#sockets) this.#count(open);
     });

@@ -49,7 +49,7 @@ rss 14
 
 test('series beyond the bound of a family are merged as its overflow', () => {
   const registry = new MetricRegistry();
-  const family = registry.counter('paths_total', 'Paths.', 1);
+  const family = registry.counter('paths_total', 'Paths.', { maxSeries: 1 });
   family.with({ path: '/a' }).add(1);
   family.with({ path: '/b' }).add(2);
   const merged = new MetricRegistry();

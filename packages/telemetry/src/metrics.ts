@@ -5,6 +5,8 @@
  * per event. Pages are rendered from the cells at scrape time.
  */
 
+import type { Clock, Timer } from '@mesh/clock/clock';
+
 export type Labels = Readonly<Record<string, string>>;
 
 export class Counter {
@@ -61,7 +63,29 @@ export type GaugeMerge = 'sum' | 'max';
 
 const overflowLabels = 'overflow="true"';
 
-/** One metric name with its cells, one per label set. `maxSeries` bounds label sets; the rest share one cell. */
+/** How long a series of something that is gone is still shown, so that its last values are scraped. */
+export const idleSeriesMs = 600_000;
+const forgetEveryMs = 60_000;
+
+/** What a cell counted until a moment, to see whether it is still in use. */
+interface Seen {
+  readonly level: number;
+  readonly atMs: number;
+}
+
+interface FamilyOptions {
+  readonly maxSeries: number;
+  readonly merge?: GaugeMerge;
+  /** Whether series that are no longer in use are forgotten: where labels name peers, which come and go. */
+  readonly forgetful?: boolean;
+}
+
+/**
+ * One metric name with its cells, one per label set. `maxSeries` bounds label sets; the rest share one cell.
+ *
+ * A cell may be held by who counts into it, and a cell that is held must stay on the page. So a forgetful family lets go of
+ * an idle cell by holding it weakly: it is gone when nobody else holds it, and nobody has to say so.
+ */
 export class Family<C extends Cell> {
   readonly name: string;
   readonly help: string;
@@ -70,7 +94,10 @@ export class Family<C extends Cell> {
   readonly merge: GaugeMerge;
   readonly #make: () => C;
   readonly #cells: Map<string, C> = new Map();
+  readonly #idle: Map<string, { readonly cell: WeakRef<C>; readonly level: number }> = new Map();
+  readonly #seen: Map<string, Seen> = new Map();
   readonly #maxSeries: number;
+  readonly #forgetful: boolean;
   #overflow: C | undefined;
 
   constructor(
@@ -78,7 +105,7 @@ export class Family<C extends Cell> {
     help: string,
     kind: Kind,
     make: () => C,
-    { maxSeries, merge = 'sum' }: { maxSeries: number; merge?: GaugeMerge },
+    { maxSeries, merge = 'sum', forgetful = false }: FamilyOptions,
   ) {
     this.name = name;
     this.help = help;
@@ -86,6 +113,7 @@ export class Family<C extends Cell> {
     this.merge = merge;
     this.#make = make;
     this.#maxSeries = maxSeries;
+    this.#forgetful = forgetful;
   }
 
   /** The cell of this label set, made at first use. Keep it; do not call this per event. */
@@ -95,7 +123,8 @@ export class Family<C extends Cell> {
 
   /** Whether there is a cell for a label set as `series` gives it. */
   has(key: string): boolean {
-    return key === overflowLabels ? this.#overflow !== undefined : this.#cells.has(key);
+    if (key === overflowLabels) return this.#overflow !== undefined;
+    return this.#cells.has(key) || this.#idle.get(key)?.cell.deref() !== undefined;
   }
 
   /** The cell of a label set as `series` gives it. */
@@ -103,25 +132,63 @@ export class Family<C extends Cell> {
     if (key === overflowLabels) return (this.#overflow ??= this.#make());
     const known = this.#cells.get(key);
     if (known !== undefined) return known;
-    if (this.#cells.size >= this.#maxSeries) {
+    const idle = this.#idle.get(key)?.cell.deref();
+    if (idle !== undefined) return this.#hold(key, idle);
+    if (this.#cells.size + this.#idle.size >= this.#maxSeries) {
       this.#overflow ??= this.#make();
       return this.#overflow;
     }
-    const cell = this.#make();
-    this.#cells.set(key, cell);
-    return cell;
+    return this.#hold(key, this.#make());
   }
 
   /** Forgets one label set, for things that are gone. */
   remove(labels: Labels): void {
-    this.#cells.delete(renderLabels(labels));
+    const key = renderLabels(labels);
+    this.#cells.delete(key);
+    this.#idle.delete(key);
+    this.#seen.delete(key);
+  }
+
+  /** Lets go of cells that did not change for `idleSeriesMs`; of a forgetful family. Gauges count as idle at 0 alone. */
+  forgetIdle(nowMs: number): void {
+    if (!this.#forgetful) return;
+    for (const [key, { cell: weak, level }] of this.#idle) {
+      const cell = weak.deref();
+      if (cell === undefined) this.#idle.delete(key);
+      else if (levelOf(cell) !== level) this.#hold(key, cell);
+    }
+    for (const [key, cell] of this.#cells) {
+      const level = levelOf(cell);
+      const seen = this.#seen.get(key);
+      if (seen?.level !== level) this.#seen.set(key, { level, atMs: nowMs });
+      else if (nowMs - seen.atMs >= idleSeriesMs && !(cell instanceof Gauge && level !== 0)) {
+        this.#cells.delete(key);
+        this.#seen.delete(key);
+        this.#idle.set(key, { cell: new WeakRef(cell), level });
+      }
+    }
+  }
+
+  #hold(key: string, cell: C): C {
+    this.#idle.delete(key);
+    this.#cells.set(key, cell);
+    return cell;
   }
 
   /** Rendered label text and cell of each series; the overflow cell carries `overflow="true"`. */
   *series(): IterableIterator<[string, C]> {
     yield* this.#cells;
+    for (const [key, { cell: weak }] of this.#idle) {
+      const cell = weak.deref();
+      if (cell !== undefined) yield [key, cell];
+    }
     if (this.#overflow !== undefined) yield [overflowLabels, this.#overflow];
   }
+}
+
+/** Changes with each event that is counted; of a gauge, its value. */
+function levelOf(cell: Cell): number {
+  return cell instanceof Histogram ? cell.counts.reduce((sum, count) => sum + count, 0) : cell.value;
 }
 
 /** All families of one process. */
@@ -129,27 +196,41 @@ export class MetricRegistry {
   readonly #families: Map<string, Family<Cell>> = new Map();
   readonly #collectors: (() => void)[] = [];
 
-  counter(name: string, help: string, maxSeries = 10_000): Family<Counter> {
-    return this.#add(new Family<Counter>(name, help, 'counter', () => new Counter(), { maxSeries }));
+  counter(
+    name: string,
+    help: string,
+    { maxSeries = 10_000, ...options }: Partial<FamilyOptions> = {},
+  ): Family<Counter> {
+    return this.#add(
+      new Family<Counter>(name, help, 'counter', () => new Counter(), { maxSeries, ...options }),
+    );
   }
 
   gauge(
     name: string,
     help: string,
-    { maxSeries = 10_000, merge }: { maxSeries?: number; merge?: GaugeMerge } = {},
+    { maxSeries = 10_000, ...options }: Partial<FamilyOptions> = {},
   ): Family<Gauge> {
+    return this.#add(new Family<Gauge>(name, help, 'gauge', () => new Gauge(), { maxSeries, ...options }));
+  }
+
+  histogram(
+    name: string,
+    help: string,
+    bounds: readonly number[],
+    { maxSeries = 2_000, ...options }: Partial<FamilyOptions> = {},
+  ): Family<Histogram> {
     return this.#add(
-      new Family<Gauge>(name, help, 'gauge', () => new Gauge(), {
-        maxSeries,
-        ...(merge === undefined ? {} : { merge }),
-      }),
+      new Family<Histogram>(name, help, 'histogram', () => new Histogram(bounds), { maxSeries, ...options }),
     );
   }
 
-  histogram(name: string, help: string, bounds: readonly number[], maxSeries = 2_000): Family<Histogram> {
-    return this.#add(
-      new Family<Histogram>(name, help, 'histogram', () => new Histogram(bounds), { maxSeries }),
-    );
+  /** Begins to let go of idle series of forgetful families; ends with the timer. */
+  forgetIdle(clock: Clock): Timer {
+    const sweep = (): void => {
+      for (const family of this.#families.values()) family.forgetIdle(clock.now());
+    };
+    return clock.every(forgetEveryMs, sweep, true);
   }
 
   /** Runs before each rendering, to copy values kept elsewhere into cells. */

@@ -61,6 +61,7 @@ export function createServing({ config, workload, clock, random, streams }: Serv
   limitMetrics(registry, [limits, tlsLimits, codecs.http1Limits, codecs.http2Limits]);
   windowMetrics(registry, codecs.windowBudget);
   const http = new HttpMetrics(registry);
+  const forgetting = registry.forgetIdle(clock);
   // Requests are counted by who called and what for; the endpoint behind it counts them again on its side.
   const uncounted = http.cells({ direction: 'inbound', tls: 'true' });
   const pool = { peers, failfastMs: limits.values.failfast_outbound_ms, cells: () => uncounted };
@@ -128,6 +129,7 @@ export function createServing({ config, workload, clock, random, streams }: Serv
     },
     async stop() {
       await drain.drain(clock, config.MESH_SHUTDOWN_GRACE);
+      forgetting.cancel();
       watch.cancel();
       gateway.close();
       targets.close();

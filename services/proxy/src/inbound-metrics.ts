@@ -15,22 +15,31 @@ export class InboundMetrics {
   readonly #headers: Family<Counter>;
 
   constructor(registry: MetricRegistry) {
+    const forgetful = { forgetful: true };
     this.#httpAllowed = registry.counter(
       'inbound_http_authz_allow_total',
       'Requests that the policy admitted.',
+      forgetful,
     );
-    this.#httpDenied = registry.counter('inbound_http_authz_deny_total', 'Requests that the policy refused.');
+    this.#httpDenied = registry.counter(
+      'inbound_http_authz_deny_total',
+      'Requests that the policy refused.',
+      forgetful,
+    );
     this.#tcpAllowed = registry.counter(
       'inbound_tcp_authz_allow_total',
       'Opaque connections that the policy admitted.',
+      forgetful,
     );
     this.#tcpDenied = registry.counter(
       'inbound_tcp_authz_deny_total',
       'Opaque connections that the policy refused.',
+      forgetful,
     );
     this.#tcpTerminated = registry.counter(
       'inbound_tcp_authz_terminate_total',
       'Open opaque connections that a change of the policy ended.',
+      forgetful,
     );
     this.#tlsRefused = registry.counter(
       'mesh_tls_refused_total',

@@ -1,6 +1,6 @@
 /** The whole sidecar: certificate, discovery, both directions, admin page. */
 import type { Socket } from 'node:net';
-import type { Clock, Random } from '@mesh/clock/clock';
+import type { Clock, Random, Timer } from '@mesh/clock/clock';
 import type { HostPort } from '@mesh/control-api/convert';
 import { SocketConnector } from '@mesh/dataplane/connector';
 import { ControlChannel } from '@mesh/dataplane/control-channel';
@@ -61,6 +61,7 @@ export class Proxy {
   readonly #discovery: Discovery;
   readonly #profiles: Profiles;
   readonly #outbound: Outbound;
+  readonly #forgetting: Timer;
   #inbound: Inbound | undefined;
   #admin: AdminServer | undefined;
 
@@ -113,6 +114,7 @@ export class Proxy {
     processMetrics(registry, { clock, facts: { version, cluster, program: 'proxy' } });
     limitMetrics(registry, [limits, policyLimits, tlsLimits, codecs.http1Limits, codecs.http2Limits]);
     windowMetrics(registry, codecs.windowBudget);
+    this.#forgetting = registry.forgetIdle(clock);
     const control = { clock, random, log, http2Limits: codecs.http2Limits, suffix };
     this.#identityClient = new IdentityClient({
       ...control,
@@ -241,6 +243,7 @@ export class Proxy {
     const deadline = clock.now() + config.MESH_SHUTDOWN_GRACE;
     await inboundDrain.drain(clock, config.MESH_SHUTDOWN_GRACE);
     await outboundDrain.outlast(clock, Math.max(0, deadline - clock.now()));
+    this.#forgetting.cancel();
     this.#identityClient.stop();
     this.#policies.close();
     this.#profiles.close();
