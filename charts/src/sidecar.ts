@@ -26,6 +26,11 @@ export const skipOutboundAnnotation = 'mesh.io/skip-outbound-ports';
 const maxInFlightAnnotation = 'mesh.io/max-in-flight';
 export const controlPlaneLabel = 'mesh.io/control-plane-ns';
 
+/** What the control plane said last; as old as the pod, so that a restarted sidecar can go by it. */
+const lastGoodMount = { name: 'mesh-last-good', mountPath: '/var/run/mesh/last-good' };
+/** A file of at most 1 MiB, twice while it is replaced. */
+const lastGoodVolume = { name: lastGoodMount.name, emptyDir: { sizeLimit: '4Mi' } };
+
 interface Container {
   name: string;
   ports?: readonly { containerPort: number; protocol?: string; name?: string }[];
@@ -92,7 +97,7 @@ export function withSidecar(
         proxyContainer(values, settings, spec.containers),
         ...(spec.initContainers ?? []),
       ],
-      volumes: [...(spec.volumes ?? []), identityTokenVolume],
+      volumes: [...(spec.volumes ?? []), identityTokenVolume, lastGoodVolume],
     },
   };
 }
@@ -134,6 +139,7 @@ function proxyContainer(
         MESH_OPAQUE_PORTS: settings[opaquePortsAnnotation] ?? values.opaquePorts.join(','),
         MESH_INBOUND_PORTS: tcpPorts(containers).join(','),
         MESH_INBOUND_DEFAULT_POLICY: settings[inboundPolicyAnnotation] ?? values.inboundPolicy,
+        MESH_LAST_GOOD_DIR: lastGoodMount.mountPath,
       }),
       ...(maxInFlight === undefined ? [] : env({ MESH_MAX_IN_FLIGHT: maxInFlight })),
     ],
@@ -144,7 +150,7 @@ function proxyContainer(
     startupProbe: { httpGet: { path: '/ready', port: 4191 }, periodSeconds: 1, failureThreshold: 120 },
     readinessProbe: { httpGet: { path: '/ready', port: 4191 }, periodSeconds: 2 },
     securityContext: lockedDown(2102),
-    volumeMounts: [identityTokenMount],
+    volumeMounts: [identityTokenMount, lastGoodMount],
   };
 }
 

@@ -45,8 +45,16 @@ export interface KeptStreamHandler<Output extends DescMessage> {
   onMessage(message: MessageShape<Output>, first: boolean): void;
   /** The server refused the question itself; it is not asked again. */
   onRejected(status: GrpcStatus): void;
-  /** The stream ended and is asked for again; what it said may grow old until the next message. */
-  onInterrupted?(): void;
+  /**
+   * The stream ended and is asked for again; what it said may grow old until the next message. `agoMs`: for how long that
+   * has been so already, when what was said is from an earlier life of the program.
+   */
+  onInterrupted?(agoMs?: number): void;
+}
+
+/** `package.Service/Method`. */
+export function methodName({ parent, name }: Pick<DescMethodServerStreaming, 'parent' | 'name'>): string {
+  return `${parent.typeName}/${name}`;
 }
 
 /** Where streams of the control plane come from. */
@@ -142,7 +150,7 @@ export class ControlChannel implements ControlStreams {
     const stream = new KeptStream(this.#options, {
       open: (callbacks) => this.#channel.serverStream(method, input, callbacks),
       handler,
-      name: `${method.parent.typeName}/${method.name}`,
+      name: methodName(method),
       onMessage: () => {
         this.#wasConnected = true;
       },

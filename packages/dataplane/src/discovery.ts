@@ -113,8 +113,8 @@ export class Target implements KeptStreamHandler<typeof UpdateSchema> {
     this.pool.empty(false);
   }
 
-  onInterrupted(): void {
-    this.#silentSince ??= this.#clock.now();
+  onInterrupted(agoMs = 0): void {
+    this.#silentSince ??= this.#clock.now() - agoMs;
   }
 
   close(): void {

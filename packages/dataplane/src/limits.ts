@@ -42,6 +42,16 @@ export const dataplaneLimits = {
     unit: 'count',
     why: 'Destinations watched at once; an application that connects everywhere must not exhaust the proxy.',
   },
+  last_good_bytes: {
+    default: 1_048_576,
+    unit: 'bytes',
+    why: 'Size of the file in which a sidecar keeps what the control plane said last; streams that do not fit are left out.',
+  },
+  last_good_wait_ms: {
+    default: 1000,
+    unit: 'ms',
+    why: 'How long a sidecar that was restarted waits for the control plane before it goes by what that said before.',
+  },
   failfast_outbound_ms: {
     default: 3000,
     unit: 'ms',

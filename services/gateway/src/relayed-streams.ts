@@ -9,8 +9,8 @@ import {
 } from '@bufbuild/protobuf';
 import type { RunningStream } from '@mesh/control-api/grpc-client';
 import type { GrpcCode } from '@mesh/control-api/status';
-import type { ControlStreams, KeptStreamHandler } from '@mesh/dataplane/control-channel';
-import { methodName, type ToPrimary, type ToWorker } from './worker-messages.ts';
+import { type ControlStreams, type KeptStreamHandler, methodName } from '@mesh/dataplane/control-channel';
+import type { ToPrimary, ToWorker } from './worker-messages.ts';
 
 interface Follower {
   onMessage(bytes: Uint8Array, first: boolean): void;

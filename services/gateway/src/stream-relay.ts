@@ -11,12 +11,11 @@ import {
 } from '@bufbuild/protobuf';
 import type { Clock, Timer } from '@mesh/clock/clock';
 import { Destination } from '@mesh/control-api/gen/linkerd/destination_pb';
-import { Gateway, type GatewayTableSchema } from '@mesh/control-api/gen/mesh/gateway/v1/gateway_pb';
+import { Gateway } from '@mesh/control-api/gen/mesh/gateway/v1/gateway_pb';
 import type { RunningStream } from '@mesh/control-api/grpc-client';
 import type { GrpcStatus } from '@mesh/control-api/status';
-import type { ControlStreams, KeptStreamHandler } from '@mesh/dataplane/control-channel';
-import { EndpointSnapshot, LatestMessage, type StreamSnapshot } from './stream-snapshot.ts';
-import { methodName } from './worker-messages.ts';
+import { type ControlStreams, type KeptStreamHandler, methodName } from '@mesh/dataplane/control-channel';
+import { snapshotOf, type StreamSnapshot } from '@mesh/dataplane/stream-snapshot';
 
 /** How long an answer is kept that no worker asks for: longer than it takes to replace all of them. */
 const idleMs = 60_000;
@@ -40,18 +39,14 @@ interface Question {
 }
 
 const questions: ReadonlyMap<string, Question> = new Map([
-  question(Gateway.method.watch, () => new LatestMessage<typeof GatewayTableSchema>()),
-  question(Destination.method.get, () => new EndpointSnapshot()),
+  question(Gateway.method.watch),
+  question(Destination.method.get),
 ]);
 
 function question<Input extends DescMessage, Output extends DescMessage>(
   method: DescMethodServerStreaming<Input, Output>,
-  makeSnapshot: () => StreamSnapshot<Output>,
 ): readonly [name: string, Question] {
-  return [
-    methodName(method),
-    { open: (streams, input) => new SharedStream(method, { streams, input, snapshot: makeSnapshot() }) },
-  ];
+  return [methodName(method), { open: (streams, input) => new SharedStream(method, { streams, input }) }];
 }
 
 class SharedStream<Input extends DescMessage, Output extends DescMessage>
@@ -67,14 +62,10 @@ class SharedStream<Input extends DescMessage, Output extends DescMessage>
 
   constructor(
     method: DescMethodServerStreaming<Input, Output>,
-    {
-      streams,
-      input,
-      snapshot,
-    }: { streams: ControlStreams; input: Uint8Array; snapshot: StreamSnapshot<Output> },
+    { streams, input }: { streams: ControlStreams; input: Uint8Array },
   ) {
     this.#output = method.output;
-    this.#snapshot = snapshot;
+    this.#snapshot = snapshotOf(method);
     this.#stream = streams.keep(method, fromBinary(method.input, input), this);
   }
 

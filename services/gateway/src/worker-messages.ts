@@ -3,7 +3,6 @@
  * private key travels here and nowhere else: not in arguments, environment, files or logs.
  */
 import { createPrivateKey } from 'node:crypto';
-import type { DescMethodServerStreaming } from '@bufbuild/protobuf';
 import type { MetricSnapshot } from '@mesh/telemetry/metric-snapshot';
 import type { Credentials } from '@mesh/trust/credentials';
 
@@ -60,8 +59,4 @@ export function sendCredentials({ key, ...rest }: Credentials): SentCredentials 
 
 export function receiveCredentials({ keyDer, ...rest }: SentCredentials): Credentials {
   return { ...rest, key: createPrivateKey({ key: Buffer.from(keyDer), format: 'der', type: 'pkcs8' }) };
-}
-
-export function methodName({ parent, name }: Pick<DescMethodServerStreaming, 'parent' | 'name'>): string {
-  return `${parent.typeName}/${name}`;
 }

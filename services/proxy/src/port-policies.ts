@@ -12,7 +12,7 @@ import {
 } from '@mesh/control-api/gen/linkerd/inbound_pb';
 import type { RunningStream } from '@mesh/control-api/grpc-client';
 import type { GrpcStatus } from '@mesh/control-api/status';
-import type { ControlChannel, KeptStreamHandler } from '@mesh/dataplane/control-channel';
+import type { ControlStreams, KeptStreamHandler } from '@mesh/dataplane/control-channel';
 import type { LimitLedger } from '@mesh/limits/limits';
 import type { Logger } from '@mesh/telemetry/log';
 import { type ServerPolicy, serverPolicy } from './inbound-policy.ts';
@@ -28,7 +28,7 @@ export interface PortPolicy {
 export interface PortPoliciesOptions {
   clock: Clock;
   log: Logger;
-  channel: Pick<ControlChannel, 'keep'>;
+  channel: ControlStreams;
   limits: LimitLedger<ProxyLimit>;
   /** Who asks, `PortSpec.workload`; empty for a proxy that has no pod, whose ports go by the default. */
   workload: string;

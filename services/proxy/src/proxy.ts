@@ -1,5 +1,6 @@
 /** The whole sidecar: certificate, discovery, both directions, admin page. */
 import type { Socket } from 'node:net';
+import { join } from 'node:path';
 import type { Clock, Random, Timer } from '@mesh/clock/clock';
 import type { HostPort } from '@mesh/control-api/convert';
 import { SocketConnector } from '@mesh/dataplane/connector';
@@ -8,6 +9,7 @@ import { Discovery } from '@mesh/dataplane/discovery';
 import { Drain, listenOn } from '@mesh/dataplane/drain';
 import { HttpMetrics } from '@mesh/dataplane/http-metrics';
 import { IdentityClient } from '@mesh/dataplane/identity-client';
+import { LastGoodMemory } from '@mesh/dataplane/last-good-streams';
 import { dataplaneLimits } from '@mesh/dataplane/limits';
 import { OpaqueExpiry } from '@mesh/dataplane/opaque-expiry';
 import { defaultCodecs } from '@mesh/dataplane/peer';
@@ -57,6 +59,7 @@ export class Proxy {
   readonly #identityClient: IdentityClient;
   readonly #channel: ControlChannel;
   readonly #policyChannel: ControlChannel;
+  readonly #lastGood: LastGoodMemory;
   readonly #policies: PortPolicies;
   readonly #discovery: Discovery;
   readonly #profiles: Profiles;
@@ -139,10 +142,21 @@ export class Proxy {
       address: config.MESH_POLICY_ADDR,
       serverIdentity: controlPlaneIdentity('mesh-destination', cluster, suffix),
     });
+    this.#lastGood = new LastGoodMemory({
+      clock,
+      log,
+      registry,
+      limits,
+      path: config.MESH_LAST_GOOD_DIR === '' ? undefined : join(config.MESH_LAST_GOOD_DIR, 'last-good'),
+      owner: `${this.#environment.identity} ${config.MESH_POD_NAME}`,
+      maxAgeMs: config.MESH_LAST_GOOD_MAX_AGE,
+    });
+    const streams = this.#lastGood.over(this.#channel, limits.values.last_good_wait_ms);
     this.#policies = new PortPolicies({
       clock,
       log,
-      channel: this.#policyChannel,
+      // An earlier policy is better than the default, which may admit more.
+      channel: this.#lastGood.over(this.#policyChannel, 0),
       limits: policyLimits,
       workload:
         config.MESH_POD_NAME === ''
@@ -168,7 +182,7 @@ export class Proxy {
     this.#discovery = new Discovery({
       clock,
       log,
-      channel: this.#channel,
+      channel: streams,
       registry,
       limits,
       contextToken,
@@ -177,7 +191,7 @@ export class Proxy {
     });
     this.#profiles = new Profiles({
       clock,
-      channel: this.#channel,
+      channel: streams,
       contextToken,
       timeoutMs: config.MESH_PROFILE_TIMEOUT,
       idleMs: config.MESH_DISCOVERY_IDLE,
@@ -193,6 +207,7 @@ export class Proxy {
   /** Ports listen once this resolves; clients are served as soon as there is a certificate. */
   async start(): Promise<ProxyPorts> {
     const { config } = this.#options;
+    await this.#lastGood.load();
     const inbound = new Inbound({
       environment: this.#environment,
       policies: this.#policies,
@@ -226,7 +241,7 @@ export class Proxy {
     if (this.#environment.credentials.current === undefined) {
       return { ready: false, reason: this.#identityClient.fault };
     }
-    if (!this.#channel.connected && !this.#channel.wasConnected) {
+    if (!this.#channel.connected && !this.#channel.wasConnected && !this.#lastGood.restored) {
       return { ready: false, reason: `destination: ${this.#channel.fault}` };
     }
     return { ready: true, reason: '' };
@@ -244,6 +259,7 @@ export class Proxy {
     await inboundDrain.drain(clock, config.MESH_SHUTDOWN_GRACE);
     await outboundDrain.outlast(clock, Math.max(0, deadline - clock.now()));
     this.#forgetting.cancel();
+    await this.#lastGood.close();
     this.#identityClient.stop();
     this.#policies.close();
     this.#profiles.close();

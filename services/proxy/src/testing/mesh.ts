@@ -286,10 +286,12 @@ export interface TestProxyOptions {
   readonly serviceAccount?: string;
   /** Where inbound connections were going: the application. */
   readonly app?: number;
+  /** It is not waited for. */
+  readonly unready?: boolean;
   readonly environment?: Readonly<Record<string, string>>;
 }
 
-/** A ready sidecar. */
+/** A sidecar, ready unless it shall not be. */
 export async function startProxy(
   test: TestContext,
   cluster: TestCluster,
@@ -348,7 +350,8 @@ export async function startProxy(
     await running.proxy.stop();
     rmSync(directory, { recursive: true });
   });
-  await eventually('the sidecar is ready', () => running.proxy.ready().ready || undefined);
+  if (options.unready !== true)
+    await eventually('the sidecar is ready', () => running.proxy.ready().ready || undefined);
   return running;
 }
 

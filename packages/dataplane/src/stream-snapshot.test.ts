@@ -9,7 +9,7 @@ import { EndpointSnapshot } from './stream-snapshot.ts';
 const ports = fc.uniqueArray(fc.integer({ min: 1, max: 6 }), { maxLength: 4 });
 
 type Step =
-  | { kind: 'add'; ports: number[]; zone: string; first: boolean }
+  | { kind: 'add'; ports: number[]; zone: string; enoughReady: number; first: boolean }
   | { kind: 'remove'; ports: number[]; first: boolean }
   | { kind: 'none'; exists: boolean; first: boolean };
 
@@ -19,6 +19,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
       kind: fc.constant('add' as const),
       ports: ports.filter(({ length }) => length > 0),
       zone: fc.constantFrom('a', 'b'),
+      enoughReady: fc.nat({ max: 2 }),
       first: fc.boolean(),
     }),
     // A stream never begins with a removal: it would have nothing to remove from.
@@ -38,6 +39,7 @@ function messageOf(step: Step): Update {
           value: {
             addrs: step.ports.map((port) => ({ ...withAddress(address(port)), weight: port })),
             metricLabels: { zone: step.zone },
+            enoughReady: step.enoughReady,
           },
         },
       });
@@ -55,11 +57,12 @@ function messageOf(step: Step): Update {
 
 const withAddress = (addr: ReturnType<typeof tcpAddress>) => (addr === undefined ? {} : { addr });
 
-/** What a data plane knows after these messages, by the rules of the API: port to zone, or none and why. */
+/** What a data plane knows after these messages, by the rules of the API: port to zone and how many are enough, or none and why. */
 function known(messages: readonly { message: Update; first: boolean }[]): unknown {
   let endpoints = new Map<number, string>();
   let fresh = true;
   let exists: boolean | undefined;
+  let enoughReady = 0;
   for (const { message, first } of messages) {
     if (first) fresh = true;
     const { update } = message;
@@ -67,6 +70,7 @@ function known(messages: readonly { message: Update; first: boolean }[]): unknow
       if (fresh) endpoints = new Map();
       fresh = false;
       exists = undefined;
+      enoughReady = update.value.enoughReady;
       for (const { addr } of update.value.addrs)
         endpoints.set(addr?.port ?? 0, update.value.metricLabels['zone'] ?? '');
     } else if (update.case === 'remove' && !fresh) {
@@ -78,7 +82,12 @@ function known(messages: readonly { message: Update; first: boolean }[]): unknow
       exists = update.value.exists;
     }
   }
-  return { exists, endpoints: [...endpoints].sort(([one], [other]) => one - other) };
+  // Without endpoints there is nothing to be enough, and the next set says it anew.
+  return {
+    exists,
+    enoughReady: endpoints.size === 0 ? 0 : enoughReady,
+    endpoints: [...endpoints].sort(([one], [other]) => one - other),
+  };
 }
 
 test('who follows late knows the same as who followed from the start, also of what comes next', () => {

@@ -2,9 +2,20 @@
  * What the messages of one control stream add up to, so that a late follower can be told the same in few words. It is
  * applied as the data plane does it: the first set of a stream replaces what was known before.
  */
-import { create, type DescMessage, type MessageShape } from '@bufbuild/protobuf';
-import { type Update, UpdateSchema, type WeightedAddr } from '@mesh/control-api/gen/linkerd/destination_pb';
-import { addressKey } from '@mesh/dataplane/endpoint-spec';
+import {
+  create,
+  type DescMessage,
+  type DescMethodServerStreaming,
+  type MessageShape,
+} from '@bufbuild/protobuf';
+import {
+  Destination,
+  type Update,
+  UpdateSchema,
+  type WeightedAddr,
+} from '@mesh/control-api/gen/linkerd/destination_pb';
+import { methodName } from './control-channel.ts';
+import { addressKey } from './endpoint-spec.ts';
 
 export interface StreamSnapshot<Output extends DescMessage> {
   /** `first`: the first message of a stream, after the start or a reconnect. */
@@ -13,8 +24,17 @@ export interface StreamSnapshot<Output extends DescMessage> {
   messages(): readonly MessageShape<Output>[];
 }
 
+/** For a stream of `method`. Endpoints are the only thing that is told in differences. */
+export function snapshotOf<Input extends DescMessage, Output extends DescMessage>(
+  method: DescMethodServerStreaming<Input, Output>,
+): StreamSnapshot<Output> {
+  return methodName(method) === methodName(Destination.method.get)
+    ? (new EndpointSnapshot() as StreamSnapshot<DescMessage> as StreamSnapshot<Output>)
+    : new LatestMessage<Output>();
+}
+
 /** Of streams whose messages are the whole truth each. */
-export class LatestMessage<Output extends DescMessage> implements StreamSnapshot<Output> {
+class LatestMessage<Output extends DescMessage> implements StreamSnapshot<Output> {
   #latest: MessageShape<Output> | undefined;
 
   apply(message: MessageShape<Output>): void {
@@ -39,6 +59,7 @@ export class EndpointSnapshot implements StreamSnapshot<typeof UpdateSchema> {
   #fresh = true;
   /** Set while there are no endpoints: whether the service exists. */
   #none: boolean | undefined;
+  #enoughReady = 0;
 
   apply({ update }: Update, first: boolean): void {
     if (first) this.#fresh = true;
@@ -47,6 +68,7 @@ export class EndpointSnapshot implements StreamSnapshot<typeof UpdateSchema> {
         if (this.#fresh) this.#endpoints.clear();
         this.#fresh = false;
         this.#none = undefined;
+        this.#enoughReady = update.value.enoughReady;
         for (const address of update.value.addrs) {
           const key = addressKey(address.addr);
           if (key !== undefined) this.#endpoints.set(key, { address, setLabels: update.value.metricLabels });
@@ -77,8 +99,11 @@ export class EndpointSnapshot implements StreamSnapshot<typeof UpdateSchema> {
       sets.set(key, set);
       set.addrs.push(address);
     }
+    const enoughReady = this.#enoughReady;
     return Array.from(sets.values(), ({ setLabels, addrs }) =>
-      create(UpdateSchema, { update: { case: 'add', value: { addrs, metricLabels: setLabels } } }),
+      create(UpdateSchema, {
+        update: { case: 'add', value: { addrs, metricLabels: setLabels, enoughReady } },
+      }),
     );
   }
 }

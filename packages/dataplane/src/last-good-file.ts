@@ -1,0 +1,122 @@
+/**
+ * What the control plane said last, in a file of the pod: two lines of JSON, of which the first says whose they are and proves
+ * the second. There is no secret in it: names, addresses and policies, no key and no token.
+ */
+import { createHash } from 'node:crypto';
+import { open, rename, writeFile } from 'node:fs/promises';
+
+/** Another number is another format, which is not read. */
+const format = 1;
+const headBytes = 4096;
+
+/** One stream. */
+export interface LastGood {
+  /** Until when it was known to be true, wall-clock milliseconds. */
+  readonly at: number;
+  /** What a new stream would have said, encoded. */
+  readonly messages: readonly Uint8Array[];
+}
+
+export type LastGoodFault = 'absent' | 'damaged' | 'foreign' | 'too-large';
+
+export type LastGoodRead =
+  | { readonly streams: ReadonlyMap<string, LastGood> }
+  | { readonly fault: LastGoodFault; readonly detail: string };
+
+/** Bytes that a stream takes in the file. */
+export function sizeOf(key: string, { messages }: LastGood): number {
+  return messages.reduce((sum, { length }) => sum + Math.ceil(length / 3) * 4 + 3, key.length + 32);
+}
+
+/** `owner` is who may read it again: one that was another pod is not ours. */
+export function encodeLastGood(streams: ReadonlyMap<string, LastGood>, owner: string): string {
+  const body = JSON.stringify(
+    Array.from(streams, ([key, { at, messages }]) => [
+      key,
+      at,
+      messages.map((message) => Buffer.from(message).toString('base64')),
+    ]),
+  );
+  return `${JSON.stringify({ format, owner, sha256: sha256(body) })}\n${body}`;
+}
+
+export function decodeLastGood(text: string, owner: string): LastGoodRead {
+  const end = text.indexOf('\n');
+  const body = text.slice(end + 1);
+  const head = end === -1 || end > headBytes ? undefined : parse(text.slice(0, end));
+  if (!isHead(head)) return { fault: 'damaged', detail: 'it has no head' };
+  if (head.format !== format || head.owner !== owner) {
+    return { fault: 'foreign', detail: `it is format ${head.format} of ${head.owner}` };
+  }
+  if (head.sha256 !== sha256(body))
+    return { fault: 'damaged', detail: 'its bytes are not those that were written' };
+  const entries = parse(body);
+  const streams = new Map<string, LastGood>();
+  for (const entry of Array.isArray(entries) ? entries : []) {
+    const [key, at, messages] = entry as [string, number, string[]];
+    streams.set(key, { at, messages: messages.map((message) => Buffer.from(message, 'base64')) });
+  }
+  return { streams };
+}
+
+/** Never rejects: a file that cannot be used is as good as none. */
+export async function readLastGood(
+  path: string,
+  { owner, maxBytes }: { owner: string; maxBytes: number },
+): Promise<LastGoodRead> {
+  try {
+    const file = await open(path);
+    try {
+      const { size } = await file.stat();
+      if (size > maxBytes + headBytes) return { fault: 'too-large', detail: `it has ${size} bytes` };
+      return decodeLastGood(await file.readFile('utf8'), owner);
+    } finally {
+      await file.close();
+    }
+  } catch (thrown) {
+    const detail = thrown instanceof Error ? thrown.message : String(thrown);
+    return { fault: isMissing(thrown) ? 'absent' : 'damaged', detail };
+  }
+}
+
+/** Whoever reads meanwhile, or after a crash, finds the old text or the new one. Rejects with the system's error. */
+export async function writeLastGood(path: string, text: string): Promise<void> {
+  const draft = `${path}.new`;
+  await writeFile(draft, text, { mode: 0o600 });
+  await rename(draft, path);
+}
+
+interface Head {
+  readonly format: number;
+  readonly owner: string;
+  readonly sha256: string;
+}
+
+function isHead(value: unknown): value is Head {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'format' in value &&
+    typeof value.format === 'number' &&
+    'owner' in value &&
+    typeof value.owner === 'string' &&
+    'sha256' in value &&
+    typeof value.sha256 === 'string'
+  );
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+function isMissing(thrown: unknown): boolean {
+  return typeof thrown === 'object' && thrown !== null && 'code' in thrown && thrown.code === 'ENOENT';
+}

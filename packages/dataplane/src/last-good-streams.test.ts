@@ -1,0 +1,256 @@
+/** What a sidecar that was restarted knows while the control plane is away, and what it makes of better news. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { create, type MessageShape } from '@bufbuild/protobuf';
+import { tcpAddress } from '@mesh/control-api/convert';
+import { Destination, type Update, UpdateSchema } from '@mesh/control-api/gen/linkerd/destination_pb';
+import { grpcCode } from '@mesh/control-api/status';
+import { LimitLedger } from '@mesh/limits/limits';
+import { createLogger } from '@mesh/telemetry/log';
+import { MetricRegistry } from '@mesh/telemetry/metrics';
+import { eventually } from '@mesh/testkit/eventually';
+import { FakeClock } from '@mesh/testkit/fake-clock';
+import type { ControlStreams, KeptStreamHandler } from './control-channel.ts';
+import { LastGoodMemory } from './last-good-streams.ts';
+import { type DataplaneLimit, dataplaneLimits } from './limits.ts';
+
+const hour = 3_600_000;
+const waitMs = 1000;
+
+/** A channel whose control plane says what the test says. */
+class Channel implements ControlStreams {
+  readonly handlers: KeptStreamHandler<typeof UpdateSchema>[] = [];
+
+  keep(_method: unknown, _input: unknown, handler: unknown) {
+    this.handlers.push(handler as KeptStreamHandler<typeof UpdateSchema>);
+    return { cancel: () => {} };
+  }
+}
+
+/** A client: what it was told, in words. */
+class Follower implements KeptStreamHandler<typeof UpdateSchema> {
+  readonly told: string[] = [];
+
+  onMessage({ update }: MessageShape<typeof UpdateSchema>, first: boolean): void {
+    const ports = update.case === 'add' ? update.value.addrs.map(({ addr }) => addr?.port).join(' ') : '';
+    this.told.push(`${first ? 'first ' : ''}${update.case} ${ports}`.trim());
+  }
+
+  onRejected(): void {
+    this.told.push('rejected');
+  }
+
+  onInterrupted(agoMs = 0): void {
+    this.told.push(`${agoMs / 1000} s old`);
+  }
+}
+
+const add = (...ports: number[]): Update =>
+  create(UpdateSchema, {
+    update: {
+      case: 'add',
+      value: { addrs: ports.map((port) => ({ ...withAddress(port), weight: 1 })) },
+    },
+  });
+
+function withAddress(port: number) {
+  const addr = tcpAddress('10.0.0.1', port);
+  return addr === undefined ? {} : { addr };
+}
+
+interface LifeOptions {
+  readonly owner?: string;
+  readonly limits?: Partial<Record<DataplaneLimit, number>>;
+}
+
+/** A pod: its directory and the lives of its sidecar, one after the other. */
+function pod(test: TestContext) {
+  const directory = mkdtempSync(join(tmpdir(), 'mesh-last-good-'));
+  test.after(() => rmSync(directory, { recursive: true, force: true }));
+  const path = join(directory, 'last-good');
+  const clock = new FakeClock();
+  const life = async ({ owner = 'cart-1', limits: overrides = {} }: LifeOptions = {}) => {
+    const registry = new MetricRegistry();
+    const lines: string[] = [];
+    const limits = new LimitLedger<DataplaneLimit>(dataplaneLimits, overrides);
+    const log = createLogger({ clock, level: 'info', write: (line) => lines.push(line) });
+    const memory = new LastGoodMemory({ clock, log, registry, limits, path, owner, maxAgeMs: 24 * hour });
+    await memory.load();
+    const channel = new Channel();
+    const streams = memory.over(channel, waitMs);
+    const follow = (authority: string) => {
+      const follower = new Follower();
+      const running = streams.keep(Destination.method.get, { path: authority }, follower);
+      const server = channel.handlers.at(-1);
+      assert.ok(server !== undefined);
+      return { told: follower.told, server, running };
+    };
+    return { memory, follow, registry, limits, log: lines };
+  };
+  return { clock, path, life };
+}
+
+/** A pod whose sidecar learned of two endpoints of `cart:80` and died `agoMs` ago. */
+async function restarted(test: TestContext, agoMs = 0) {
+  const { clock, path, life } = pod(test);
+  const before = await life();
+  const { server } = before.follow('cart:80');
+  server.onMessage(add(1), true);
+  server.onMessage(add(2), false);
+  await before.memory.close();
+  clock.advance(agoMs);
+  return { clock, path, life };
+}
+
+void test('while the control plane does not answer, what it said before the restart holds, as old as it is', async (t) => {
+  const { clock, life } = await restarted(t, hour);
+  const { memory, follow, registry, log } = await life();
+  assert.equal(memory.restored, true);
+  assert.match(log.join(''), /"msg":"last-good snapshot read","streams":1,"ageS":3600/);
+  const { told, server } = follow('cart:80');
+  clock.advance(waitMs - 1);
+  assert.deepEqual(told, [], 'an answer is waited for first');
+  clock.advance(1);
+  assert.deepEqual(told, ['first add 1 2', '3601 s old']);
+  assert.match(registry.render(), /^mesh_last_good_streams 1$/m);
+  assert.match(registry.render(), /^mesh_last_good_reads_total\{result="used"\} 1$/m);
+  server.onInterrupted?.();
+  assert.deepEqual(told.slice(2), ['0 s old'], 'once is enough');
+  server.onMessage(add(3), true);
+  assert.deepEqual(told.slice(3), ['first add 3'], 'the first word replaces it');
+  assert.match(registry.render(), /^mesh_last_good_streams 0$/m);
+});
+
+void test('an answer in time leaves the past alone, and so does a refusal', async (t) => {
+  const { clock, life } = await restarted(t);
+  const { follow } = await life();
+  const answered = follow('cart:80');
+  answered.server.onMessage(add(3), true);
+  clock.advance(10 * waitMs);
+  assert.deepEqual(answered.told, ['first add 3']);
+  const again = await life();
+  const rejected = again.follow('cart:80');
+  rejected.server.onRejected({ code: grpcCode.invalidArgument, message: 'no such service' });
+  clock.advance(10 * waitMs);
+  assert.deepEqual(rejected.told, ['rejected']);
+});
+
+void test('once a stream has failed nothing is waited for', async (t) => {
+  const { life } = await restarted(t);
+  const { follow } = await life();
+  const first = follow('cart:80');
+  first.server.onInterrupted?.();
+  assert.deepEqual(first.told, ['first add 1 2', '0 s old', '0 s old']);
+  first.running.cancel();
+  assert.deepEqual(follow('cart:80').told, ['first add 1 2', '0 s old']);
+  assert.deepEqual(follow('ledger:80').told, [], 'what nobody knew is not known now');
+});
+
+void test('what was idle for a while is known again when the control plane is gone meanwhile', async (t) => {
+  const { clock, life } = pod(t);
+  const { follow } = await life();
+  const idle = follow('cart:80');
+  idle.server.onMessage(add(1), true);
+  const other = follow('ledger:80');
+  other.server.onMessage(add(7), true);
+  idle.running.cancel();
+  clock.advance(hour);
+  other.server.onInterrupted?.();
+  assert.deepEqual(follow('cart:80').told, ['first add 1', '3600 s old']);
+});
+
+void test('what was not asked for again outlives a second restart, with its true age', async (t) => {
+  const { clock, life } = await restarted(t, hour);
+  const second = await life();
+  second.follow('ledger:80').server.onMessage(add(7), true);
+  await second.memory.close();
+  clock.advance(hour);
+  const { follow } = await life();
+  const [cart, ledger] = [follow('cart:80'), follow('ledger:80')];
+  clock.advance(waitMs);
+  assert.deepEqual(cart.told, ['first add 1 2', '7201 s old']);
+  assert.deepEqual(ledger.told, ['first add 7', '3601 s old']);
+});
+
+void test('too old, of another pod or damaged: not used, and told', async (t) => {
+  for (const [result, prepare] of [
+    ['stale', ({ clock }) => clock.advance(24 * hour)],
+    ['damaged', ({ path }) => writeFileSync(path, 'x')],
+    ['foreign', () => {}],
+    ['absent', ({ path }) => rmSync(path)],
+  ] as readonly [string, (pod: { clock: FakeClock; path: string }) => void][]) {
+    const { life, ...rest } = await restarted(t, 1);
+    prepare(rest);
+    const { memory, follow, registry, log } = await life(result === 'foreign' ? { owner: 'cart-2' } : {});
+    assert.equal(memory.restored, false, result);
+    const { told } = follow('cart:80');
+    rest.clock.advance(10 * waitMs);
+    assert.deepEqual(told, [], result);
+    assert.match(
+      registry.render(),
+      new RegExp(`^mesh_last_good_reads_total\\{result="${result}"\\} 1$`, 'm'),
+    );
+    assert.equal(/last-good snapshot ignored/.test(log.join('')), result !== 'absent', result);
+  }
+});
+
+void test('a stream that grows too old while the program runs is not gone by', async (t) => {
+  const { clock, life } = await restarted(t, 23 * hour);
+  const { follow } = await life();
+  clock.advance(2 * hour);
+  const { told } = follow('cart:80');
+  clock.advance(10 * waitMs);
+  assert.deepEqual(told, []);
+});
+
+void test('a file that would be too large leaves streams out, which is counted', async (t) => {
+  const { clock, life } = pod(t);
+  const before = await life({ limits: { last_good_bytes: 200 } });
+  for (const authority of ['cart:80', 'ledger:80']) before.follow(authority).server.onMessage(add(1), true);
+  await before.memory.close();
+  assert.equal(before.limits.hits('last_good_bytes'), 1);
+  const { follow } = await life({ limits: { last_good_bytes: 200 } });
+  const [cart, ledger] = [follow('cart:80'), follow('ledger:80')];
+  clock.advance(waitMs);
+  assert.deepEqual([cart.told.length, ledger.told.length], [2, 0]);
+});
+
+void test('changes are written within seconds, and what holds on is confirmed each minute, but not while nobody answers', async (t) => {
+  const { clock, life } = pod(t);
+  const { follow, registry } = await life();
+  const { server } = follow('cart:80');
+  const written = () =>
+    Number(/^mesh_last_good_writes_total\{result="success"\} (\d+)$/m.exec(registry.render())?.[1] ?? 0);
+  clock.advance(5000);
+  assert.equal(written(), 0, 'nothing is known yet');
+  server.onMessage(add(1), true);
+  clock.advance(5000);
+  await eventually('the change is written', () => written() === 1);
+  clock.advance(60_000);
+  await eventually('it still holds', () => written() === 2);
+  server.onInterrupted?.();
+  clock.advance(10 * 60_000);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(written(), 2);
+  const { follow: followAgain } = await life();
+  const { told } = followAgain('cart:80');
+  clock.advance(waitMs);
+  assert.deepEqual(told, ['first add 1', '601 s old']);
+});
+
+void test('a directory that cannot be written to is told once and counted', async (t) => {
+  const { clock, path, life } = pod(t);
+  const { follow, registry, log } = await life();
+  rmSync(join(path, '..'), { recursive: true });
+  follow('cart:80').server.onMessage(add(1), true);
+  for (let look = 1; look <= 3; look++) {
+    clock.advance(5000);
+    await eventually('it was tried', () =>
+      new RegExp(`writes_total\\{result="failure"\\} ${look}$`, 'm').test(registry.render()),
+    );
+  }
+  assert.equal(log.filter((line) => line.includes('last-good snapshot not written')).length, 1);
+});
