@@ -153,6 +153,8 @@ void describe('two local clusters', { timeout: 120_000 }, () => {
   let west: KubeClient;
   let untouched: Record<string, string>;
   const stateDir = mkdtempSync(join(tmpdir(), 'mesh-local-'));
+  const eastLog = (...path: string[]): string =>
+    readFileSync(join(clusters.clusters[0]?.logDirectory ?? '', ...path), 'utf8');
 
   before(async () => {
     untouched = hostState();
@@ -350,12 +352,8 @@ void describe('two local clusters', { timeout: 120_000 }, () => {
       async () => (await said('app')).includes('redirected'),
       patience,
     );
-    // The watch keeps what the logs said; deletion takes the pod away.
-    const logFile = (container: string): string =>
-      readFileSync(
-        join(clusters.clusters[0]?.logDirectory ?? '', 'pods', 'default', name, `${container}.log`),
-        'utf8',
-      );
+    // Deletion takes the pod away and leaves its logs.
+    const logFile = (container: string): string => eastLog('pods', 'default', name, `${container}.log`);
     await east.delete(pods, { namespace: 'default', name });
     await eventually(
       'the pod is gone',
@@ -365,8 +363,13 @@ void describe('two local clusters', { timeout: 120_000 }, () => {
     const time = (container: string, what: string): number =>
       Number(new RegExp(`(\\d+) ${container} ${what}`).exec(logFile(container))?.[1] ?? Number.NaN);
     assert.ok(time('proxy', 'up') <= time('app', 'up'), 'the sidecar is up before the app');
-    // Now and then, in runs of the whole suite, the last line of one of the two is lost; its cause is not found yet.
-    assert.ok(!(time('proxy', 'down') < time('app', 'down')), 'the sidecar outlives the app');
+    const everything = [...['app', 'proxy'].map(logFile), eastLog('node.log')].join('\n');
+    assert.ok(time('app', 'down') <= time('proxy', 'down'), `the sidecar outlives the app:\n${everything}`);
+  });
+
+  void test('the node agents have not died so far', () => {
+    const log = eastLog('node.log');
+    assert.equal(log.match(/node is ready/g)?.length, 1, log);
   });
 
   void test('a killed container is counted and comes back', async () => {

@@ -50,15 +50,26 @@ export class PodVolumes {
     this.#volumes = pod.spec?.volumes ?? [];
   }
 
-  /** Writes what changed. A fault names the first volume that cannot be made now. */
+  /** Writes what changed. A fault names the first volume that cannot be made now. Never rejects. */
   refresh(): Promise<ConfigFault | undefined> {
-    this.#writing = this.#writing.then(() => this.#write());
+    this.#writing = this.#writing
+      .then(() => this.#write())
+      .catch((thrown: unknown) => ({ fault: thrown instanceof Error ? thrown.message : String(thrown) }));
     return this.#writing;
   }
 
-  close(): void {
+  /** For changes that nobody waits for: what is mounted stays as it is when they cannot be written. */
+  refreshBehind(): void {
+    void this.refresh().then((fault) => {
+      if (fault !== undefined) this.#options.onError(new Error(fault.fault));
+    });
+  }
+
+  /** Resolves when nothing is written any more, so that the directory can be removed. */
+  async close(): Promise<void> {
     this.#closed = true;
     this.#timer?.cancel();
+    await this.#writing;
   }
 
   /** What `container` sees of the volumes. */
@@ -103,6 +114,7 @@ export class PodVolumes {
       for (const source of content.tokens) {
         const fault = await this.#addToken(files, volume.name, source);
         if (fault !== undefined) return fault;
+        if (this.#closed) return undefined;
       }
       let directory = this.#directories.get(volume.name);
       if (directory === undefined) {
@@ -148,6 +160,6 @@ export class PodVolumes {
     for (const { renewAt } of this.#tokens.values()) next = Math.min(next, renewAt);
     if (!Number.isFinite(next) || this.#closed) return;
     const delayMs = Math.min(2 ** 31 - 1, Math.max(0, next - this.#options.clock.now()));
-    this.#timer = this.#options.clock.after(delayMs, () => void this.refresh(), true);
+    this.#timer = this.#options.clock.after(delayMs, () => this.refreshBehind(), true);
   }
 }

@@ -99,7 +99,7 @@ export class PodWorker {
 
   /** Writes volumes again, when a ConfigMap or Secret changed. */
   refreshVolumes(): void {
-    void this.#volumes?.refresh();
+    this.#volumes?.refreshBehind();
   }
 
   /** Signals the main process of a container; false when there is none that runs. */
@@ -308,10 +308,15 @@ export class PodWorker {
   }
 
   async #release(): Promise<void> {
-    this.#volumes?.close();
+    await this.#volumes?.close();
     await this.#sandbox?.destroy();
     if (this.#address !== undefined) this.#deps.addresses.release(this.#address);
-    rmSync(this.#directory(), { recursive: true, force: true });
+    try {
+      rmSync(this.#directory(), { recursive: true, force: true });
+    } catch (thrown) {
+      // What is left is under the pod's uid, which never comes again: it harms no other pod.
+      this.#deps.onError(this.pod, thrown);
+    }
     this.#finished = true;
     this.#deps.onChange(this);
   }

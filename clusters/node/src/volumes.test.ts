@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import type { ConfigMap, Pod } from '@mesh/kube/types';
+import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
 import type { ClusterData } from './environment.ts';
 import { PodVolumes } from './pod-volumes.ts';
@@ -30,16 +31,18 @@ function setup(t: TestContext, volumes: NonNullable<Pod['spec']>['volumes']) {
   const path = directory(t);
   let issued = 0;
   let broken = false;
+  let gate: Promise<void> | undefined;
   const errors: unknown[] = [];
   const podVolumes = new PodVolumes({
     directory: path,
     context: { pod, podIp: '10.1.0.2', hostIp: '100.64.255.1', data },
-    issue: (_pod, { expirationSeconds }) => {
-      if (broken) return Promise.reject(new Error('the API server is away'));
-      return Promise.resolve({
+    issue: async (_pod, { expirationSeconds }) => {
+      await gate;
+      if (broken) throw new Error('the API server is away');
+      return {
         token: `token-${++issued}`,
         expiresAt: clock.wall() + expirationSeconds * 1000,
-      });
+      };
     },
     clock,
     onError: (error) => errors.push(error),
@@ -49,6 +52,12 @@ function setup(t: TestContext, volumes: NonNullable<Pod['spec']>['volumes']) {
     ...{ maps, clock, path, podVolumes, errors },
     breakApi: () => {
       broken = true;
+    },
+    /** Tokens wait for what it returns to be called. */
+    holdTokens: () => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      gate = promise;
+      return resolve;
     },
     read: (file: string) => readFileSync(join(path, file), 'utf8'),
   };
@@ -72,6 +81,31 @@ void test('a ConfigMap volume follows its source, and swaps all files at once', 
   assert.equal(read('cfg/a') + read('cfg/b'), '22');
   const generations = readdirSync(join(path, 'cfg')).filter((name) => /^\.\.\d/.test(name));
   assert.equal(generations.length, 1, 'the old generation is gone');
+});
+
+void test('a pod that ends while its token is on the way gets nothing written any more', async (t) => {
+  const { holdTokens, path, podVolumes } = setup(t, [tokenVolume]);
+  const release = holdTokens();
+  const refreshed = podVolumes.refresh();
+  const closed = podVolumes.close();
+  release();
+  await closed;
+  assert.deepEqual(readdirSync(path), [], 'close waits for the writing, which gives up');
+  assert.equal(await refreshed, undefined);
+});
+
+void test('what cannot be written is a fault, and tried again when asked', async (t) => {
+  const { maps, path, podVolumes, errors, read } = setup(t, [
+    { name: 'cfg', configMap: { name: 'settings' } },
+  ]);
+  maps.set('settings', { data: { a: '1' } });
+  writeFileSync(join(path, 'cfg'), 'a file in the way');
+  assert.match((await podVolumes.refresh())?.fault ?? '', /EEXIST/);
+  podVolumes.refreshBehind();
+  await eventually('it is told', () => errors.length === 1);
+  rmSync(join(path, 'cfg'));
+  assert.equal(await podVolumes.refresh(), undefined);
+  assert.equal(read('cfg/a'), '1');
 });
 
 void test('a token is renewed after 80 % of its life', async (t) => {
