@@ -17,6 +17,7 @@ import type { HttpCells } from './http-metrics.ts';
 import type { DataplaneLimit } from './limits.ts';
 import type { SocketObserver } from './peer.ts';
 import type { PeerPool } from './peer-pool.ts';
+import { SlowBodies } from './slow-bodies.ts';
 
 /** A request or connection that waits for a ready endpoint; exactly one of the two is called. */
 export interface PoolWaiter {
@@ -42,6 +43,8 @@ export type PoolState = 'unknown' | 'known' | 'empty' | 'absent';
 
 export class EndpointPool {
   readonly name: string;
+  /** Of requests to it. */
+  readonly bodies: SlowBodies;
   readonly #options: EndpointPoolOptions;
   readonly #balancer: Balancer<Endpoint>;
   readonly #attached: Map<string, Endpoint> = new Map();
@@ -56,6 +59,7 @@ export class EndpointPool {
   constructor(options: EndpointPoolOptions) {
     this.name = options.name;
     this.#options = options;
+    this.bodies = new SlowBodies(options.limits);
     const { clock, random } = options.peers.environment;
     this.#balancer = new Balancer<Endpoint>({
       clock,
@@ -110,10 +114,16 @@ export class EndpointPool {
 
   /** Whether one more request or connection may start; counted when not. */
   admits(): boolean {
-    const { limits } = this.#options;
-    if (this.#balancer.inFlight + this.#waiters.size < limits.values.in_flight_requests) return true;
+    const { limits, peers } = this.#options;
+    const { in_flight_requests: most } = limits.values;
+    if (this.#busy * 2 >= most) this.bodies.look(peers.environment.clock.now());
+    if (this.#busy < most || (this.bodies.end() && this.#busy < most)) return true;
     limits.hit('in_flight_requests');
     return false;
+  }
+
+  get #busy(): number {
+    return this.#balancer.inFlight + this.#waiters.size;
   }
 
   get failfastMs(): number {

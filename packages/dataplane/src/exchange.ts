@@ -35,6 +35,7 @@ import { type HttpCells, noGrpcStatus } from './http-metrics.ts';
 import { origProtoHeader, origProtoOf, upgraded } from './l5d-headers.ts';
 import type { Lane } from './lane.ts';
 import type { DataplaneLimit } from './limits.ts';
+import type { OpenBody } from './slow-bodies.ts';
 
 /** Pause before a request goes again to the endpoint that refused it, times the refusals so far. */
 const sameEndpointPauseMs = 50;
@@ -66,7 +67,7 @@ export interface ForwardContext {
   readonly retriesDenied: Counter;
 }
 
-export class Exchange implements StreamHandler, PoolWaiter {
+export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
   readonly context: ForwardContext;
   readonly head: RequestHead;
   readonly grpc: boolean;
@@ -119,8 +120,10 @@ export class Exchange implements StreamHandler, PoolWaiter {
     const { budget, cells, countBy, pool } = this.context;
     budget.deposit(now);
     if (countBy === 'client') cells.requested();
-    if (pool.admits()) this.#dispatch(undefined, now);
-    else this.fail('overloaded', `too many requests to ${pool.name} are in flight`);
+    if (pool.admits()) {
+      if (!this.#requestEnded) pool.bodies.follow(this);
+      this.#dispatch(undefined, now);
+    } else this.fail('overloaded', `too many requests to ${pool.name} are in flight`);
   }
 
   // Client side.
@@ -132,8 +135,8 @@ export class Exchange implements StreamHandler, PoolWaiter {
       return;
     }
     const upstream = this.#attempt?.stream;
+    this.#bodyBytes += length;
     if (this.#replayable) {
-      this.#bodyBytes += length;
       if (upstream === undefined || this.#bodyBytes <= this.context.limits.values.replay_bytes) {
         this.#body ??= [];
         this.#body.push(chunk);
@@ -149,6 +152,7 @@ export class Exchange implements StreamHandler, PoolWaiter {
   onEnd(trailers: Headers | null): void {
     if (this.#done) return;
     this.#requestEnded = true;
+    this.context.pool.bodies.forget(this);
     this.#trailers = trailers;
     this.#attempt?.stream?.end(trailers);
   }
@@ -162,12 +166,27 @@ export class Exchange implements StreamHandler, PoolWaiter {
     this.#waiting = false;
     const wasDone = this.#done;
     this.#done = true;
+    this.context.pool.bodies.forget(this);
     this.#forgetBody();
     if (this.#attempt !== undefined) this.#attempt.cancel();
     else if (!wasDone) this.#countUnsent('cancel');
   }
 
   // Pool side.
+
+  get bodyBytes(): number {
+    return this.#bodyBytes;
+  }
+
+  get heldBack(): boolean {
+    return this.#owed > 0 || this.#attempt?.stream === undefined;
+  }
+
+  endSlow(): void {
+    this.#attempt?.cancel();
+    this.#attempt = undefined;
+    this.#answer('slow-body', 'the request brings its body too slowly while others wait');
+  }
 
   onEndpointsReady(): void {
     this.#waiting = false;
@@ -223,6 +242,7 @@ export class Exchange implements StreamHandler, PoolWaiter {
   }
 
   respond(head: ResponseHead, end: boolean): void {
+    if (!this.#requestEnded) this.context.pool.bodies.forget(this);
     this.#forgetBody();
     this.#responded = true;
     if (this.#carried) {
@@ -369,6 +389,7 @@ export class Exchange implements StreamHandler, PoolWaiter {
 
   #finish(): void {
     this.#done = true;
+    if (!this.#requestEnded) this.context.pool.bodies.forget(this);
     this.#forgetBody();
     this.repay();
   }

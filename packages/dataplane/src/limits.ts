@@ -12,6 +12,16 @@ export const dataplaneLimits = {
     unit: 'count',
     why: 'Requests and opaque connections to one destination that began and did not end; more are shed with 503, or refused where the client is a proxy.',
   },
+  slow_body_bytes_per_s: {
+    default: 256,
+    unit: 'bytes',
+    why: 'Where requests would be shed because too many are in flight, those end first whose body brought less than this per second (slow POST).',
+  },
+  slow_body_ms: {
+    default: 10_000,
+    unit: 'ms',
+    why: 'Time over which that is measured, once half of the requests that may be in flight are.',
+  },
   connect_waiters: {
     default: 10_000,
     unit: 'count',

@@ -30,6 +30,7 @@ const table: Record<SyntheticReason, readonly [http: number, grpc: number, close
   'connect-timeout': [504, 4, true],
   'no-endpoints': [503, 14, true],
   overloaded: [503, 14, true],
+  'slow-body': [408, 8, true],
   'identity-required': [502, 14, true],
   'endpoint-failed': [502, 14, true],
   'endpoint-protocol': [502, 14, true],

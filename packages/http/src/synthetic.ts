@@ -97,6 +97,12 @@ export const syntheticCauses = {
     closes: true,
     message: 'too many requests are in flight or queued',
   },
+  'slow-body': {
+    status: 408,
+    grpcStatus: grpc.resourceExhausted,
+    closes: true,
+    message: 'the request body comes too slowly while others wait',
+  },
   'identity-required': {
     status: 502,
     grpcStatus: grpc.unavailable,

@@ -1,0 +1,156 @@
+/** Request bodies that hardly come (slow POST): they may, until others need their places. Time moves only when told. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { request as httpRequest } from 'node:http';
+import { connect as connectHttp2 } from 'node:http2';
+import { test, type TestContext } from 'node:test';
+import { eventually } from '@mesh/testkit/eventually';
+import { FakeClock } from '@mesh/testkit/fake-clock';
+import { app, http2App, rig, send, sendHttp2, spec } from './testing/forwarding-rig.ts';
+
+type Version = 'http1' | 'http2';
+
+/** A request whose body the test writes. */
+interface Upload {
+  write(bytes: number): void;
+  end(): void;
+  /** 0 when the stream was cut. */
+  readonly status: Promise<number>;
+}
+
+function upload(
+  test: TestContext,
+  { version, port, path }: { version: Version; port: number; path: string },
+): Upload {
+  if (version === 'http1') {
+    const sent = httpRequest({ host: '127.0.0.1', port, agent: false, method: 'POST', path });
+    sent.flushHeaders();
+    test.after(() => sent.destroy());
+    const status = once(sent, 'response').then(([response]) => {
+      (response as NodeJS.ReadableStream).resume();
+      return (response as { statusCode: number }).statusCode;
+    });
+    sent.on('error', () => {});
+    return {
+      write: (bytes) => sent.write('x'.repeat(bytes)),
+      end: () => sent.end(),
+      status: status.catch(() => 0),
+    };
+  }
+  const session = connectHttp2(`http://127.0.0.1:${port}`);
+  session.on('error', () => {});
+  test.after(() => session.destroy());
+  const stream = session.request({ ':method': 'POST', ':path': path, ':authority': 'cart' });
+  stream.on('error', () => {});
+  stream.resume();
+  const status = once(stream, 'response').then(([headers]) =>
+    Number((headers as Record<string, unknown>)[':status']),
+  );
+  return {
+    write: (bytes) => stream.write('x'.repeat(bytes)),
+    end: () => stream.end(),
+    status: status.catch(() => 0),
+  };
+}
+
+/** Answers once a body is complete; under `/begun` at its beginning. `received` has the bytes of each path. */
+async function receiver(
+  test: TestContext,
+  version: Version,
+): Promise<{ port: number; received: Map<string, number> }> {
+  const received = new Map<string, number>();
+  const count = (path: string, bytes: number): void =>
+    void received.set(path, (received.get(path) ?? 0) + bytes);
+  const port =
+    version === 'http1'
+      ? await app(test, (request, response) => {
+          const { url = '' } = request;
+          count(url, 0);
+          if (url === '/begun') response.flushHeaders();
+          request.on('data', (chunk: Buffer) => count(url, chunk.length)).on('end', () => response.end());
+          request.on('error', () => {});
+        })
+      : await http2App(test, (stream, headers) => {
+          const url = String(headers[':path']);
+          count(url, 0);
+          if (url === '/begun') stream.respond({ ':status': 200 });
+          stream.on('data', (chunk: Buffer) => count(url, chunk.length));
+          stream.on('end', () => {
+            if (stream.destroyed) return;
+            if (!stream.headersSent) stream.respond({ ':status': 200 });
+            stream.end();
+          });
+        });
+  return { port, received };
+}
+
+for (const version of ['http1', 'http2'] as const) {
+  const ask = version === 'http1' ? send : sendHttp2;
+
+  void test(`${version}: a body that drips keeps its place until it is needed; others that wait, stream or are answered stay`, async (t) => {
+    const clock = new FakeClock();
+    const { port, received } = await receiver(t, version);
+    const proxy = await rig(t, { serves: version, clock, limits: { in_flight_requests: 3 } });
+    proxy.pool.apply([spec(port)], { replace: true });
+    const start = (path: string): Upload => upload(t, { version, port: proxy.port, path });
+    const [drip, steady, begun] = [start('/drip'), start('/steady'), start('/begun')];
+    await eventually('all are with the application', () => received.size === 3);
+    assert.equal(await begun.status, 200);
+    assert.equal((await ask(proxy.port)).status, 503, 'no place is left');
+    assert.equal(proxy.pool.bodies.size, 2, 'an answer that has begun is for the application to end');
+
+    for (let second = 1; second <= 12; second++) {
+      clock.advance(1000);
+      drip.write(1);
+      steady.write(300);
+      begun.write(1);
+      await eventually(
+        'the bytes are through',
+        () => received.get('/drip') === second && received.get('/steady') === 300 * second,
+      );
+      // Whoever is turned away makes the proxy look.
+      if (second < 10) assert.equal((await ask(proxy.port)).status, 503);
+    }
+    assert.equal((await ask(proxy.port)).status, 200, 'there is room');
+    assert.equal(await drip.status, 408);
+    assert.equal(proxy.limits.hits('slow_body_bytes_per_s'), 1);
+    steady.end();
+    assert.equal(await steady.status, 200);
+    begun.end();
+    await eventually('nothing is left', () => proxy.pool.inFlight === 0 && proxy.pool.bodies.size === 0);
+  });
+
+  void test(`${version}: where places are left a body may drip as long as it likes`, async (t) => {
+    const clock = new FakeClock();
+    const { port, received } = await receiver(t, version);
+    const proxy = await rig(t, { serves: version, clock, limits: { in_flight_requests: 10 } });
+    proxy.pool.apply([spec(port)], { replace: true });
+    const drip = upload(t, { version, port: proxy.port, path: '/drip' });
+    await eventually('it is with the application', () => received.size === 1);
+    for (let minute = 1; minute <= 20; minute++) {
+      clock.advance(60_000);
+      drip.write(1);
+      await eventually('the byte is through', () => received.get('/drip') === minute);
+      if (minute % 5 === 0) assert.equal((await ask(proxy.port)).status, 200);
+    }
+    drip.end();
+    assert.equal(await drip.status, 200);
+  });
+}
+
+void test('a body that the endpoint does not take is not the fault of its client', async (t) => {
+  const clock = new FakeClock();
+  const held = await app(t, (request) => {
+    if (request.url !== '/held') request.resume().on('end', () => request.socket.destroy());
+  });
+  const proxy = await rig(t, { clock, limits: { in_flight_requests: 1 } });
+  proxy.pool.apply([spec(held)], { replace: true });
+  const client = upload(t, { version: 'http1', port: proxy.port, path: '/held' });
+  client.write(8 * 1024 * 1024);
+  await eventually('it is under way', () => proxy.pool.bodies.size === 1);
+  for (let second = 0; second < 30; second++) {
+    assert.equal((await send(proxy.port)).status, 503);
+    clock.advance(1000);
+  }
+  assert.equal(proxy.limits.hits('slow_body_bytes_per_s'), 0);
+});

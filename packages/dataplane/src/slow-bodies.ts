@@ -1,0 +1,82 @@
+/**
+ * Request bodies of one destination that hardly come, so that their places can be had when there are no others.
+ *
+ * A body may take as long as it likes: uploads over bad lines and streams of a client are slow for good reasons, and each
+ * costs a bounded amount (docs/flow-control.md). What it also costs is one of the requests that may be in flight. So once
+ * half of those are taken, a look per second finds bodies that bring less than a trickle, and when all are taken these end
+ * before anyone else is turned away.
+ */
+import type { LimitLedger } from '@mesh/limits/limits';
+import type { DataplaneLimit } from './limits.ts';
+
+const lookMs = 1000;
+
+/** A request whose body is still coming and whose answer has not begun. */
+export interface OpenBody {
+  /** Bytes that came so far. */
+  readonly bodyBytes: number;
+  /** Whether the client is not the one who is waited for: what it sent has not been taken yet. */
+  readonly heldBack: boolean;
+  /** Ends the request. */
+  endSlow(): void;
+}
+
+interface Mark {
+  readonly bytes: number;
+  readonly at: number;
+  readonly slow: boolean;
+}
+
+export class SlowBodies {
+  readonly #limits: LimitLedger<DataplaneLimit>;
+  readonly #open: Set<OpenBody> = new Set();
+  /** What the last look found; only of bodies that are open. */
+  readonly #marks: Map<OpenBody, Mark> = new Map();
+  #lookedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(limits: LimitLedger<DataplaneLimit>) {
+    this.#limits = limits;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  follow(body: OpenBody): void {
+    this.#open.add(body);
+  }
+
+  forget(body: OpenBody): void {
+    this.#open.delete(body);
+    if (this.#marks.size > 0) this.#marks.delete(body);
+  }
+
+  /** To be called while places are short, as often as one likes. */
+  look(now: number): void {
+    if (now - this.#lookedAt < lookMs) return;
+    this.#lookedAt = now;
+    const { slow_body_ms: windowMs, slow_body_bytes_per_s: least } = this.#limits.values;
+    for (const body of this.#open) {
+      const mark = this.#marks.get(body);
+      const passedMs = mark === undefined ? 0 : now - mark.at;
+      if (mark === undefined || body.heldBack) {
+        this.#marks.set(body, { bytes: body.bodyBytes, at: now, slow: false });
+      } else if (passedMs >= windowMs) {
+        const slow = (body.bodyBytes - mark.bytes) * 1000 < least * passedMs;
+        this.#marks.set(body, { bytes: body.bodyBytes, at: now, slow });
+      }
+    }
+  }
+
+  /** Ends those that were found slow; false when there are none. */
+  end(): boolean {
+    let ended = false;
+    for (const [body, { slow }] of this.#marks) {
+      if (!slow || body.heldBack) continue;
+      this.#limits.hit('slow_body_bytes_per_s');
+      ended = true;
+      body.endSlow();
+    }
+    return ended;
+  }
+}
