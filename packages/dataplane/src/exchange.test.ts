@@ -243,18 +243,20 @@ void test('a client that leaves cancels its request at the endpoint', async (t) 
 });
 
 void test('an endpoint that only fails is left, but not for ever', async (t) => {
+  const clock = new FakeClock();
   const asked = { good: 0, bad: 0 };
   const good = await app(t, (_, response) => {
     asked.good++;
     // Slow enough that the balancer prefers the one that fails.
-    setTimeout(() => response.end('good'), 60);
+    clock.advance(60);
+    response.end('good');
   });
   const bad = await app(t, (_, response) => {
     asked.bad++;
     response.statusCode = 500;
     response.end('bad');
   });
-  const { port: proxy, pool } = await rig(t);
+  const { port: proxy, pool } = await rig(t, { clock });
   pool.apply([spec(good), spec(bad)], { replace: true });
   for (let request = 0; request < 16; request++) await send(proxy);
   assert.equal(asked.bad, 7);
