@@ -28,7 +28,7 @@ need() {
   }
 }
 case "$task" in
-start | test | e2e | bench | endurance)
+start | test | e2e | bench | profile | endurance)
   need iptables iptables "redirects the traffic of pods to their sidecars"
   need ip iproute2 "makes the networks of the local clusters"
   need unshare util-linux "makes the namespaces of the local clusters"
@@ -39,6 +39,11 @@ case "$task" in
 bench)
   need haproxy haproxy "a proxy that ours are measured beside"
   need nginx nginx "a proxy that ours are measured beside"
+  need wrk wrk "makes HTTP/1 load"
+  need h2load nghttp2-client "makes HTTP/2 load"
+  ;;
+profile)
+  need perf linux-perf "samples the proxies"
   need wrk wrk "makes HTTP/1 load"
   need h2load nghttp2-client "makes HTTP/2 load"
   ;;
@@ -105,6 +110,7 @@ fi
 case "$task" in
 build) exit 0 ;;
 bench) exec node bench/src/main.ts "$@" ;;
+profile) exec node bench/src/profile-main.ts "$@" ;;
 fuzz) exec node fuzz/src/main.ts "$@" ;;
 h2spec) exec node --test-reporter=spec interop/src/h2spec-main.ts "$@" ;;
 esac

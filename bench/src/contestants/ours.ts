@@ -39,24 +39,26 @@ export function clientEnvironment(stage: Stage, pod: Pod): Record<string, string
   return workloadEnvironment(stage, pod, { cluster, serviceAccount: 'frontend' });
 }
 
-function start(stage: Stage, name: HopName, program: string, environment: Record<string, string>): Hop {
+/** Of Node and the program, from the repository's root. */
+type Command = readonly string[];
+
+const bundledSidecar: Command = [...dataPlaneFlags, 'dist/proxy.js'];
+const bundledGateway: Command = [...dataPlaneFlags, 'dist/gateway.js'];
+
+function start(stage: Stage, name: HopName, command: Command, environment: Record<string, string>): Hop {
   const lines = Object.entries(environment).map(([setting, value]) => `${setting}=${JSON.stringify(value)}`);
   writeConfiguration(stage, `${name}.env`, `${lines.join('\n')}\n`);
-  return startHop(
-    stage,
-    name,
-    [process.execPath, ...dataPlaneFlags, join(stage.root, 'dist', program)],
-    environment,
-  );
+  const program = join(stage.root, command.at(-1) ?? '');
+  return startHop(stage, name, [process.execPath, ...command.slice(0, -1), program], environment);
 }
 
-function outbound(stage: Stage): Hop {
-  return start(stage, 'outbound', 'proxy.js', clientEnvironment(stage, stage.client));
+function outbound(stage: Stage, command = bundledSidecar): Hop {
+  return start(stage, 'outbound', command, clientEnvironment(stage, stage.client));
 }
 
 /** Its policy makes it check each client's identity. */
-function inbound(stage: Stage): Hop {
-  return start(stage, 'inbound', 'proxy.js', {
+function inbound(stage: Stage, command = bundledSidecar): Hop {
+  return start(stage, 'inbound', command, {
     ...workloadEnvironment(stage, stage.server, { cluster: 'bench', serviceAccount: 'cart' }),
     MESH_INBOUND_DEFAULT_POLICY: inboundPolicyOf(stage.scene),
   });
@@ -77,6 +79,22 @@ export const ours: Contestant = {
   start: (stage) => [outbound(stage), ...(stage.scene.mtls ? [inbound(stage)] : [])],
 };
 
+/** The same from its sources, whose functions a profile can name. `flags`: more of Node's. */
+export function oursFromSources(flags: (stage: Stage) => readonly string[]): Contestant {
+  const command = (stage: Stage): Command => [
+    ...dataPlaneFlags,
+    ...flags(stage),
+    'services/proxy/src/main.ts',
+  ];
+  return {
+    ...ours,
+    start: (stage) => [
+      outbound(stage, command(stage)),
+      ...(stage.scene.mtls ? [inbound(stage, command(stage))] : []),
+    ],
+  };
+}
+
 /** Sidecar, gateway and sidecar, with so many processes of the gateway. */
 export function oursWithGateway(workers: number): Contestant {
   return {
@@ -87,7 +105,7 @@ export function oursWithGateway(workers: number): Contestant {
     probe,
     start: (stage) => [
       outbound(stage),
-      start(stage, 'gateway', 'gateway.js', {
+      start(stage, 'gateway', bundledGateway, {
         ...workloadEnvironment(stage, stage.middle ?? stage.server, {
           cluster: 'bench',
           serviceAccount: 'mesh-gateway',

@@ -126,6 +126,25 @@ test('validity is judged by the injected clock, for every certificate of the pat
   );
 });
 
+test('a chain that is known is judged anew by date, side and anchors', () => {
+  const anchors = parseAnchors(toPem(anchor.der));
+  const again = (overrides: Partial<ChainCheck>): string => check([leaf, east], { anchors, ...overrides });
+  assert.equal(again({}), identity);
+  assert.equal(again({}), identity);
+  assert.equal(again({ now: Date.now() + 2 * hour }), 'expired');
+  assert.equal(again({ suffix: 'other.local' }), 'unknown-domain');
+  assert.equal(again({ anchors: parseAnchors(toPem(forgeAnchor('other').der)) }), 'foreign-anchor');
+  const client = forgeLeaf(east, [], {
+    extensions: [
+      extension.keyUsage('tls'),
+      extension.extendedKeyUsage([oids.clientAuth]),
+      extension.subjectAltName([dns]),
+    ],
+  });
+  assert.equal(check([client, east], { anchors }), identity);
+  assert.equal(check([client, east], { anchors, role: 'server' }), 'wrong-usage');
+});
+
 test('weak keys and signatures, too many certificates, rubbish', () => {
   assert.equal(check([]), 'no-certificate');
   assert.equal(check([leaf, east, east, east, east, east, east]), 'path-too-long');

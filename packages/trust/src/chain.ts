@@ -8,6 +8,7 @@
 import { createPublicKey, type KeyObject, verify } from 'node:crypto';
 import { type Certificate, isFault, parseCertificate } from './certificate.ts';
 import { describeName } from './general-names.ts';
+import { KnownChains } from './known-chains.ts';
 import { trustLimits } from './limits.ts';
 import { permitsDnsName } from './name-constraints.ts';
 import { isDnsName, parseIdentity, type PeerIdentity } from './names.ts';
@@ -79,6 +80,30 @@ export function checkChain(check: ChainCheck): ChainAccepted | ChainRefusal {
       `the peer sent ${chain.length} certificates, at most ${maxCertificates} are read`,
     );
   }
+  const path = verifiedPaths(check.anchors).pathOf(chain, () => verifiedPath(chain, check.anchors));
+  if ('refused' in path) return path;
+  const [leaf] = path;
+  if (leaf === undefined) return refuse('no-certificate', 'the peer sent no certificate');
+  return checkPath(path, check.now) ?? checkLeaf(leaf, check.role) ?? identify(leaf, path, check.suffix);
+}
+
+/** Of each set of anchors, by the array itself: another set proves other chains. */
+const pathsOfAnchors: WeakMap<readonly Certificate[], KnownChains> = new WeakMap();
+
+function verifiedPaths(anchors: readonly Certificate[]): KnownChains {
+  let known = pathsOfAnchors.get(anchors);
+  if (known === undefined) {
+    known = new KnownChains();
+    pathsOfAnchors.set(anchors, known);
+  }
+  return known;
+}
+
+/** Reads the certificates and builds a path of signatures to an anchor. */
+function verifiedPath(
+  chain: readonly Buffer[],
+  anchors: readonly Certificate[],
+): readonly Certificate[] | ChainRefusal {
   const certificates: Certificate[] = [];
   for (const der of chain) {
     const parsed = parseCertificate(der);
@@ -87,11 +112,11 @@ export function checkChain(check: ChainCheck): ChainAccepted | ChainRefusal {
   }
   const [leaf, ...intermediates] = certificates;
   if (leaf === undefined) return refuse('no-certificate', 'the peer sent no certificate');
-  const built = buildPath(leaf, intermediates, check.anchors);
-  if ('refused' in built) return built;
-  const { path } = built;
-  return checkPath(path, check.now) ?? checkLeaf(leaf, check.role) ?? identify(leaf, path, check.suffix);
+  return buildPath(leaf, intermediates, anchors);
 }
+
+/** Leaves that can be read and have strong keys; who signed them is another matter. */
+const strongLeaves = new KnownChains();
 
 /**
  * The part of the check that needs the leaf alone, for a chain that OpenSSL has verified up to our anchors and whose
@@ -103,9 +128,15 @@ export function checkVerifiedLeaf({
   role,
   suffix,
 }: Pick<ChainCheck, 'now' | 'role' | 'suffix'> & { readonly leaf: Buffer }): ChainAccepted | ChainRefusal {
-  const leaf = parseCertificate(bytes);
-  if (isFault(leaf)) return refuse('malformed-certificate', leaf.fault);
-  return weakness(leaf) ?? checkPath([leaf], now) ?? checkLeaf(leaf, role) ?? identify(leaf, [leaf], suffix);
+  const path = strongLeaves.pathOf([bytes], () => {
+    const parsed = parseCertificate(bytes);
+    if (isFault(parsed)) return refuse('malformed-certificate', parsed.fault);
+    return weakness(parsed) ?? [parsed];
+  });
+  if ('refused' in path) return path;
+  const [leaf] = path;
+  if (leaf === undefined) return refuse('no-certificate', 'the peer sent no certificate');
+  return checkPath(path, now) ?? checkLeaf(leaf, role) ?? identify(leaf, path, suffix);
 }
 
 /** From the leaf to an anchor; the anchor is last. */
@@ -113,7 +144,7 @@ function buildPath(
   leaf: Certificate,
   intermediates: readonly Certificate[],
   anchors: readonly Certificate[],
-): { path: Certificate[] } | ChainRefusal {
+): Certificate[] | ChainRefusal {
   const path = [leaf];
   const unused = new Set(intermediates);
   let current = leaf;
@@ -133,7 +164,7 @@ function buildPath(
           );
     }
     path.push(issuer);
-    if (anchors.includes(issuer)) return { path };
+    if (anchors.includes(issuer)) return path;
     unused.delete(issuer);
     current = issuer;
   }

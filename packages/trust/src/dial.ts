@@ -1,6 +1,6 @@
 /** The one place where the mesh opens TLS: to exactly one expected identity. */
 import type { Socket } from 'node:net';
-import { connect, type TLSSocket } from 'node:tls';
+import { connect, type DetailedPeerCertificate, type TLSSocket } from 'node:tls';
 import type { Clock } from '@mesh/clock/clock';
 import { MeshError } from '@mesh/errors/mesh-error';
 import { type ChainAccepted, type ChainRefusal, checkChain } from './chain.ts';
@@ -62,9 +62,9 @@ export function dialTls(options: DialOptions): Promise<TLSSocket> {
   }
   return new Promise((resolve, reject) => {
     let verdict: ChainAccepted | ChainRefusal | undefined;
-    const judge = (): ChainAccepted | ChainRefusal => {
+    const judge = (leaf: DetailedPeerCertificate): ChainAccepted | ChainRefusal => {
       const found = checkChain({
-        chain: serverChain(socket, trustLimits.tls_chain_certificates.default),
+        chain: serverChain(leaf, trustLimits.tls_chain_certificates.default),
         anchors: anchorsOf(source),
         now: clock.wall(),
         role: 'server',
@@ -86,8 +86,8 @@ export function dialTls(options: DialOptions): Promise<TLSSocket> {
       secureContext: secureContextOf(source),
       rejectUnauthorized: true,
       // Called only after OpenSSL accepted the chain; replaces Node's own reading of names.
-      checkServerIdentity: () => {
-        verdict = judge();
+      checkServerIdentity: (_name, leaf) => {
+        verdict = judge(leaf as DetailedPeerCertificate);
         return 'refused' in verdict ? new Error(verdict.detail) : undefined;
       },
       ...(alpn.length === 0 ? {} : { ALPNProtocols: [...alpn] }),

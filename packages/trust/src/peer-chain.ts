@@ -17,12 +17,12 @@ export function clientChain(socket: TLSSocket, max: number): Buffer[] {
 }
 
 /**
- * What a server sent, leaf first, as DER; at most `max` + 1 are read. Here the older call is the one that leaves the
- * connection's own list alone.
+ * What a server sent, leaf first, as DER; at most `max` + 1 are read. `leaf` is what Node hands to `checkServerIdentity`:
+ * unlike the newer call it leaves the connection's own list alone.
  */
-export function serverChain(socket: TLSSocket, max: number): Buffer[] {
+export function serverChain(leaf: DetailedPeerCertificate, max: number): Buffer[] {
   const chain: Buffer[] = [];
-  let certificate: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
+  let certificate: DetailedPeerCertificate | undefined = leaf;
   while (certificate?.raw !== undefined && chain.length <= max) {
     chain.push(certificate.raw);
     const issuer: DetailedPeerCertificate | undefined = certificate.issuerCertificate;
