@@ -7,10 +7,10 @@ import { join, resolve } from 'node:path';
 
 const root = resolve(import.meta.dirname, '..');
 
-/** Test file of each subject; ENDURANCE=1 makes it the long form. */
+/** Test file of each subject, which ENDURANCE=1 makes the long form, or a program of its own. */
 const subjects: Readonly<Record<string, string>> = {
   'rolling-restarts': 'e2e-multicluster/src/rolling-restarts.test.ts',
-  churn: 'services/proxy/src/churn.test.ts',
+  churn: 'bench/src/churn/main.ts',
   'keep-alive': 'packages/dataplane/src/keep-alive-endurance.test.ts',
   overload: 'packages/dataplane/src/overload-endurance.test.ts',
 };

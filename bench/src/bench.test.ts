@@ -3,21 +3,9 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { worldNamespaces } from '@mesh/local/prerequisites';
+import { whyNoWorld } from './testing/why-no-world.ts';
 
-const namespaces = worldNamespaces(process.getuid?.() ?? 0);
-
-/** Why it cannot run here, or undefined. */
-function whyNot(): string | undefined {
-  const probe = spawnSync('unshare', [...namespaces, '--', 'iptables', '-t', 'nat', '-S', 'OUTPUT'], {
-    encoding: 'utf8',
-    timeout: 10_000,
-  });
-  if (probe.status === 0) return undefined;
-  return `no namespaces with iptables: ${probe.error?.message ?? probe.stderr.trim()}`;
-}
-
-test('a short run measures our pair and says so in a table', { skip: whyNot() ?? false }, () => {
+test('a short run measures our pair and says so in a table', { skip: whyNoWorld() ?? false }, () => {
   const args = '--cells steady --only ours --seconds 1 --repeats 1 --warm-up 0'.split(' ');
   const { status, stdout, stderr } = spawnSync(
     process.execPath,

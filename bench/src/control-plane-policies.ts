@@ -10,6 +10,7 @@ import {
 import { type GrpcRoutes, grpcService } from '@mesh/control-api/grpc-server';
 import { GrpcError, grpcCode } from '@mesh/control-api/status';
 import type { ControlPlaneTable, ServedService } from './control-plane-table.ts';
+import type { FollowedTable } from './followed-table.ts';
 
 type Outbound = MessageInitShape<typeof OutboundPolicySchema>;
 
@@ -17,23 +18,26 @@ const detectTimeout = durationFromMs(10_000);
 const anyNetwork = ['0.0.0.0', '::'].map((text) => ({ net: { ip: ipFromText(text), prefixLen: 0 } }));
 const byDefault = (value: string) => ({ kind: { case: 'default' as const, value } });
 
-export function policyServices(table: ControlPlaneTable): readonly GrpcRoutes<undefined>[] {
+export function policyServices(followed: FollowedTable): readonly GrpcRoutes<undefined>[] {
   const outbound = (request: TrafficSpec): Outbound => {
     const address = request.target.case === 'addr' ? tcpAddressToHostPort(request.target.value) : undefined;
     const asked = address === undefined ? '' : `${address.host}:${address.port}`;
-    const service = table.services.find(({ clusterIp }) => clusterIp === asked);
+    const service = followed.table.services.find(({ clusterIp }) => clusterIp === asked);
     if (service === undefined) throw new GrpcError(grpcCode.notFound, 'no service has this address');
     return outboundPolicy(service);
   };
-  const opaque = table.services.some((service) => service.opaque);
   return [
     grpcService<typeof OutboundPolicies, undefined>(OutboundPolicies, {
       get: outbound,
       watch: (request, sink) => void sink.send(outbound(request)),
     }),
     grpcService<typeof InboundServerPolicies, undefined>(InboundServerPolicies, {
-      getPort: () => inboundPolicy(table, opaque),
-      watchPort: (_request, sink) => void sink.send(inboundPolicy(table, opaque)),
+      getPort: ({ port }) => inboundPolicy(followed.table, port),
+      watchPort: ({ port }, sink) => {
+        followed.follow(sink, () => {
+          sink.send(inboundPolicy(followed.table, port));
+        });
+      },
     }),
   ];
 }
@@ -74,11 +78,15 @@ function outboundPolicy({ name, opaque }: ServedService): Outbound {
 }
 
 function inboundPolicy(
-  { cluster, inboundPolicy: name }: ControlPlaneTable,
-  opaque: boolean,
+  { cluster, inboundPolicy, policyRevision = 0, services }: ControlPlaneTable,
+  port: number,
 ): MessageInitShape<typeof ServerSchema> {
+  const name = policyRevision === 0 ? inboundPolicy : `${inboundPolicy}-${policyRevision}`;
+  const opaque = services.some(
+    (one) => one.opaque && one.endpoints.some((endpoint) => endpoint.port === port),
+  );
   // Labels that an identity must end with; none for any.
-  const parts = name === 'all-authenticated' ? [] : [cluster, 'mesh', 'local'];
+  const parts = inboundPolicy === 'all-authenticated' ? [] : [cluster, 'mesh', 'local'];
   const clients = {
     case: 'identities' as const,
     value: { suffixes: [{ parts }] },

@@ -28,4 +28,8 @@ export interface ControlPlaneTable {
   /** Whom sidecars admit: identities of the cluster, or also those of others. */
   readonly inboundPolicy: 'cluster-authenticated' | 'all-authenticated';
   readonly services: readonly ServedService[];
+  /** Of the certificates it issues; undefined: a day. */
+  readonly leafLifetimeMs?: number;
+  /** Sidecars are told of a policy with another name when it changes. */
+  readonly policyRevision?: number;
 }

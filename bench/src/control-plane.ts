@@ -1,9 +1,9 @@
 /** Starts a cluster's control plane as a process in the bench's own network, which every pod reaches. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ControlPlaneTable, ServedService } from './control-plane-table.ts';
+import { replaceFile } from './replace-file.ts';
 import type { Cluster, TrustMaterial } from './trust-material.ts';
 
 /** Of the bench itself in its pods' network. */
@@ -14,7 +14,12 @@ export const controlPorts: Readonly<Record<Cluster, { identityPort: number; dest
   east: { identityPort: 9080, destinationPort: 9086 },
 };
 
+/** What may change while it runs. */
+export type TableChange = Partial<Pick<ControlPlaneTable, 'services' | 'anchorsPem' | 'policyRevision'>>;
+
 export interface ControlPlane {
+  /** Proxies hear of the difference. */
+  change(change: TableChange): void;
   stop(): void;
 }
 
@@ -24,19 +29,19 @@ export async function startControlPlane(options: {
   services: readonly ServedService[];
   inboundPolicy: ControlPlaneTable['inboundPolicy'];
   directory: string;
+  leafLifetimeMs?: number;
 }): Promise<ControlPlane> {
-  const { cluster, trust, services, inboundPolicy, directory } = options;
-  const table: ControlPlaneTable = {
+  const { cluster, trust, directory, ...rest } = options;
+  let table: ControlPlaneTable = {
     cluster,
     host: hostAddress,
     ...controlPorts[cluster],
     issuer: trust.issuers[cluster],
     anchorsPem: trust.anchorsPem,
-    inboundPolicy,
-    services,
+    ...rest,
   };
   const file = join(directory, `control-plane-${cluster}.json`);
-  writeFileSync(file, JSON.stringify(table, null, 2));
+  replaceFile(file, JSON.stringify(table, null, 2));
   const child = spawn(process.execPath, [join(import.meta.dirname, 'control-plane-main.ts'), file], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -45,5 +50,12 @@ export async function startControlPlane(options: {
   });
   early.catch(() => {});
   await Promise.race([once(child.stdout, 'data'), early]);
-  return { stop: () => child.kill() };
+  return {
+    change(change) {
+      table = { ...table, ...change };
+      replaceFile(file, JSON.stringify(table, null, 2));
+      child.kill('SIGHUP');
+    },
+    stop: () => child.kill(),
+  };
 }

@@ -81,6 +81,12 @@ export class Pod {
     return runTool(['nsenter', ...this.#enter(), '--', ...command], { input });
   }
 
+  /** Makes all addresses of `network` the pod's. */
+  async claim(network: string): Promise<void> {
+    await runTool(['ip', 'route', 'add', network, 'via', this.address, 'dev', this.#hostLink]);
+    await this.run(['ip', 'route', 'add', 'local', network, 'dev', 'lo']);
+  }
+
   /** Redirects the pod's traffic to the proxy's ports 4140 and 4143, as in a cluster. */
   async intercept({ nodeBinary, initProgram }: Interception): Promise<void> {
     await this.run(['env', `MESH_INIT_PROXY_UID=${proxyUid}`, nodeBinary, initProgram]);

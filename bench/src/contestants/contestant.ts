@@ -48,6 +48,8 @@ export interface Stage {
   readonly directory: string;
   /** Of the repository. */
   readonly root: string;
+  /** Of our sidecars, beside the usual. */
+  readonly settings?: Readonly<Record<string, string>>;
 }
 
 /** Ports of proxies on every stage. */

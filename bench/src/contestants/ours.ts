@@ -23,6 +23,7 @@ function workloadEnvironment(
     MESH_TRUST_DOMAIN: `${cluster}.mesh.local`,
     MESH_TRUST_ANCHORS: trust.anchorsPem,
     MESH_IDENTITY_ADDR: `${hostAddress}:${identityPort}`,
+    MESH_TRUST_BUNDLE_ADDR: `${hostAddress}:${identityPort}`,
     MESH_DESTINATION_ADDR: `${hostAddress}:${destinationPort}`,
     MESH_POLICY_ADDR: `${hostAddress}:${destinationPort}`,
     MESH_TOKEN_FILE: token,
@@ -36,7 +37,7 @@ function workloadEnvironment(
 /** Settings of the client's sidecar in `pod`. */
 export function clientEnvironment(stage: Stage, pod: Pod): Record<string, string> {
   const cluster = stage.scene.gateway ? 'east' : 'bench';
-  return workloadEnvironment(stage, pod, { cluster, serviceAccount: 'frontend' });
+  return { ...workloadEnvironment(stage, pod, { cluster, serviceAccount: 'frontend' }), ...stage.settings };
 }
 
 /** Of Node and the program, from the repository's root. */
@@ -60,7 +61,9 @@ function outbound(stage: Stage, command = bundledSidecar): Hop {
 function inbound(stage: Stage, command = bundledSidecar): Hop {
   return start(stage, 'inbound', command, {
     ...workloadEnvironment(stage, stage.server, { cluster: 'bench', serviceAccount: 'cart' }),
+    MESH_INBOUND_PORTS: String(stage.appPort),
     MESH_INBOUND_DEFAULT_POLICY: inboundPolicyOf(stage.scene),
+    ...stage.settings,
   });
 }
 
