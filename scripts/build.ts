@@ -1,9 +1,10 @@
 /**
  * Bundles every program into dist/. Seconds from scratch; esbuild does not type-check, `npm run lint` does.
  */
-import { cpSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
+import { builtinsByName } from './builtins.ts';
 import { programs } from './programs.ts';
 
 const root = resolve(import.meta.dirname, '..');
@@ -20,13 +21,22 @@ await build({
   format: 'esm',
   splitting: false,
   sourcemap: 'linked',
+  // Node keeps a program's text in memory, with two bytes for each character if one of them is not ASCII.
+  minifyWhitespace: true,
+  charset: 'ascii',
+  // The line that threw is part of a crash report.
+  lineLimit: 160,
   external: ['koffi'],
+  plugins: [builtinsByName],
   // Bundled CommonJS dependencies still call require for Node's own modules.
   banner: {
-    js: "import{createRequire as __meshRequire}from'node:module';const require=__meshRequire(import.meta.url);",
+    js: "const require=process.getBuiltinModule('node:module').createRequire(import.meta.url);",
   },
   logLevel: 'warning',
 });
+
+// Without it Node takes a bundle for CommonJS, parses it, fails, and begins again.
+writeFileSync(join(out, 'package.json'), `${JSON.stringify({ type: 'module' })}\n`);
 
 // koffi finds its binary beside its own package, so it is shipped as it is installed.
 for (const name of [

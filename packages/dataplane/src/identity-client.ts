@@ -5,9 +5,10 @@
  * alone and must prove its own identity. The token file is read for each attempt, because it is rotated. The anchors
  * themselves are followed from the first certificate on.
  */
-import { readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import { timestampMs } from '@bufbuild/protobuf/wkt';
 import { backoffMs, type Clock, type Random, type Timer } from '@mesh/clock/clock';
+import { isoTime } from '@mesh/clock/iso-time';
 import { type HostPort } from '@mesh/control-api/convert';
 import { type CertifyResponse, Identity } from '@mesh/control-api/gen/linkerd/identity_pb';
 import { GrpcChannel } from '@mesh/control-api/grpc-client';
@@ -134,7 +135,7 @@ export class IdentityClient {
       const waitMs = Math.min(maxRenewMs, Math.max(Math.min(minRenewMs, left / 2), left * renewAt));
       log.info('certificate renewed', {
         identity,
-        notAfter: new Date(credentials.notAfter).toISOString(),
+        notAfter: isoTime(credentials.notAfter),
         renewInS: Math.round(waitMs / 1000),
       });
       return waitMs;
@@ -152,7 +153,8 @@ export class IdentityClient {
   async #certify(): Promise<Credentials> {
     const { clock, identity, tokenFile, address, serverIdentity, http2Limits } = this.#options;
     const anchors = this.#anchors;
-    const token = await readFile(tokenFile);
+    // A kilobyte from a file system in memory; node:fs/promises would stay loaded for it.
+    const token = readFileSync(tokenFile);
     const { key, csrDer } = await createKeyAndCsr(identity);
     const channel = new GrpcChannel({
       clock,

@@ -2,6 +2,7 @@
  * Structured logs: one JSON line with a constant message and key/values. No secret, token or key is ever a value.
  */
 import type { Clock } from '@mesh/clock/clock';
+import { isoTime } from '@mesh/clock/iso-time';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -28,9 +29,7 @@ export function createLogger({ clock, level, write, fields = {} }: LoggerOptions
   const least = logLevels.indexOf(level);
   const emit = (at: LogLevel, message: string, extra: LogFields | undefined): void => {
     if (logLevels.indexOf(at) < least) return;
-    write(
-      `${JSON.stringify({ ts: new Date(clock.wall()).toISOString(), level: at, msg: message, ...fields, ...extra })}\n`,
-    );
+    write(`${JSON.stringify({ ts: isoTime(clock.wall()), level: at, msg: message, ...fields, ...extra })}\n`);
   };
   return {
     debug: (message, extra) => emit('debug', message, extra),

@@ -39,9 +39,8 @@ let loaded: Libc | undefined;
 /** Loaded on first use: programs that never ask do not pay for it. */
 function libc(): Libc {
   if (loaded === undefined) {
-    const koffi: NativeLoader = createRequire(import.meta.url)('koffi');
     // The process itself is searched.
-    const self = koffi.load(null);
+    const self = nativeLoader().load(null);
     loaded = {
       getsockopt: self.func(
         'int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint8_t *length)',
@@ -50,6 +49,19 @@ function libc(): Libc {
     };
   }
   return loaded;
+}
+
+/**
+ * The native half of koffi by itself. The other half, which finds and wraps it, loads modules of Node that nothing here needs:
+ * 2.5 MB of resident memory. It is left the machines on which its native half lies elsewhere.
+ */
+function nativeLoader(): NativeLoader {
+  const load = createRequire(import.meta.url);
+  try {
+    return load(`@koromix/koffi-linux-${process.arch}/linux_${process.arch}/koffi.node`);
+  } catch {
+    return load('koffi');
+  }
 }
 
 /** The first `bytes` of an option's value; undefined on a closed socket and where the kernel refuses. */

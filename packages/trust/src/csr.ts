@@ -1,6 +1,5 @@
 /** PKCS #10 certification requests (RFC 2986): P-256, empty subject, one DNS name. */
 import { createPublicKey, generateKeyPair, type KeyObject, sign, verify } from 'node:crypto';
-import { promisify } from 'node:util';
 import {
   contextTag,
   der,
@@ -17,12 +16,19 @@ import {
 import { derSubjectAltName, type GeneralName, readGeneralNames } from './general-names.ts';
 import { oids } from './oids.ts';
 
-const generate = promisify(generateKeyPair);
-
 /** A fresh key and a request for `identity` signed with it. */
 export async function createKeyAndCsr(identity: string): Promise<{ key: KeyObject; csrDer: Buffer }> {
-  const { privateKey } = await generate('ec', { namedCurve: 'prime256v1' });
-  return { key: privateKey, csrDer: createCsr(privateKey, identity) };
+  const key = await createKey();
+  return { key, csrDer: createCsr(key, identity) };
+}
+
+function createKey(): Promise<KeyObject> {
+  return new Promise((resolve, reject) => {
+    generateKeyPair('ec', { namedCurve: 'prime256v1' }, (error, _publicKey, privateKey) => {
+      if (error === null) resolve(privateKey);
+      else reject(error);
+    });
+  });
 }
 
 /** A request for the DNS name `identity`, signed with the P-256 `key`. */

@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { test } from 'node:test';
+import { build } from 'esbuild';
+import { builtinsByName } from './builtins.ts';
+
+const program = `
+  import { createHash } from 'node:crypto';
+  import path, { join } from 'node:path';
+  import * as net from 'node:net';
+  const digest = createHash('sha256').update('x').digest('hex');
+  console.log(JSON.stringify({
+    digest,
+    same: join === path.join,
+    address: net.isIPv4('10.0.0.1'),
+    loaded: process.moduleLoadList.filter((name) => name.endsWith('internal/crypto/webcrypto')),
+  }));
+`;
+
+async function run(plugins: (typeof builtinsByName)[]): Promise<unknown> {
+  const { outputFiles } = await build({
+    stdin: { contents: program },
+    bundle: true,
+    write: false,
+    platform: 'node',
+    format: 'esm',
+    plugins,
+  });
+  const text = outputFiles[0]?.text ?? '';
+  const output = execFileSync(process.execPath, ['--input-type=module'], { input: text, encoding: 'utf8' });
+  return JSON.parse(output);
+}
+
+const answers = {
+  digest: '2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881',
+  same: true,
+  address: true,
+};
+
+test('a bundle gets what it names of a built-in, and the rest stays unread', async () => {
+  assert.deepEqual(await run([builtinsByName]), { ...answers, loaded: [] });
+});
+
+test('an import would read it', async () => {
+  const loaded = ['NativeModule internal/crypto/webcrypto'];
+  assert.deepEqual(await run([]), { ...answers, loaded });
+});
