@@ -7,9 +7,9 @@ import { systemClock as clock, systemRandom as random } from '@mesh/clock/system
 import { readConfig } from '@mesh/config/environment';
 import { ExportSchema, Federation } from '@mesh/control-api/gen/mesh/federation/v1/federation_pb';
 import { grpcService } from '@mesh/control-api/grpc-server';
-import { ControlServer, controlLimits, controlMetrics } from '@mesh/dataplane/control-server';
 import { createWorkload } from '@mesh/dataplane/workload';
 import { mirrorConfig } from '@mesh/mirror/config';
+import { federationPort } from '@mesh/mirror/federation-port';
 import { startAdmin } from '@mesh/telemetry/admin-server';
 import { type PeerIdentity, trustDomain } from '@mesh/trust/names';
 
@@ -23,7 +23,7 @@ const workload = createWorkload({
   version,
   write: (line) => process.stdout.write(line),
 });
-const { cluster, suffix, credentials, identityClient, log, registry } = workload;
+const { cluster, suffix, credentials, identityClient, registry } = workload;
 identityClient.start();
 
 const told = JSON.parse(process.env['HOSTILE_EXPORTS'] ?? '[]') as JsonValue[];
@@ -43,18 +43,7 @@ const federation = grpcService<typeof Federation, PeerIdentity>(Federation, {
     sink.onCancel(() => beat.cancel());
   },
 });
-const server = new ControlServer({
-  port: config.MESH_FEDERATION_PORT,
-  services: [federation],
-  cluster,
-  trustSuffix: suffix,
-  credentials,
-  clock,
-  log,
-  metrics: controlMetrics(registry),
-  limits: controlLimits(),
-  maxAgeMs: 3_600_000,
-});
+const server = federationPort(federation, { config, workload, clock });
 await startAdmin({
   port: config.MESH_ADMIN_PORT,
   registry,

@@ -18,7 +18,7 @@ import { LimitLedger } from '@mesh/limits/limits';
 import { credentialsOf, issuerOf, newAnchor, startCluster, startProxy } from '@mesh/proxy/testing/mesh';
 import { dialTls } from '@mesh/trust/dial';
 import { identityName } from '@mesh/trust/names';
-import { listening } from './testing/listening.ts';
+import { listening } from '@mesh/testkit/servers';
 
 const clock = systemClock;
 const limits = new LimitLedger(http2Limits);

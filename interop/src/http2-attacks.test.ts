@@ -30,7 +30,7 @@ import { eventually } from '@mesh/testkit/eventually';
 import { assertUnharmed, besideVictim } from '@mesh/testkit/victim';
 import { dialTls } from '@mesh/trust/dial';
 import { identityName } from '@mesh/trust/names';
-import { listening } from './testing/listening.ts';
+import { listening } from '@mesh/testkit/servers';
 
 const clock = systemClock;
 const odd = (index: number): number => 2 * index + 1;

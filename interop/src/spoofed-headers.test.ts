@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { test } from 'node:test';
-import { listening } from './testing/listening.ts';
+import { listening } from '@mesh/testkit/servers';
 import {
   ask,
   asApplication,

@@ -14,7 +14,7 @@ import { credentialsOf, newAnchor, workload } from '@mesh/proxy/testing/mesh';
 import { eventually } from '@mesh/testkit/eventually';
 import { transportHeaderAlpn } from '@mesh/transport/transport-header';
 import { gatewayIdentity } from '@mesh/trust/names';
-import { listening } from './testing/listening.ts';
+import { listening } from '@mesh/testkit/servers';
 import { long } from './testing/long-form.ts';
 import { neighbour } from './testing/raw-client.ts';
 import { startTap } from './testing/tap.ts';

@@ -4,10 +4,10 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, request as httpRequest } from 'node:http';
 import { connect as connectHttp2, createServer as createHttp2Server } from 'node:http2';
-import { connect as connectTcp, createServer as createTcpServer, type Server, type Socket } from 'node:net';
+import { connect as connectTcp, createServer as createTcpServer, type Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { test, type TestContext } from 'node:test';
-import { listening } from './testing/listening.ts';
+import { listening } from '@mesh/testkit/servers';
 import { startTwoClusters } from './testing/two-clusters.ts';
 
 const authority = 'cart.shop.svc.cluster.local:80';
@@ -156,7 +156,7 @@ test('extended CONNECT of an HTTP/2 client reaches an HTTP/2 application as such
     stream.on('data', (chunk: Buffer) => stream.write(chunk));
     stream.on('end', () => stream.end('bye'));
   });
-  const app = await listening(t, application as unknown as Server);
+  const app = await listening(t, application);
   const { port } = await startTwoClusters(t, { app });
   const session = connectHttp2(`http://127.0.0.1:${port}`);
   t.after(() => session.destroy());

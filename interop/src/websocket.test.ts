@@ -7,7 +7,7 @@ import { test, type TestContext } from 'node:test';
 import { seededRandom } from '@mesh/clock/seeded';
 import { eventually } from '@mesh/testkit/eventually';
 import { WebSocket, WebSocketServer } from 'ws';
-import { listening } from './testing/listening.ts';
+import { listening } from '@mesh/testkit/servers';
 import { long } from './testing/long-form.ts';
 import { startTwoClusters } from './testing/two-clusters.ts';
 

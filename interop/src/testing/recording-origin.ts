@@ -1,7 +1,6 @@
 import { createServer } from 'node:http';
-import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
+import { listening } from '@mesh/testkit/servers';
 
 export interface RecordingOrigin {
   readonly port: number;
@@ -22,13 +21,6 @@ export async function startRecordingOrigin(test: TestContext): Promise<Recording
     socket.on('error', () => {});
     socket.end('HTTP/1.1 405 Method Not Allowed\r\ncontent-length: 0\r\nconnection: close\r\n\r\n');
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  test.after(async () => {
-    server.closeAllConnections();
-    server.close();
-    await once(server, 'close');
-  });
-  const origin: RecordingOrigin = { port: (server.address() as AddressInfo).port, requests: 0 };
+  const origin: RecordingOrigin = { port: await listening(test, server), requests: 0 };
   return origin;
 }

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { connect, createServer, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
-import { listening } from './listening.ts';
+import { listening } from '@mesh/testkit/servers';
 
 export interface Tap {
   readonly port: number;

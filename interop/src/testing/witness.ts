@@ -1,9 +1,8 @@
 /** An application that notes what reaches it, on HTTP/1 and HTTP/2, down to the spelling. */
 import { createServer, type IncomingMessage } from 'node:http';
 import { createServer as createHttp2Server, type IncomingHttpHeaders } from 'node:http2';
-import type { Server } from 'node:net';
 import type { TestContext } from 'node:test';
-import { listening } from './listening.ts';
+import { listening } from '@mesh/testkit/servers';
 
 interface Witnessed {
   readonly path: string;
@@ -61,5 +60,5 @@ export async function startHttp2Witness(test: TestContext): Promise<Witness> {
       stream.end('seen');
     });
   });
-  return { port: await listening(test, server as unknown as Server), seen, connections: () => opened };
+  return { port: await listening(test, server), seen, connections: () => opened };
 }

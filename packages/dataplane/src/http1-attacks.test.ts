@@ -20,7 +20,7 @@ import type { Http1LimitName } from '@mesh/http1/limits';
 import type { AttackSite } from '@mesh/testkit/attack';
 import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
-import { dialTcp, listen, listenHttp } from '@mesh/testkit/servers';
+import { dialTcp, listen, listening } from '@mesh/testkit/servers';
 import { retainedBytes } from '@mesh/testkit/retained-bytes';
 import { assertUnharmed, besideVictim } from '@mesh/testkit/victim';
 import { restoreOriginal } from './l5d-headers.ts';
@@ -126,7 +126,7 @@ interface Staged {
 /** A proxy before the application. */
 async function staged(context: TestContext, options: RigOptions = {}): Promise<Staged> {
   const application = new Application();
-  const port = await listenHttp(context, createServer(application.serve));
+  const port = await listening(context, createServer(application.serve));
   const clock = new FakeClock();
   const proxy = await rig(context, options);
   proxy.pool.apply([spec(port)], { replace: true });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http from 'node:http';
-import { type AddressInfo, connect, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { systemClock } from '@mesh/clock/system';
 import type {
@@ -19,7 +19,7 @@ import type {
 import { LimitLedger } from '@mesh/limits/limits';
 import { eventually } from '@mesh/testkit/eventually';
 import { assertNoLeaks } from '@mesh/testkit/leaks';
-import { dialTcp, listen } from '@mesh/testkit/servers';
+import { dialTcp, listen, listening } from '@mesh/testkit/servers';
 import { connectHttp1 } from './client.ts';
 import { http1Limits } from './limits.ts';
 import { serveHttp1 } from './server.ts';
@@ -114,13 +114,7 @@ async function nodeServer(
   onRequest: http.RequestListener,
 ): Promise<[http.Server, number]> {
   const server = http.createServer(onRequest);
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  context.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return [server, (server.address() as AddressInfo).port];
+  return [server, await listening(context, server)];
 }
 
 async function nodeRequest(

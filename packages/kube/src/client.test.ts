@@ -8,7 +8,7 @@ import { systemClock } from '@mesh/clock/system';
 import { MeshError } from '@mesh/errors/mesh-error';
 import { LimitLedger } from '@mesh/limits/limits';
 import { eventually } from '@mesh/testkit/eventually';
-import { listenHttp } from '@mesh/testkit/servers';
+import { listening } from '@mesh/testkit/servers';
 import { KubeApiError } from './api-error.ts';
 import { KubeClient, type KubeClientOptions } from './client.ts';
 import { type KubeLimit, kubeLimits } from './limits.ts';
@@ -21,7 +21,7 @@ async function clientOf(
   answer: Answer,
   options: Partial<KubeClientOptions> = {},
 ): Promise<KubeClient> {
-  const port = await listenHttp(t, createServer(answer));
+  const port = await listening(t, createServer(answer));
   const client = new KubeClient({
     server: `http://127.0.0.1:${port}`,
     namespace: 'default',

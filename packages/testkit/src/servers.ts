@@ -1,5 +1,4 @@
-import { once } from 'node:events';
-import type { Server as HttpServer } from 'node:http';
+import { type EventEmitter, once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 
@@ -8,35 +7,38 @@ export interface TestServer {
   readonly server: Server;
 }
 
-/** A TCP server on a free loopback port that closes, with all its connections, when the test ends. */
-export async function listen(test: TestContext, onSocket: (socket: Socket) => void): Promise<TestServer> {
+/** What all servers of Node have in common, HTTP/2 included. */
+type AnyServer = EventEmitter &
+  Pick<Server, 'address' | 'listening'> & {
+    listen(port: number, host: string): unknown;
+    close(): unknown;
+  };
+
+/** Puts `server` on a free loopback port, which it returns; it ends with all its connections when the test ends. */
+export async function listening(test: TestContext, server: AnyServer): Promise<number> {
   const open = new Set<Socket>();
-  const server = createServer((socket) => {
+  server.on('connection', (socket: Socket) => {
     open.add(socket);
     socket.on('close', () => open.delete(socket));
-    socket.on('error', () => {});
-    onSocket(socket);
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   test.after(async () => {
     for (const socket of open) socket.destroy();
-    server.close();
-    await once(server, 'close').catch(() => {});
-  });
-  return { port: (server.address() as AddressInfo).port, server };
-}
-
-/** Listens on a free loopback port, which it returns; closes, with all connections, when the test ends. */
-export async function listenHttp(test: TestContext, server: HttpServer): Promise<number> {
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  test.after(async () => {
-    server.closeAllConnections();
+    if (!server.listening) return;
     server.close();
     await once(server, 'close');
   });
   return (server.address() as AddressInfo).port;
+}
+
+/** A TCP server on a free loopback port that closes, with all its connections, when the test ends. */
+export async function listen(test: TestContext, onSocket: (socket: Socket) => void): Promise<TestServer> {
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    onSocket(socket);
+  });
+  return { port: await listening(test, server), server };
 }
 
 /** A connected client socket that is destroyed when the test ends. */

@@ -3,8 +3,6 @@ import { randomBytes } from 'node:crypto';
 import { resolve4 } from 'node:dns/promises';
 import type { Clock, Random } from '@mesh/clock/clock';
 import type { Config } from '@mesh/config/environment';
-import { ControlServer, controlLimits, controlMetrics } from '@mesh/dataplane/control-server';
-import { limitMetrics } from '@mesh/dataplane/process-metrics';
 import type { Workload } from '@mesh/dataplane/workload';
 import { connectHttp2 } from '@mesh/http2/client';
 import type { KubeClient } from '@mesh/kube/client';
@@ -18,6 +16,7 @@ import { dialTls } from '@mesh/trust/dial';
 import { gatewayIdentity } from '@mesh/trust/names';
 import type { mirrorConfig } from './config.ts';
 import { ExportTable, sliceServiceIndex } from './export-table.ts';
+import { federationPort } from './federation-port.ts';
 import { federationService } from './federation-server.ts';
 import { importIndex } from './importer.ts';
 import { LinkController } from './link-controller.ts';
@@ -135,20 +134,7 @@ export async function startMirror({
     onLinkChange: (listener) => controller.onLinkChange(listener),
     subscribers: registry.gauge('mesh_federation_subscribers', 'Peers that follow our exports now.').with(),
   });
-  const limits = controlLimits();
-  limitMetrics(registry, [limits.grpc, limits.http2, workload.http2Limits]);
-  const server = new ControlServer({
-    port: config.MESH_FEDERATION_PORT,
-    services: [federation],
-    cluster,
-    trustSuffix: suffix,
-    credentials,
-    clock,
-    log,
-    metrics: controlMetrics(registry),
-    limits,
-    maxAgeMs: 3_600_000,
-  });
+  const server = federationPort(federation, { config, workload, clock });
   const exported = registry.gauge('mesh_exported_services', 'Services that peers may see.').with();
   registry.onCollect(() => exported.set(exports.size));
 

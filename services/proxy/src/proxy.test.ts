@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { request as httpRequest } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { systemClock } from '@mesh/clock/system';
+import { type Answer, type Http2Answer, send, sendHttp2 } from '@mesh/dataplane/testing/forwarding-rig';
 import { encodeTransportHeader, transportHeaderAlpn } from '@mesh/transport/transport-header';
 import { eventually } from '@mesh/testkit/eventually';
 import { listen } from '@mesh/testkit/servers';
@@ -23,13 +23,6 @@ import {
   workload,
 } from './testing/mesh.ts';
 
-interface Answer {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, unknown>>;
-  readonly body: string;
-  readonly trailers: Readonly<Record<string, unknown>>;
-}
-
 interface Ask {
   readonly method?: string;
   readonly path?: string;
@@ -37,60 +30,13 @@ interface Ask {
   readonly headers?: Record<string, string>;
 }
 
-type Client = (port: number, ask?: Ask) => Promise<Answer>;
+type Client = (port: number, ask?: Ask) => Promise<Answer | Http2Answer>;
 
-const http1: Client = (port, { method = 'GET', path = '/', body, headers = {} } = {}) =>
-  new Promise((resolve, reject) => {
-    const sent = httpRequest(
-      { host: '127.0.0.1', port, agent: false, method, path, headers: { host: 'cart.shop', ...headers } },
-      (response) => {
-        const chunks: Buffer[] = [];
-        response.on('data', (chunk: Buffer) => chunks.push(chunk));
-        response.on('error', reject);
-        response.on('end', () =>
-          resolve({
-            status: response.statusCode ?? 0,
-            headers: response.headers,
-            body: Buffer.concat(chunks).toString(),
-            trailers: response.trailers,
-          }),
-        );
-      },
-    );
-    sent.on('error', reject);
-    sent.end(body);
-  });
+const http1: Client = (port, { headers, ...ask } = {}) =>
+  send(port, { ...ask, headers: { host: 'cart.shop', ...headers } });
 
 const http2: Client = (port, { method = 'GET', path = '/', body, headers = {} } = {}) =>
-  new Promise((resolve, reject) => {
-    const session = connectHttp2(`http://127.0.0.1:${port}`);
-    session.on('error', reject);
-    const stream = session.request(
-      { ':method': method, ':path': path, ':authority': 'cart.shop', ...headers },
-      { endStream: body === undefined },
-    );
-    let head: Record<string, unknown> = {};
-    let trailers: Record<string, unknown> = {};
-    const chunks: Buffer[] = [];
-    stream.on('response', (received) => {
-      head = received;
-    });
-    stream.on('trailers', (received) => {
-      trailers = received;
-    });
-    stream.on('data', (chunk: Buffer) => chunks.push(chunk));
-    stream.on('error', reject);
-    stream.on('end', () => {
-      session.close();
-      resolve({
-        status: Number(head[':status'] ?? 0),
-        headers: head,
-        body: Buffer.concat(chunks).toString(),
-        trailers,
-      });
-    });
-    if (body !== undefined) stream.end(body);
-  });
+  sendHttp2(port, { ':method': method, ':path': path, ':authority': 'cart.shop', ...headers }, body);
 
 for (const [name, client] of [
   ['HTTP/1', http1],

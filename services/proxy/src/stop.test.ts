@@ -3,10 +3,11 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { Agent, createServer, request as httpRequest, type ServerResponse } from 'node:http';
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2';
-import { type AddressInfo, connect, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { systemClock } from '@mesh/clock/system';
 import { eventually } from '@mesh/testkit/eventually';
+import { listening } from '@mesh/testkit/servers';
 import { dialTls } from '@mesh/trust/dial';
 import {
   credentialsOf,
@@ -51,14 +52,8 @@ async function startSlowApp(test: TestContext) {
     if (request.url === '/slow') waiting.push(response);
     else response.end('quick');
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  test.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
   return {
-    port: (server.address() as AddressInfo).port,
+    port: await listening(test, server),
     waiting,
     answer(): void {
       for (const response of waiting.splice(0)) response.end('late');

@@ -2,22 +2,11 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, request as httpRequest } from 'node:http';
 import { connect as connectHttp2, createServer as createHttp2Server } from 'node:http2';
-import type { AddressInfo, Server, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { eventually } from '@mesh/testkit/eventually';
+import { listening } from '@mesh/testkit/servers';
 import { startCluster, startProxy, type TestProxy } from './testing/mesh.ts';
-
-async function listening(t: TestContext, server: Server): Promise<number> {
-  const sockets = new Set<Socket>();
-  server.on('connection', (socket: Socket) => sockets.add(socket));
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  return (server.address() as AddressInfo).port;
-}
 
 /** A caller's and a server's sidecar before the application on `port`. */
 async function sidecars(
@@ -129,7 +118,7 @@ void test('both directions of an HTTP/2 stream run at once', async (t) => {
     stream.on('data', (chunk: Buffer) => stream.write(chunk));
     stream.on('end', () => stream.end());
   });
-  const { caller } = await sidecars(t, await listening(t, app as unknown as Server));
+  const { caller } = await sidecars(t, await listening(t, app));
   const session = connectHttp2(`http://127.0.0.1:${caller.ports.outbound}`);
   t.after(() => session.destroy());
   const stream = session.request({ ':method': 'POST', ':path': '/' }, { endStream: false });

@@ -12,8 +12,6 @@ import {
   type IncomingHttpHeaders,
   type ServerHttp2Stream,
 } from 'node:http2';
-import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
 import { RetryBudget } from '@mesh/balance/retry-budget';
 import type { Clock } from '@mesh/clock/clock';
@@ -24,7 +22,7 @@ import { serveHttp1 } from '@mesh/http1/server';
 import { serveHttp2 } from '@mesh/http2/server';
 import { LimitLedger } from '@mesh/limits/limits';
 import { MetricRegistry } from '@mesh/telemetry/metrics';
-import { listen } from '@mesh/testkit/servers';
+import { listen, listening } from '@mesh/testkit/servers';
 import { connectTcp } from '../connector.ts';
 import { outboundLabels } from '../endpoint.ts';
 import { EndpointPool } from '../endpoint-pool.ts';
@@ -159,14 +157,7 @@ export async function app(
   test: TestContext,
   handle: (request: IncomingMessage, response: ServerResponse) => void,
 ): Promise<number> {
-  const server = createServer(handle);
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  test.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return (server.address() as AddressInfo).port;
+  return await listening(test, createServer(handle));
 }
 
 export async function http2App(
@@ -174,25 +165,18 @@ export async function http2App(
   handle: (stream: ServerHttp2Stream, headers: Record<string, unknown>) => void,
 ): Promise<number> {
   const server = createHttp2Server();
-  const sessions = new Set<{ destroy(): void }>();
-  server.on('session', (session) => sessions.add(session));
   server.on('stream', (stream, headers) => {
     stream.on('error', () => {});
     handle(stream, headers);
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  test.after(() => {
-    for (const session of sessions) session.destroy();
-    server.close();
-  });
-  return (server.address() as AddressInfo).port;
+  return await listening(test, server);
 }
 
 export interface Answer {
   readonly status: number;
   readonly headers: IncomingMessage['headers'];
   readonly body: string;
+  readonly trailers: IncomingMessage['trailers'];
 }
 
 export function send(
@@ -224,6 +208,7 @@ export function send(
             status: response.statusCode ?? 0,
             headers: response.headers,
             body: Buffer.concat(chunks).toString(),
+            trailers: response.trailers,
           }),
         );
       },
@@ -241,14 +226,21 @@ export interface Http2Answer {
 }
 
 /** A request on an HTTP/2 connection of its own. Rejects when the stream is reset. */
-export function sendHttp2(port: number, headers: Record<string, string> = {}): Promise<Http2Answer> {
+export function sendHttp2(
+  port: number,
+  headers: Record<string, string> = {},
+  body?: string,
+): Promise<Http2Answer> {
   return new Promise((resolve, reject) => {
     const session = connectHttp2(`http://127.0.0.1:${port}`);
     session.on('error', reject);
-    const stream = session.request({ ':authority': 'cart', ':path': '/', ...headers });
+    const stream = session.request(
+      { ':authority': 'cart', ':path': '/', ...headers },
+      { endStream: body === undefined },
+    );
     let response: IncomingHttpHeaders = {};
     let trailers: IncomingHttpHeaders = {};
-    let body = '';
+    let received = '';
     stream.on('response', (got) => {
       response = got;
     });
@@ -257,7 +249,7 @@ export function sendHttp2(port: number, headers: Record<string, string> = {}): P
     });
     stream.setEncoding('utf8');
     stream.on('data', (text: string) => {
-      body += text;
+      received += text;
     });
     stream.on('error', (error) => {
       session.destroy();
@@ -265,8 +257,8 @@ export function sendHttp2(port: number, headers: Record<string, string> = {}): P
     });
     stream.on('end', () => {
       session.destroy();
-      resolve({ status: Number(response[':status']), headers: response, trailers, body });
+      resolve({ status: Number(response[':status']), headers: response, trailers, body: received });
     });
-    stream.end();
+    if (body !== undefined) stream.end(body);
   });
 }

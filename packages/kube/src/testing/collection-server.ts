@@ -4,7 +4,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { TestContext } from 'node:test';
-import { listenHttp } from '@mesh/testkit/servers';
+import { listening } from '@mesh/testkit/servers';
 import type { ConfigMap, Stored } from '../types.ts';
 
 interface HistoryEntry {
@@ -31,7 +31,7 @@ export class CollectionServer {
 
   static async start(test: TestContext): Promise<CollectionServer> {
     const server = new CollectionServer();
-    server.url = `http://127.0.0.1:${await listenHttp(test, server.#server)}`;
+    server.url = `http://127.0.0.1:${await listening(test, server.#server)}`;
     return server;
   }
 

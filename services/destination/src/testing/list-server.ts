@@ -1,7 +1,7 @@
 /** An API server of a few collections that can be listed and watched from the start; nothing else. */
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { TestContext } from 'node:test';
-import { listenHttp } from '@mesh/testkit/servers';
+import { listening } from '@mesh/testkit/servers';
 import type { KubeObject } from '@mesh/kube/types';
 
 export class ListServer {
@@ -33,7 +33,7 @@ export class ListServer {
 
   static async start(test: TestContext): Promise<ListServer> {
     const server = new ListServer();
-    server.url = `http://127.0.0.1:${await listenHttp(test, server.#server)}`;
+    server.url = `http://127.0.0.1:${await listening(test, server.#server)}`;
     return server;
   }
 

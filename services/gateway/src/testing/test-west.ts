@@ -1,8 +1,7 @@
 /** Cluster west for tests: its gateway on a real port, discovery and exports as the test says, and pods. */
-import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer as createHttp2Server, type IncomingHttpHeaders } from 'node:http2';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { createServer } from 'node:net';
 import type { TestContext } from 'node:test';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { type Authority, createAnchor, createIssuer } from '@mesh/ca/authority';
@@ -20,6 +19,7 @@ import { createWorkload } from '@mesh/dataplane/workload';
 import { getHeader } from '@mesh/http/headers';
 import { silentLogger } from '@mesh/telemetry/log';
 import { eventually } from '@mesh/testkit/eventually';
+import { listening } from '@mesh/testkit/servers';
 import {
   decodeTransportHeader,
   type TransportHeader,
@@ -261,21 +261,6 @@ function weightedAddress({ port, identity, opaque, transportPort, authority }: T
   };
 }
 
-async function listenFor(test: TestContext, server: Server): Promise<number> {
-  const sockets = new Set<Socket>();
-  server.on('connection', (socket: Socket) => {
-    sockets.add(socket);
-    socket.on('close', () => sockets.delete(socket));
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  test.after(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  return (server.address() as AddressInfo).port;
-}
-
 export interface Seen {
   readonly version: string;
   readonly method: string;
@@ -307,7 +292,7 @@ export async function startPlainPod(test: TestContext): Promise<TestPod & { answ
     });
   });
   server.on('connection', () => opened++);
-  const port = await listenFor(test, server);
+  const port = await listening(test, server);
   return {
     port,
     seen,
@@ -385,5 +370,5 @@ export async function startMeshedPod(
     acceptor.close();
     http.close();
   });
-  return { port: await listenFor(test, server), seen, headers, peers, connections: () => opened };
+  return { port: await listening(test, server), seen, headers, peers, connections: () => opened };
 }

@@ -1,5 +1,4 @@
 /** A small mesh for tests: identity and destination services over real TLS, sidecars, and applications. */
-import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import {
@@ -7,7 +6,7 @@ import {
   type IncomingHttpHeaders,
   type ServerHttp2Stream,
 } from 'node:http2';
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -34,6 +33,7 @@ import { http2Limits } from '@mesh/http2/limits';
 import { LimitLedger } from '@mesh/limits/limits';
 import { createLogger, type Logger } from '@mesh/telemetry/log';
 import { eventually } from '@mesh/testkit/eventually';
+import { listening } from '@mesh/testkit/servers';
 import { TlsAcceptor } from '@mesh/trust/accept';
 import { CredentialStore } from '@mesh/trust/credentials';
 import { controlPlaneIdentity, identityName } from '@mesh/trust/names';
@@ -77,21 +77,6 @@ export function credentialsOf(
       ...(lifetimeMs === undefined ? {} : { lifetimeMs }),
     }),
   );
-}
-
-async function listening(test: TestContext, server: Server): Promise<number> {
-  const sockets = new Set<Socket>();
-  server.on('connection', (socket: Socket) => {
-    sockets.add(socket);
-    socket.on('close', () => sockets.delete(socket));
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  test.after(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  return (server.address() as AddressInfo).port;
 }
 
 type WeightedAddrInit = MessageInitShape<typeof WeightedAddrSchema>;
@@ -407,7 +392,7 @@ export async function startApp(test: TestContext, name = 'app'): Promise<TestApp
     });
   });
   const http1 = await listening(test, one);
-  const http2 = await listening(test, two as unknown as Server);
+  const http2 = await listening(test, two);
   return {
     http1,
     http2,
