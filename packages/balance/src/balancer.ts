@@ -117,22 +117,14 @@ export class Balancer<Target> implements MemberOwner<Target> {
         breaker: this.#breaker,
       });
       this.#members.set(spec.key, member);
-      this.#tier(member.tier).size++;
       this.#enter(member);
       return member;
     }
     const tierChanged = known.tier !== placed.tier;
-    if (tierChanged) {
-      this.#leave(known);
-      this.#tier(known.tier).size--;
-    }
+    if (tierChanged) this.#leave(known);
     known.update(placed);
-    if (tierChanged) {
-      this.#tier(known.tier).size++;
-      this.#enter(known);
-    } else {
-      this.#tier(known.tier).touch();
-    }
+    if (tierChanged) this.#enter(known);
+    else this.#tier(known.tier).touch();
     return known;
   }
 
@@ -143,7 +135,6 @@ export class Balancer<Target> implements MemberOwner<Target> {
     this.#members.delete(key);
     member.dispose();
     this.#leave(member);
-    this.#tier(member.tier).size--;
     this.#judge();
     return member;
   }

@@ -13,8 +13,6 @@ export class ReadyList<Target> {
   #total = 0;
   #stale = true;
   #even = true;
-  /** Endpoints of the tier, ready or not; kept by the balancer. */
-  size = 0;
 
   get ready(): number {
     return this.#members.length;

@@ -21,7 +21,6 @@ export const defaultTiers: TierOptions = { holdOffMs: 5000, rampMs: 10_000 };
 /** Counts of one tier, kept by the balancer. */
 export interface TierCounts {
   readonly ready: number;
-  readonly size: number;
 }
 
 export class TierChoice {

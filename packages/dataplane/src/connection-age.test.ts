@@ -166,7 +166,9 @@ for (const [what, lifetimes, usedFor] of [
   ['our own certificate', { server: 1440 * minute, client: 240 * minute }, 240],
 ] as const) {
   test(`an opaque connection outlasts an hour, but not ${what}`, async (t) => {
+    let far: Socket | undefined;
     const { clock, limits, peers, port } = await proven(t, lifetimes, (socket) => {
+      far = socket;
       socket.on('data', (chunk: Buffer) => socket.write(chunk)).on('end', () => socket.end());
     });
     const registry = new MetricRegistry();
@@ -194,8 +196,16 @@ for (const [what, lifetimes, usedFor] of [
     // The last ten minutes of a certificate are for ending connections.
     clock.advance((usedFor - 11) * minute);
     await echo('still here');
+    clock.advance(minute);
+    // A download says nothing from here.
+    for (let second = 0; second < 20; second++) {
+      far?.write('more');
+      assert.equal(String((await once(socket, 'data'))[0]), 'more');
+      clock.advance(1000);
+    }
+    assert.doesNotMatch(registry.render(), /^mesh_opaque_expired_total\{/m, 'it is not quiet');
     const ended = once(socket, 'end');
-    clock.advance(2 * minute);
+    clock.advance(minute);
     await ended;
     assert.match(registry.render(), /^mesh_opaque_expired_total\{moment="quiet"\} 1$/m);
   });

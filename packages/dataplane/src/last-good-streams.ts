@@ -160,7 +160,7 @@ export class LastGoodMemory {
   /** Writes a last time; to be called before the streams end. */
   async close(): Promise<void> {
     this.#timer?.cancel();
-    if (!this.#silent) this.#changed = true;
+    if (this.#anyLive()) this.#changed = true;
     await this.#look();
   }
 
@@ -187,9 +187,15 @@ export class LastGoodMemory {
     return Math.max(0, this.#options.clock.wall() - at);
   }
 
+  /** Whether anything of what would be written is younger than what was. */
+  #anyLive(): boolean {
+    for (const { live } of this.#kept.values()) if (live) return true;
+    return false;
+  }
+
   async #look(): Promise<void> {
     const { clock, log, owner, path } = this.#options;
-    const due = this.#changed || (!this.#silent && clock.now() - this.#savedAt >= refreshMs);
+    const due = this.#changed || (clock.now() - this.#savedAt >= refreshMs && this.#anyLive());
     if (path === undefined || !due || this.#writing) return;
     const known = this.#collect();
     if (known.size === 0) return;
@@ -266,6 +272,11 @@ class RememberedStream<Input extends DescMessage = DescMessage, Output extends D
     this.#output = method.output;
     this.#facts = facts;
     this.#snapshot = snapshotOf(method);
+  }
+
+  /** Whether what it said is known to be true now. */
+  get live(): boolean {
+    return this.#answered && !this.#rejected && this.#interruptedAt === undefined;
   }
 
   /** `running` was opened for this stream; `forget` is called when it is cancelled. */
