@@ -437,6 +437,19 @@ test('new credentials and anchors serve new handshakes, open connections stay', 
   assert.equal((served.results[2] as { refused: string }).refused, 'foreign-anchor');
 });
 
+test('the certificates of a client stay with its connection: what Node takes out of it is never freed', async (context) => {
+  const served = await serve(context);
+  // The first one ever shows where Node is to be stopped.
+  for (let client = 0; client < 2; client++) {
+    await once(dial(context, served.port, present(clientLeaf, west)), 'data');
+  }
+  const result = served.results[1];
+  assert.ok(result !== undefined && 'socket' in result);
+  const { raw, issuerCertificate } = result.socket.getPeerCertificate(true);
+  assert.ok(raw.equals(clientLeaf.der));
+  assert.ok(issuerCertificate?.raw.equals(west.der), 'the issuer is still there');
+});
+
 test('a session cannot be resumed past the check', async (context) => {
   const credentials = serverStore();
   const served = await serve(context, { credentials });

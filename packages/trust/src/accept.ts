@@ -6,7 +6,6 @@
  * client and delivered its data.) A peer is accepted only when OpenSSL's verdict and our own chain check both say so;
  * until then nothing is read, so a refused client's bytes reach nobody.
  */
-import { AsyncLocalStorage } from 'node:async_hooks';
 import { constants } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket, type TlsOptions } from 'node:tls';
@@ -14,6 +13,7 @@ import type { Clock, Timer } from '@mesh/clock/clock';
 import { LimitLedger } from '@mesh/limits/limits';
 import { type ChainAccepted, type ChainRefusal, checkChain, checkVerifiedLeaf } from './chain.ts';
 import { anchorsOf, type Credentials, type CredentialStore, secureContextOptions } from './credentials.ts';
+import { guardPeerCertificates, handshakeContext } from './handshake-context.ts';
 import { type TrustLimit, trustLimits } from './limits.ts';
 import type { PeerIdentity } from './names.ts';
 import { clientChain } from './peer-chain.ts';
@@ -69,8 +69,6 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
   readonly #limits: LimitLedger<TrustLimit>;
   readonly #required: boolean;
   readonly #server: Server;
-  /** Ties the server's events to the socket they are about; Node's event carries only the new TLS socket. */
-  readonly #handshake: AsyncLocalStorage<Handshake<Mode>> = new AsyncLocalStorage();
   readonly #open: Set<Handshake<Mode>> = new Set();
   readonly #unsubscribe: () => void;
 
@@ -143,7 +141,7 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
     socket.once('close', () => {
       this.#refuse(handshake, 'closed-early', 'the connection ended during the handshake');
     });
-    this.#handshake.run(handshake, () => this.#server.emit('connection', socket));
+    handshakeContext.run(handshake, () => this.#server.emit('connection', socket));
   }
 
   /** Ends handshakes in progress and forgets the credentials. Accepted connections stay. */
@@ -155,7 +153,8 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
   }
 
   #onSecure(socket: TLSSocket): void {
-    const handshake = this.#handshake.getStore();
+    guardPeerCertificates(socket);
+    const handshake = handshakeOf<Mode>();
     if (handshake?.done === undefined) {
       socket.destroy();
       return;
@@ -199,7 +198,7 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
   }
 
   #onError(error: Error & { code?: string }): void {
-    const handshake = this.#handshake.getStore();
+    const handshake = handshakeOf<Mode>();
     if (handshake === undefined) return;
     this.#refuse(handshake, refusalOf(error), `the handshake failed: ${error.code ?? 'unknown error'}`);
   }
@@ -233,8 +232,13 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
     handshake.timer?.cancel();
     this.#open.delete(handshake);
     // What the owner starts from here must not keep this handshake alive.
-    this.#handshake.exit(() => done?.(result));
+    handshakeContext.exit(() => done?.(result));
   }
+}
+
+/** The handshake that the server's event is about. */
+function handshakeOf<Mode extends ClientCertificate>(): Handshake<Mode> | undefined {
+  return handshakeContext.getStore() as Handshake<Mode> | undefined;
 }
 
 /** No session tickets: a resumed session would skip the check against today's anchors and expiry. */

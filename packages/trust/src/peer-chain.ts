@@ -1,14 +1,18 @@
-import type { DetailedPeerCertificate, TLSSocket } from 'node:tls';
+import type { DetailedPeerCertificate, PeerCertificate, TLSSocket } from 'node:tls';
+import { handshakeContext } from './handshake-context.ts';
 
 /**
- * What an accepted client sent, leaf first, as DER; empty when it sent none. At most `max` + 1 are read.
- *
- * Node 24.21 looks at the client's certificate itself once OpenSSL has verified it, and thereby loses the
- * intermediates (nodejs/node#65579): then only the leaf is here. For unverified clients the chain is complete.
+ * What an accepted client sent, leaf first, as DER; empty when it sent none. At most `max` + 1 are read. Of a client that OpenSSL has
+ * verified only the leaf: the call that shows intermediates leaks one of them (handshake-context.ts), which is bearable
+ * for those that are refused, so that the log can say why.
  */
 export function clientChain(socket: TLSSocket, max: number): Buffer[] {
+  if (socket.authorized) {
+    const { raw } = socket.getPeerCertificate(false) as Partial<PeerCertificate>;
+    return raw === undefined ? [] : [raw];
+  }
   const chain: Buffer[] = [];
-  let certificate = socket.getPeerX509Certificate();
+  let certificate = handshakeContext.exit(() => socket.getPeerX509Certificate());
   while (certificate !== undefined && chain.length <= max) {
     chain.push(certificate.raw);
     certificate = certificate.issuerCertificate;
