@@ -4,8 +4,11 @@ import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
 import { test, type TestContext } from 'node:test';
+import { LimitLedger } from '@mesh/limits/limits';
 import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
+import { dataplaneLimits } from './limits.ts';
+import { SlowBodies } from './slow-bodies.ts';
 import { app, http2App, rig, send, sendHttp2, spec } from './testing/forwarding-rig.ts';
 
 type Version = 'http1' | 'http2';
@@ -153,4 +156,21 @@ void test('a body that the endpoint does not take is not the fault of its client
     clock.advance(1000);
   }
   assert.equal(proxy.limits.hits('slow_body_bytes_per_s'), 0);
+});
+
+void test('what was idle between two times of need is judged anew in the second', () => {
+  const bodies = new SlowBodies(new LimitLedger(dataplaneLimits));
+  let ended = 0;
+  const body = { bodyBytes: 0, heldBack: false, endSlow: () => void ended++ };
+  bodies.follow(body);
+  bodies.look(0);
+  const hour = 3_600_000;
+  bodies.look(hour);
+  assert.equal(bodies.end(), false);
+  body.bodyBytes += 20_000;
+  bodies.look(hour + 10_000);
+  assert.equal(bodies.end(), false, 'it moves again');
+  bodies.look(hour + 20_000);
+  assert.equal(bodies.end(), true);
+  assert.equal(ended, 1);
 });

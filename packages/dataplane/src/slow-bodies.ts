@@ -59,7 +59,8 @@ export class SlowBodies {
     for (const body of this.#open) {
       const mark = this.#marks.get(body);
       const passedMs = mark === undefined ? 0 : now - mark.at;
-      if (mark === undefined || body.heldBack) {
+      // What was seen in an earlier time of need says nothing about now.
+      if (mark === undefined || body.heldBack || passedMs >= 2 * windowMs) {
         this.#marks.set(body, { bytes: body.bodyBytes, at: now, slow: false });
       } else if (passedMs >= windowMs) {
         const slow = (body.bodyBytes - mark.bytes) * 1000 < least * passedMs;
