@@ -1,8 +1,9 @@
 /** Three clusters and a federated service: local copies die, then the gateway of the peer that answers. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { deployments } from '@mesh/kube/resources';
 import { multiclusterNamespace } from '@mesh/multicluster/link';
-import { labels } from '@mesh/multicluster/names';
+import { annotations, labels } from '@mesh/multicluster/names';
 import { eventually } from '@mesh/testkit/eventually';
 import { Fleet, type LoadSample, patience, shop } from './fleet.ts';
 
@@ -91,5 +92,55 @@ describe('failover', () => {
     );
     const back = (await fleet.endLoad('east')).filter(({ status }) => status !== 200);
     assert.ok(back.length <= 5, JSON.stringify(back));
+  });
+
+  test('with half of the local copies that a Service asks for, half of its requests leave the cluster', async (t) => {
+    for (const cluster of fleet.names) await fleet.label(cluster, 'cart', { [labels.federated]: 'member' });
+    await eventually('cart is federated', () => fleet.mirror('east', 'cart-federated'), patience);
+    await fleet.scale('east', 'cart', 2);
+    await eventually(
+      'two copies are ready',
+      async () => {
+        const { status } = await fleet.kube('east').get(deployments, { namespace: shop, name: 'cart' });
+        return status?.availableReplicas === 2;
+      },
+      patience,
+    );
+    const spill = (value: string | null) =>
+      fleet.annotate('east', 'cart', { [annotations.spillBelow]: value });
+    await spill('half');
+    const checked = await fleet.expect('check', '--context', 'east');
+    assert.match(
+      checked.stdout + checked.stderr,
+      /shop\/cart: annotation mirror\.mesh\.io\/spill-below=half is not known/,
+    );
+    await fleet.load('east', { url: 'http://cart/items', rate: 100 });
+    await eventually('all stays in east', async () => (await answering())?.size === 1, patience);
+
+    await spill('4');
+    await eventually('others answer too', async () => ((await answering())?.size ?? 0) > 1, patience);
+    await fleet.endLoad('east');
+    await fleet.load('east', { url: 'http://cart/items', rate: 100 });
+    await new Promise((resolve) => setTimeout(resolve, 5000));
+    const samples = await fleet.endLoad('east');
+    assert.deepEqual(
+      samples.filter(({ status }) => status !== 200),
+      [],
+    );
+    const share = samples.filter(({ cluster }) => cluster === 'east').length / samples.length;
+    t.diagnostic(`${samples.length} requests, ${Math.round(share * 100)} % of them answered by east`);
+    assert.ok(share > 0.35 && share < 0.65, `${share}`);
+
+    await spill(null);
+    await fleet.load('east', { url: 'http://cart/items', rate: 100 });
+    await eventually(
+      'all stays in east again',
+      async () => {
+        const now = await answering();
+        return now?.size === 1 && now.has('east');
+      },
+      patience,
+    );
+    await fleet.endLoad('east');
   });
 });

@@ -335,12 +335,18 @@ export class Fleet {
   }
 
   /** Sets labels of a Service; null removes one. */
-  async label(cluster: string, service: string, labels: Record<string, string | null>): Promise<void> {
-    await this.kube(cluster).patch(
-      services,
-      { namespace: shop, name: service },
-      { patch: { type: 'merge', body: { metadata: { labels } } } },
-    );
+  label(cluster: string, service: string, labels: Record<string, string | null>): Promise<void> {
+    return this.#mark(cluster, service, { labels });
+  }
+
+  /** Sets annotations of a Service; null removes one. */
+  annotate(cluster: string, service: string, annotations: Record<string, string | null>): Promise<void> {
+    return this.#mark(cluster, service, { annotations });
+  }
+
+  async #mark(cluster: string, name: string, metadata: object): Promise<void> {
+    const body = { metadata };
+    await this.kube(cluster).patch(services, { namespace: shop, name }, { patch: { type: 'merge', body } });
   }
 
   /** Drops every packet between a cluster and the others. */
