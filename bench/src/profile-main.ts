@@ -73,14 +73,15 @@ async function profileCell(cell: Cell, playing: Playing, order: ProfileOptions):
   await cell.load(playing, { connections, seconds: warmUpSeconds });
   const recorders = hops.map(({ pid }) => new Recorder(pid, stage.directory));
   const sample = await measure(playing, () => cell.load(playing, { connections, seconds }));
-  const micros = cpuOfHops(sample, cell.unit);
+  // Of a GB, milliseconds are readable.
+  const [scale, unit] = cell.unit === 'GB' ? [1000, 'ms per GB'] : [1, `µs per ${cell.unit}`];
+  const costs = cpuOfHops(sample, cell.unit).map((micros) => micros / scale);
   const profiled = hops.map(async ({ name }, index): Promise<HopProfile> => {
     const recorder = recorders[index];
     if (recorder === undefined) throw new Error(`${name} was not recorded`);
-    return { name, micros: micros[index] ?? 0, profile: await recorder.stop() };
+    return { name, cost: costs[index] ?? 0, profile: await recorder.stop() };
   });
-  const { title, unit } = cell;
-  return profileTable({ title, unit, connections, functions, hops: await Promise.all(profiled) });
+  return profileTable({ title: cell.title, unit, connections, functions, hops: await Promise.all(profiled) });
 }
 
 try {

@@ -94,9 +94,9 @@ test('a table shares the time of a unit by samples', () => {
   };
   const table = profileTable({
     title: 'Load',
-    unit: 'request',
+    unit: 'µs per request',
     connections: 32,
-    hops: [{ name: 'outbound', micros: 20, profile }],
+    hops: [{ name: 'outbound', cost: 20, profile }],
     functions: 1,
   });
   assert.match(table, /^\| kernel: send \| 15\.00 \|$/m);

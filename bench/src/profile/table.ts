@@ -3,13 +3,14 @@ import type { Profile } from './recorder.ts';
 
 export interface HopProfile {
   readonly name: string;
-  /** CPU time for each unit that the hop carried, µs. */
-  readonly micros: number;
+  /** CPU time for what the hop carried, in the cell's unit. */
+  readonly cost: number;
   readonly profile: Profile;
 }
 
 export interface ProfiledCell {
   readonly title: string;
+  /** Such as `µs per request`. */
   readonly unit: string;
   readonly connections: number;
   readonly hops: readonly HopProfile[];
@@ -17,14 +18,14 @@ export interface ProfiledCell {
   readonly functions: number;
 }
 
-/** Markdown: µs for each unit, by category and hop. */
+/** Markdown: what each hop cost, by category. */
 export function profileTable({ title, unit, connections, hops, functions }: ProfiledCell): string {
   const names = Object.keys(categories) as Category[];
-  const part = ({ micros, profile }: HopProfile, samples: number): string =>
-    ((micros * samples) / Math.max(1, profile.samples)).toFixed(2);
+  const part = ({ cost, profile }: HopProfile, samples: number): string =>
+    ((cost * samples) / Math.max(1, profile.samples)).toFixed(2);
   const row = (label: string, values: readonly string[]): string => `| ${label} | ${values.join(' | ')} |`;
   const lines = [
-    `### ${title}, ${connections} connections: µs per ${unit}`,
+    `### ${title}, ${connections} connections: ${unit}`,
     '',
     row(
       '',
@@ -42,7 +43,7 @@ export function profileTable({ title, unit, connections, hops, functions }: Prof
     ),
     row(
       '**all**',
-      hops.map(({ micros }) => `**${micros.toFixed(2)}**`),
+      hops.map(({ cost }) => `**${cost.toFixed(2)}**`),
     ),
     '',
   ];
