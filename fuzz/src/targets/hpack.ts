@@ -4,7 +4,7 @@ import { encodedBlock, HpackEncoder } from '@mesh/http2/hpack/encoder';
 import { huffmanDecode, huffmanEncode } from '@mesh/http2/hpack/huffman';
 import type { FuzzTarget } from '../target.ts';
 
-const limits = { headerListBytes: 16_384, headerCount: 100 };
+const limits = { headerListBytes: 16_384, headerCount: 100, decodedFields: 1000 };
 const tableBytes = 4096;
 
 function encoded(huffman: boolean): Buffer {

@@ -1,11 +1,10 @@
 /**
- * The application behind the attacked proxy, on HTTP/1 and HTTP/2, as the attacks of both expect it. It counts the requests of others than the victim, whose path is `/victim`, and
- * tells their number on a Unix socket, its argument.
+ * The application behind the attacked proxy, on HTTP/1 and HTTP/2, as the attacks of both expect it. It counts the requests of others
+ * than the victim, whose path is `/victim`, and tells their number on a Unix socket. Arguments: that socket, ports.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createHttp2Server, type ServerHttp2Stream } from 'node:http2';
 import { createServer as createTcpServer, type Socket } from 'node:net';
-import { appPorts } from '@mesh/bench/contestants/contestant';
 import { badBackends, hangUp } from '@mesh/dataplane/testing/bad-backends';
 
 let requests = 0;
@@ -79,5 +78,6 @@ function serve(socket: Socket): void {
   });
 }
 
-for (const port of appPorts.http) createTcpServer(serve).listen(port, '0.0.0.0');
-createServer((_request, response) => response.end(String(requests))).listen(process.argv[2]);
+const [socket, ...ports] = process.argv.slice(2);
+for (const port of ports) createTcpServer(serve).listen(Number(port), '0.0.0.0');
+createServer((_request, response) => response.end(String(requests))).listen(socket);

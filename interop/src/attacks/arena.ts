@@ -2,7 +2,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { httpPair } from '@mesh/bench/cells';
-import { type Hop, proxyPorts } from '@mesh/bench/contestants/contestant';
+import { appPorts, type Hop, proxyPorts } from '@mesh/bench/contestants/contestant';
 import { ours } from '@mesh/bench/contestants/ours';
 import { memoryOf } from '@mesh/bench/measure';
 import { Pod } from '@mesh/bench/pod';
@@ -12,6 +12,7 @@ import { makeTrust } from '@mesh/bench/trust-material';
 import type { Clock } from '@mesh/clock/clock';
 import {
   asked,
+  type AttackerHello,
   type AttackerOrder,
   type AttackReport,
   type VictimOrder,
@@ -19,6 +20,8 @@ import {
 } from './messages.ts';
 import type { Window } from './verdict.ts';
 
+/** Of the application that attackers have to themselves: what they make it do is not what a proxy can prevent. */
+const ownPort = 8082;
 const victimRate = 200;
 const victimConnections = 4;
 /** See `measuredFirst`: the attacker has what time is left. */
@@ -54,14 +57,22 @@ export class Arena {
 
   /** @param directory existing; for certificates and logs */
   static async open(clock: Clock, root: string, directory: string): Promise<Arena> {
-    const trust = makeTrust(directory, clock);
-    const application = join(directory, 'application.sock');
+    const attackerPod = await Pod.make('attacker', 100);
+    const attacker = attackerPod.fork(join(import.meta.dirname, 'attacker-main.ts'), attackerLast);
+    const { anchors } = await asked<AttackerHello>(attacker);
+    const made = makeTrust(directory, clock);
+    const trust = { ...made, anchorsPem: made.anchorsPem + anchors };
+    const program = join(import.meta.dirname, 'application-main.ts');
+    const applications = {
+      shared: join(directory, 'application.sock'),
+      own: join(directory, 'attacked-application.sock'),
+    };
     const set = await StageSet.open(httpPair, [ours], {
       clock,
       trust,
       directory,
       root,
-      application: [join(import.meta.dirname, 'application-main.ts'), application],
+      application: [program, applications.shared, ...appPorts.http.map(String)],
       skip: (what) => {
         throw new Error(what);
       },
@@ -70,17 +81,18 @@ export class Arena {
     const attacked = playing?.hops.find(({ name }) => name === 'inbound');
     if (playing === undefined || attacked === undefined)
       throw new Error('no sidecar stands before the application');
-    const attackerPod = await Pod.make('attacker', 100);
     const { stage } = playing;
+    stage.server.start([...attackerLast, process.execPath, program, applications.own, String(ownPort)], {
+      log: join(stage.directory, 'attacked-application.log'),
+    });
     const metrics = `http://${stage.server.address}:${proxyPorts.admin}/metrics`;
-    const attacker = attackerPod.fork(join(import.meta.dirname, 'attacker-main.ts'), attackerLast);
     await asked(attacker, {
       host: stage.server.address,
-      port: stage.appPort,
+      ports: { shared: stage.appPort, own: ownPort },
       serverIdentity: trust.server.identity,
       ...trust.client,
       metrics,
-      application,
+      applications,
     } satisfies AttackerOrder & { both: string; identity: string });
     const victim = await startVictim(playing);
     return new Arena({ clock, set, attackerPod, attacked, metrics, attacker, victim });

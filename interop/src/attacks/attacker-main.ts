@@ -1,16 +1,21 @@
-/** The attacker. First message: an AttackerOrder; then each AttackOrder is answered by an AttackReport. */
+/** The attacker. Begins with an AttackerHello; first message: an AttackerOrder; then each AttackOrder is answered by an AttackReport. */
 import { systemClock as clock } from '@mesh/clock/system';
 import { describeError } from '@mesh/errors/mesh-error';
+import { toPem } from '@mesh/trust/pem';
+import { anchor } from '@mesh/trust/testing/certificate-vector';
 import { knownAttacks } from './known-attacks.ts';
-import type { AttackerOrder, AttackOrder, AttackReport } from './messages.ts';
+import type { AttackerHello, AttackerOrder, AttackOrder, AttackReport } from './messages.ts';
 import { RemoteSite } from './remote-site.ts';
+
+/** About what the victim gets of what an attacker did to the application. */
+const sharing: ReadonlySet<string> = new Set(['H1-13']);
 
 let where: AttackerOrder | undefined;
 
 async function attack({ attack: id, seconds }: AttackOrder): Promise<AttackReport> {
   const found = knownAttacks.find((known) => known.id === id);
   if (where === undefined || found === undefined) throw new Error(`there is no attack ${id}`);
-  const site = new RemoteSite(where, clock);
+  const site = new RemoteSite(where, clock, sharing.has(id) ? 'shared' : 'own');
   const failures: string[] = [];
   const end = clock.now() + seconds * 1000;
   let rounds = 0;
@@ -32,4 +37,5 @@ async function onMessage(message: AttackerOrder | AttackOrder): Promise<object> 
 process.on('message', (message) => {
   void onMessage(message as Parameters<typeof onMessage>[0]).then((answer) => process.send?.(answer));
 });
+process.send?.({ anchors: toPem(anchor.der) } satisfies AttackerHello);
 process.on('disconnect', () => process.exit(0));

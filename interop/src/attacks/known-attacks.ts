@@ -1,6 +1,6 @@
 import { http1Attacks } from '@mesh/dataplane/testing/http1-attacks';
 import { http2Attacks } from '@mesh/http2/testing/attacks';
-import type { Attack } from '@mesh/testkit/attack';
+import { type TlsAttack, tlsAttacks } from '../testing/tls-attacks.ts';
 
 /** Every attack of the survey that has a definition of its own, in its order. */
-export const knownAttacks: readonly Attack[] = [...http2Attacks, ...http1Attacks];
+export const knownAttacks: readonly TlsAttack[] = [...http2Attacks, ...http1Attacks, ...tlsAttacks];

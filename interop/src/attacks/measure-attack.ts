@@ -1,6 +1,6 @@
 /** One row: windows without and with the attack, in turn, so that whatever else the machine does hits both. */
 import { type Clock, sleep } from '@mesh/clock/clock';
-import type { Attack } from '@mesh/testkit/attack';
+import type { TlsAttack } from '../testing/tls-attacks.ts';
 import type { Arena } from './arena.ts';
 import type { AttackReport } from './messages.ts';
 import type { Row, Window } from './verdict.ts';
@@ -23,7 +23,7 @@ const settleMs = 1000;
 export async function measureAttack(
   clock: Clock,
   arena: Arena,
-  { id, what }: Attack,
+  { id, what }: TlsAttack,
   { repeats, seconds }: MeasureOptions,
 ): Promise<Row> {
   const [baseline, attacked, attacks]: [Window[], Window[], AttackReport[]] = [[], [], []];

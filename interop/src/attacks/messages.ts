@@ -3,11 +3,17 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import type { Latency } from '@mesh/bench/load/load-result';
 
+/** What the attacker says when it is there. */
+export interface AttackerHello {
+  /** PEM of its certificates' anchor, which the mesh must trust: chains are bad for what they are, not for whose. */
+  readonly anchors: string;
+}
+
 /** Where the attacker finds things, in its first message. */
 export interface AttackerOrder {
-  /** Of the application, as clients dial it; a proxy takes what goes there. */
   readonly host: string;
-  readonly port: number;
+  /** Of applications, as clients dial them; the proxy takes what goes there. One is the victim's, too. */
+  readonly ports: { readonly shared: number; readonly own: number };
   /** Name in the proxy's certificate. */
   readonly serverIdentity: string;
   /** PEM files of the attacker, who is known to the mesh. */
@@ -16,8 +22,8 @@ export interface AttackerOrder {
   readonly anchors: string;
   /** Page of the proxy's metrics. */
   readonly metrics: string;
-  /** Unix socket of the application, which counts requests. */
-  readonly application: string;
+  /** Unix sockets of the applications, which count requests. */
+  readonly applications: { readonly shared: string; readonly own: string };
 }
 
 /** Attack again and again for so long, and to the end of the last time. */
@@ -50,13 +56,13 @@ export interface VictimReport {
   readonly latencyMs: Latency;
 }
 
-/** Sends `message` and waits for the next message that comes back. */
-export async function asked<Answer>(child: ChildProcess, message: object): Promise<Answer> {
+/** Sends `message`, if there is one, and waits for the next message that comes back. */
+export async function asked<Answer>(child: ChildProcess, message?: object): Promise<Answer> {
   const ended = new AbortController();
   const answer = once(child, 'message', { signal: ended.signal });
   const onExit = (): void => ended.abort(new Error('a process of the attack ended before it answered'));
   child.once('exit', onExit);
-  child.send(message);
+  if (message !== undefined) child.send(message);
   const [first] = (await answer) as [Answer];
   child.off('exit', onExit);
   return first;

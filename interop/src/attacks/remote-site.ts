@@ -5,7 +5,7 @@ import { request as httpRequest } from 'node:http';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls, createSecureContext, type SecureContext } from 'node:tls';
 import { type Clock, sleep } from '@mesh/clock/clock';
-import type { AttackSite } from '@mesh/testkit/attack';
+import type { TlsAttackSite } from '../testing/tls-attacks.ts';
 import { describeEnd } from './describe-end.ts';
 import type { AttackerOrder } from './messages.ts';
 
@@ -17,11 +17,15 @@ const betweenConnectionsMs = 20;
 /** Of those without a handshake. */
 const betweenPlainMs = 2;
 
-export class RemoteSite implements AttackSite {
+export class RemoteSite implements TlsAttackSite {
   readonly longestPassMs = 60_000;
   readonly scale = 20;
   readonly #order: AttackerOrder;
+  readonly #port: number;
+  readonly #counter: string;
   readonly #clock: Clock;
+  readonly trusted: { readonly cert: Buffer; readonly key: Buffer; readonly ca: Buffer };
+  readonly serverName: string;
   readonly #secureContext: SecureContext;
   readonly #sockets: Set<Socket> = new Set();
   readonly #ends: Map<string, number> = new Map();
@@ -30,14 +34,19 @@ export class RemoteSite implements AttackSite {
   #requestsBefore = 0;
   #pageBefore = '';
 
-  constructor(order: AttackerOrder, clock: Clock) {
+  /** @param application whose application is behind the proxy */
+  constructor(order: AttackerOrder, clock: Clock, application: 'shared' | 'own') {
     this.#order = order;
+    this.#port = order.ports[application];
+    this.#counter = order.applications[application];
     this.#clock = clock;
-    this.#secureContext = createSecureContext({
+    this.trusted = {
       cert: readFileSync(order.chain),
       key: readFileSync(order.key),
       ca: readFileSync(order.anchors),
-    });
+    };
+    this.serverName = order.serverIdentity;
+    this.#secureContext = createSecureContext(this.trusted);
   }
 
   get connections(): number {
@@ -62,11 +71,11 @@ export class RemoteSite implements AttackSite {
   }
 
   async connect(): Promise<Socket> {
-    const { host, port, serverIdentity } = this.#order;
+    const { host, serverIdentity } = this.#order;
     await this.#turn(betweenConnectionsMs);
     const socket = connectTls({
       host,
-      port,
+      port: this.#port,
       servername: serverIdentity,
       secureContext: this.#secureContext,
       checkServerIdentity: () => undefined,
@@ -77,9 +86,9 @@ export class RemoteSite implements AttackSite {
   }
 
   async connectPlain(): Promise<Socket> {
-    const { host, port } = this.#order;
+    const { host } = this.#order;
     await this.#turn(betweenPlainMs);
-    const socket = connectTcp({ host, port, noDelay: true });
+    const socket = connectTcp({ host, port: this.#port, noDelay: true });
     await this.#opened(socket, 'connect');
     return socket;
   }
@@ -91,6 +100,16 @@ export class RemoteSite implements AttackSite {
   async hits(limit: string): Promise<number> {
     const line = `mesh_limit_hits_total{limit="${limit}"}`;
     return valueOf(await this.#page(), line) - valueOf(this.#pageBefore, line);
+  }
+
+  async refused(reason: string): Promise<number> {
+    const line = new RegExp(`^mesh_tls_refused_total\\{[^}]*reason="${reason}"[^}]*\\} (\\d+)$`, 'gm');
+    const sum = (page: string): number =>
+      Array.from(page.matchAll(line), ([, count]) => Number(count)).reduce(
+        (total, count) => total + count,
+        0,
+      );
+    return sum(await this.#page()) - sum(this.#pageBefore);
   }
 
   async pass(ms: number): Promise<void> {
@@ -140,7 +159,7 @@ export class RemoteSite implements AttackSite {
 
   #allRequests(): Promise<number> {
     return new Promise((resolve, reject) => {
-      const asked = httpRequest({ socketPath: this.#order.application }, (response) => {
+      const asked = httpRequest({ socketPath: this.#counter }, (response) => {
         let text = '';
         response.setEncoding('utf8').on('data', (part: string) => (text += part));
         response.on('end', () => resolve(Number(text)));

@@ -42,6 +42,10 @@ export abstract class Channel implements FrameWriterOwner, SendQueueOwner, Trans
   /** The socket is full. */
   protected blocked = false;
   readonly #transport: Transport;
+  /** Units of `http2_turn_work` that input took in this turn. */
+  #work = 0;
+  /** The rest of the input waits for the next turn. */
+  #yielding = false;
   #paused = false;
   #inTurnQueue = false;
   #ended = false;
@@ -88,6 +92,7 @@ export abstract class Channel implements FrameWriterOwner, SendQueueOwner, Trans
 
   onTurnEnd(): void {
     this.#inTurnQueue = false;
+    this.#work = 0;
     this.flush();
   }
 
@@ -98,7 +103,7 @@ export abstract class Channel implements FrameWriterOwner, SendQueueOwner, Trans
     this.flush();
     if (this.#paused && !this.blocked) {
       this.#paused = false;
-      this.#transport.resume();
+      if (!this.#yielding) this.#transport.resume();
     }
   }
 
@@ -113,6 +118,30 @@ export abstract class Channel implements FrameWriterOwner, SendQueueOwner, Trans
   onClosed(): void {
     this.onLost();
     this.#lingerTimer?.cancel();
+  }
+
+  protected get yielding(): boolean {
+    return this.#yielding;
+  }
+
+  /** Counts work of input. False: this turn's share is used up. */
+  protected worked(units: number): boolean {
+    if (this.#work === 0) this.schedule();
+    this.#work += units;
+    return this.#work < this.limits.values.http2_turn_work || this.#transport.yield === undefined;
+  }
+
+  /** Reads nothing until the turn is over, when `goOn` is called. */
+  protected yieldTo(goOn: TurnTask): void {
+    this.limits.hit('http2_turn_work');
+    this.#yielding = true;
+    this.#transport.pause();
+    this.#transport.yield?.(goOn);
+  }
+
+  protected readAgain(): void {
+    this.#yielding = false;
+    if (!this.#paused) this.#transport.resume();
   }
 
   protected flush(): void {

@@ -10,6 +10,7 @@ import { ReceiveWindow } from './receive-window.ts';
 import { ResetMemory } from './reset-memory.ts';
 import { Session } from './session.ts';
 import { settingId } from './settings.ts';
+import type { TurnTask } from '@mesh/sockets/turn';
 import { type Http2Stream, hasHandler } from './stream.ts';
 import { roundTripPing, StreamWindows } from './stream-windows.ts';
 import type { Transport } from './transport.ts';
@@ -32,6 +33,13 @@ export abstract class Connection extends Session implements FrameSink {
   #blockTimer: Timer | undefined;
   /** When our SETTINGS went out; undefined once they are acknowledged. */
   #announcedAt: number | undefined;
+  /** Input that waits for the next turn. */
+  #held: Buffer[] = [];
+  /** Reading stopped for the turn's share of work. */
+  #stopped = false;
+  readonly #goOn: TurnTask = { onTurnEnd: () => this.#readHeld() };
+  /** Of the header lists of all streams in the table. */
+  #headBytes = 0;
   /** Bytes that are read now and change with the socket's next read. */
   #lent: Buffer | undefined;
 
@@ -55,6 +63,7 @@ export abstract class Connection extends Session implements FrameSink {
     this.#decoder = new HpackDecoder({
       headerListBytes: values.http2_header_list_bytes,
       headerCount: values.http2_header_count,
+      decodedFields: values.http2_decoded_fields,
     });
   }
 
@@ -69,8 +78,25 @@ export abstract class Connection extends Session implements FrameSink {
   }
 
   protected receiveFrom(chunk: Buffer, from: number, lent: boolean): void {
+    if (this.state !== 'open') return;
+    if (this.yielding) {
+      this.#held.push(copyOf(chunk, from, chunk.length));
+      return;
+    }
     this.#lent = lent ? chunk : undefined;
-    if (this.state === 'open') this.#reader.read(chunk, from, this);
+    this.#stopped = false;
+    const at = this.#reader.read(chunk, from, this);
+    if (!this.#stopped || this.state !== 'open') return;
+    if (at < chunk.length) this.#held.push(lent ? copyOf(chunk, at, chunk.length) : chunk.subarray(at));
+    this.yieldTo(this.#goOn);
+  }
+
+  #readHeld(): void {
+    const held = this.#held;
+    this.#held = [];
+    if (this.state !== 'open') return;
+    this.readAgain();
+    for (const chunk of held) this.receiveFrom(chunk, 0, false);
   }
 
   onOversizedFrame(): void {
@@ -85,6 +111,14 @@ export abstract class Connection extends Session implements FrameSink {
     start: number,
     end: number,
   ): boolean {
+    if (!this.#take(type, flags, streamId, source, start, end)) return false;
+    if (this.worked(1)) return true;
+    this.#stopped = true;
+    return false;
+  }
+
+  /** Whether the connection goes on. */
+  #take(type: number, flags: number, streamId: number, source: Buffer, start: number, end: number): boolean {
     if (!this.mayBegin(type, flags)) return this.fail(errorCode.protocolError);
     if (this.#block.streamId !== 0 && type !== frameType.continuation) {
       return this.fail(errorCode.protocolError);
@@ -236,7 +270,9 @@ export abstract class Connection extends Session implements FrameSink {
   #onBlock(streamId: number, endStream: boolean, source: Buffer, start: number, end: number): boolean {
     const fields: string[] = [];
     const status = this.#decoder.decode(source, start, end, fields);
+    this.worked(((end - start) >> 6) + (this.#decoder.listBytes >> 8));
     if (status === 'broken') return this.fail(errorCode.compressionError);
+    if (status === 'endless') return this.tooMuch('http2_decoded_fields');
     if (status === 'too-large') {
       const { http2_header_count } = this.limits.values;
       this.limits.hit(
@@ -244,6 +280,17 @@ export abstract class Connection extends Session implements FrameSink {
       );
     }
     return this.onHead(streamId, endStream, fields, status);
+  }
+
+  /** Whether the list that was just decoded may be held beside those of the streams that are open. */
+  protected mayHoldHead(): boolean {
+    return this.#headBytes + this.#decoder.listBytes <= this.limits.values.http2_held_header_bytes;
+  }
+
+  /** The list that was just decoded is held as long as the stream is open. */
+  protected holdHead(stream: Http2Stream): void {
+    stream.headBytes = this.#decoder.listBytes;
+    this.#headBytes += stream.headBytes;
   }
 
   /** Trailers on a stream whose peer half is open. */
@@ -448,6 +495,7 @@ export abstract class Connection extends Session implements FrameSink {
   #completed(stream: Http2Stream): void {
     stream.dead = true;
     this.streams.delete(stream.id);
+    this.#headBytes -= stream.headBytes;
     this.guard.streamCompleted();
     this.onStreamGone();
   }
@@ -455,6 +503,7 @@ export abstract class Connection extends Session implements FrameSink {
   #forget(stream: Http2Stream): void {
     stream.dead = true;
     this.streams.delete(stream.id);
+    this.#headBytes -= stream.headBytes;
     if (stream.queued > 0) this.sending.waiting -= 1;
     stream.dropQueue();
     this.#windows.release(stream);

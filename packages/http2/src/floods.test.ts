@@ -240,7 +240,7 @@ test('HPACK bomb: one big entry and many references are answered with 431, and t
   const rig = startServer();
   const entry = Buffer.concat([Buffer.from([0x40, 1, 0x61, 0x7f, 0xa1, 0x1e]), Buffer.alloc(4000, 'x')]);
   rig.server.receive(
-    frame(HEADERS, END_HEADERS | END_STREAM, 1, Buffer.concat([entry, Buffer.alloc(12_000, 0xbe)])),
+    frame(HEADERS, END_HEADERS | END_STREAM, 1, Buffer.concat([entry, Buffer.alloc(500, 0xbe)])),
   );
   rig.server.receive(request(3));
   await turn();
@@ -254,13 +254,41 @@ test('HPACK bomb: one big entry and many references are answered with 431, and t
 
 test('HTTP/2 bomb: one-byte cookie crumbs are counted before they are joined (CVE-2026-49975)', async () => {
   const rig = startServer();
-  const crumbs = Buffer.concat([block(...get), Buffer.alloc(12_000, 0xa0)]);
+  const crumbs = Buffer.concat([block(...get), Buffer.alloc(500, 0xa0)]);
   rig.server.receive(frame(HEADERS, END_HEADERS, 1, crumbs));
   await turn();
   assert.equal(rig.limits.hits('http2_header_count'), 1);
   assert.equal(rig.listener.heads.length, 0);
   assert.equal(rig.transport.resetCode(1), errorCode.noError, 'the rest of the request is not wanted');
   assert.equal(rig.server.activeStreams, 0);
+  rig.server.destroy();
+});
+
+test('a list with ten times too many fields ends the connection, which is cheaper than to go on', async () => {
+  const rig = startServer();
+  const crumbs = Buffer.concat([block(...get), Buffer.alloc(12_000, 0xa0)]);
+  rig.server.receive(frame(HEADERS, END_HEADERS, 1, crumbs));
+  await turn();
+  assert.equal(rig.transport.goawayCode, errorCode.enhanceYourCalm);
+  assert.equal(rig.limits.hits('http2_decoded_fields'), 1);
+});
+
+test('header lists of all open streams together are bounded; what is over is refused and may come again', async () => {
+  const rig = startServer({ http2_held_header_bytes: 1000 });
+  const large = [...get, 'x-large', 'x'.repeat(100)];
+  for (let id = 1; id < 21; id += 2) rig.server.receive(request(id, large));
+  await turn();
+  const taken = rig.listener.heads.length;
+  assert.equal(taken, 3);
+  assert.equal(rig.limits.hits('http2_held_header_bytes'), 10 - taken);
+  assert.equal(rig.transport.resetCode(19), errorCode.refusedStream);
+  // A stream that ends gives its list back, whichever way it ends.
+  const [first, second] = rig.listener.streams;
+  first?.respond({ status: 204, headers: [] }, true);
+  second?.reset('internal');
+  rig.server.receive(frame(RST_STREAM, 0, 5, u32(8)));
+  for (let id = 21; id < 41; id += 2) rig.server.receive(request(id, large));
+  assert.equal(rig.listener.heads.length, 2 * taken);
   rig.server.destroy();
 });
 

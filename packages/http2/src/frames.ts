@@ -33,7 +33,7 @@ export const clientPreface: Buffer = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r
 export interface FrameSink {
   /**
    * One complete frame; its payload is `source[start, end)`, valid as long as `source` is.
-   * False stops reading: the rest of the input is dropped.
+   * False stops reading.
    */
   onFrame(type: number, flags: number, streamId: number, source: Buffer, start: number, end: number): boolean;
   /** A frame header announced more than the size limit. Reading has stopped. */
@@ -52,7 +52,8 @@ export class FrameReader {
     this.#maxFrameBytes = maxFrameBytes;
   }
 
-  read(chunk: Buffer, from: number, sink: FrameSink): void {
+  /** Where reading stopped: the end of the chunk, unless the sink said so before. */
+  read(chunk: Buffer, from: number, sink: FrameSink): number {
     let at = from;
     while (at < chunk.length || this.#headerFilled === frameHeaderBytes) {
       let header = chunk;
@@ -62,7 +63,7 @@ export class FrameReader {
         chunk.copy(this.#header, this.#headerFilled, at, at + take);
         this.#headerFilled += take;
         at += take;
-        if (this.#headerFilled < frameHeaderBytes) return;
+        if (this.#headerFilled < frameHeaderBytes) return at;
         header = this.#header;
         headerAt = 0;
       } else {
@@ -74,7 +75,7 @@ export class FrameReader {
         (header[headerAt + 2] as number);
       if (length > this.#maxFrameBytes) {
         sink.onOversizedFrame();
-        return;
+        return at;
       }
       const type = header[headerAt + 3] as number;
       const flags = header[headerAt + 4] as number;
@@ -95,7 +96,7 @@ export class FrameReader {
         chunk.copy(this.#payload, this.#payloadFilled, at, at + take);
         this.#payloadFilled += take;
         at += take;
-        if (this.#payloadFilled < length) return;
+        if (this.#payloadFilled < length) return at;
         source = this.#payload;
         start = 0;
         this.#payload = undefined;
@@ -104,8 +105,9 @@ export class FrameReader {
         at += length;
       }
       this.#headerFilled = 0;
-      if (!sink.onFrame(type, flags, streamId, source, start, start + length)) return;
+      if (!sink.onFrame(type, flags, streamId, source, start, start + length)) return at;
     }
+    return at;
   }
 }
 

@@ -15,6 +15,21 @@ export const http2Limits = {
     unit: 'count',
     why: 'Fields in one header list, every cookie crumb counted (HTTP/2 bomb, CVE-2026-49975).',
   },
+  http2_decoded_fields: {
+    default: 1000,
+    unit: 'count',
+    why: 'Fields of one list that are looked at, to keep the table in step, although there are too many; more end the connection.',
+  },
+  http2_held_header_bytes: {
+    default: 524_288,
+    unit: 'bytes',
+    why: 'Decoded header lists of all open streams of a connection together; more streams are refused unprocessed.',
+  },
+  http2_turn_work: {
+    default: 256,
+    unit: 'count',
+    why: 'Frames of one connection in one turn of the event loop, a request counted as 24, 64 bytes of a header block or 256 of its list as one; the rest waits until everybody else had a turn.',
+  },
   http2_header_block_bytes: {
     default: 65_536,
     unit: 'bytes',

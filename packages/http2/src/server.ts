@@ -11,6 +11,9 @@ import { settingId } from './settings.ts';
 import { Http2Stream } from './stream.ts';
 import { SocketTransport, type Transport } from './transport.ts';
 
+/** What a request counts for in `http2_turn_work`: it is forwarded, which costs as much as some frames. */
+const requestWork = 24;
+
 export interface Http2ServerOptions extends ConnectionOptions {}
 
 /** Serves HTTP/2 on a socket whose first unread byte is the client's preface (prior knowledge, or ALPN `h2`). */
@@ -99,13 +102,19 @@ export class Http2Server extends Connection implements ServerConnection {
       return this.#refuse(streamId, endStream, errorCode.refusedStream);
     }
     if (status === 'too-large') return this.#answerTooLarge(streamId, endStream);
+    if (!this.mayHoldHead()) {
+      this.limits.hit('http2_held_header_bytes');
+      return this.#refuse(streamId, endStream, errorCode.refusedStream);
+    }
     const request = status === 'ok' ? parseRequest(fields) : status;
     if (typeof request === 'string') return this.#refuse(streamId, endStream, errorCode.protocolError);
     if (endStream && request.contentLength > 0) {
       return this.#refuse(streamId, endStream, errorCode.protocolError);
     }
 
+    this.worked(requestWork);
     const stream = this.#open(streamId, endStream);
+    this.holdHead(stream);
     stream.bodyLeft = request.contentLength;
     stream.isUpgrade = request.head.upgrade !== '';
     stream.handler = this.#listener.onRequest(stream, request.head, endStream);

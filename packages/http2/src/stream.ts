@@ -51,6 +51,8 @@ export class Http2Stream implements ServerStream {
   isUpgrade = false;
   /** Announced body length still to arrive, or -1 for not announced. */
   bodyLeft = -1;
+  /** Of its request's header list, counted while the stream is open. */
+  headBytes = 0;
   /** Number of the flush that will carry, or carried, the request head. */
   openedInFlush = 0;
 

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { sendBytesTo } from '@mesh/sockets/read-in-place';
+import { atTurnEnd, type TurnTask } from '@mesh/sockets/turn';
 
 /** Where a connection's bytes go. A test may stand in for the socket. */
 export interface Transport {
@@ -10,6 +11,8 @@ export interface Transport {
   destroy(): void;
   pause(): void;
   resume(): void;
+  /** Calls `goOn` behind this turn of the event loop. Without it a connection is not interrupted. */
+  yield?(goOn: TurnTask): void;
 }
 
 /** What a socket drives. */
@@ -70,5 +73,9 @@ export class SocketTransport implements Transport {
 
   resume(): void {
     this.#socket.resume();
+  }
+
+  yield(goOn: TurnTask): void {
+    atTurnEnd(goOn);
   }
 }

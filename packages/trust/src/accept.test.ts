@@ -402,6 +402,38 @@ test('handshakes in progress are bounded: the one that lasts longest makes room'
   assert.equal((served.results[2] as { refused: string }).refused, 'closed-early');
 });
 
+test('of handshakes that begin together, each turn of the event loop takes a few', async (context) => {
+  const limits = new LimitLedger(trustLimits);
+  const arrived: (() => void)[] = [];
+  const served = await serve(context, { limits }, (_socket, next) => {
+    arrived.push(next);
+    if (arrived.length === 10) for (const begin of arrived) begin();
+  });
+  for (let client = 0; client < 10; client++) dial(context, served.port, present(clientLeaf, west));
+  await eventually('all are accepted', () => served.results.length === 10);
+  assert.ok(served.results.every((result) => 'peer' in result));
+  assert.equal(limits.hits('tls_handshakes_per_turn'), 10 - trustLimits.tls_handshakes_per_turn.default);
+});
+
+test('a handshake that waits for its turn still ends in time, and with its socket', async (context) => {
+  const limits = new LimitLedger(trustLimits, { tls_handshakes_per_turn: 1 });
+  const waiting: Socket[] = [];
+  const served = await serve(context, { limits }, (socket, next) => {
+    waiting.push(socket);
+    if (waiting.length < 2) return;
+    const [first, second] = waiting;
+    if (first === undefined || second === undefined) return;
+    next();
+    served.acceptor.accept(first, (result) => served.results.push(result));
+    first.destroy();
+  });
+  await dialTcp(context, served.port);
+  await dialTcp(context, served.port);
+  await eventually('the one that waited is refused', () => served.results.length === 1);
+  assert.equal((served.results[0] as { refused: string }).refused, 'closed-early');
+  assert.equal(served.acceptor.pending, 1);
+});
+
 test('without credentials every client is refused, with the first ones it starts to work', async (context) => {
   const credentials = new CredentialStore();
   const served = await serve(context, { credentials });

@@ -11,6 +11,7 @@ import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket, type TlsOptions } from 'node:tls';
 import type { Clock, Timer } from '@mesh/clock/clock';
 import { LimitLedger } from '@mesh/limits/limits';
+import { atTurnEnd, type TurnTask } from '@mesh/sockets/turn';
 import { type ChainAccepted, type ChainRefusal, checkChain, checkVerifiedLeaf } from './chain.ts';
 import { anchorsOf, type Credentials, type CredentialStore, secureContextOptions } from './credentials.ts';
 import { guardPeerCertificates, handshakeContext } from './handshake-context.ts';
@@ -64,12 +65,15 @@ interface Handshake<Mode extends ClientCertificate> {
 
 const ignore = (): void => {};
 
-export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
+export class TlsAcceptor<Mode extends ClientCertificate = 'required'> implements TurnTask {
   readonly #options: TlsAcceptorOptions<Mode>;
   readonly #limits: LimitLedger<TrustLimit>;
   readonly #required: boolean;
   readonly #server: Server;
   readonly #open: Set<Handshake<Mode>> = new Set();
+  /** Begun in this turn of the event loop, and those that wait for one of the next. */
+  #begun = 0;
+  #waiting: Handshake<Mode>[] = [];
   readonly #unsubscribe: () => void;
 
   constructor(options: TlsAcceptorOptions<Mode>) {
@@ -141,7 +145,29 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
     socket.once('close', () => {
       this.#refuse(handshake, 'closed-early', 'the connection ended during the handshake');
     });
-    handshakeContext.run(handshake, () => this.#server.emit('connection', socket));
+    if (this.#begun < this.#limits.values.tls_handshakes_per_turn) {
+      this.#begin(handshake);
+    } else {
+      this.#limits.hit('tls_handshakes_per_turn');
+      this.#waiting.push(handshake);
+    }
+  }
+
+  /** The next ones of those that wait. */
+  onTurnEnd(): void {
+    this.#begun = 0;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const handshake of waiting) {
+      if (handshake.done === undefined) continue;
+      if (this.#begun < this.#limits.values.tls_handshakes_per_turn) this.#begin(handshake);
+      else this.#waiting.push(handshake);
+    }
+  }
+
+  #begin(handshake: Handshake<Mode>): void {
+    if (this.#begun++ === 0) atTurnEnd(this);
+    handshakeContext.run(handshake, () => this.#server.emit('connection', handshake.raw));
   }
 
   /** Ends handshakes in progress and forgets the credentials. Accepted connections stay. */

@@ -12,6 +12,11 @@ export const trustLimits = {
     unit: 'count',
     why: 'handshakes in progress cost memory and processor time before the peer is known',
   },
+  tls_handshakes_per_turn: {
+    default: 2,
+    unit: 'count',
+    why: 'handshakes begun in one turn of the event loop; each takes part of a millisecond, in which nobody else is served',
+  },
   tls_trust_anchors: {
     default: 16,
     unit: 'count',

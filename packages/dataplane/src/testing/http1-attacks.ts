@@ -37,6 +37,9 @@ function refusedVectors(...subjects: string[]): Vector[] {
   return requestVectors.filter(({ subject, ends }) => subjects.includes(subject) && ends in http1Faults);
 }
 
+/** Ahead of what is bad, so that the connection is one of HTTP/1: what does not begin as such is passed on as any bytes. */
+const good = 'GET /good HTTP/1.1\r\nHost: a\r\n\r\n';
+
 /**
  * Each vector ends its connection with its status; the application sees no request but those before the fault, and never the one
  * smuggled behind it.
@@ -48,12 +51,12 @@ async function allRefused(site: AttackSite, vectors: readonly Vector[], atLeast:
   for (const vector of vectors) {
     const name = `${vector.subject}: ${vector.name}`;
     const { socket, answer, gone } = talk(await site.connect());
-    socket.write(Buffer.from(vector.bytes, 'latin1'));
+    socket.write(Buffer.from(good + vector.bytes, 'latin1'));
     socket.write('GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n');
     await gone;
     const { status } = http1Faults[vector.ends as keyof typeof http1Faults];
     assert.ok(answer().includes(`HTTP/1.1 ${status} `), `${name}: ${answer()}`);
-    seen += vector.sees.length;
+    seen += 1 + vector.sees.length;
     assert.equal(await site.requests(), seen, name);
   }
   await site.holdsAtMost(8 * MiB);
@@ -174,11 +177,11 @@ export async function downgrades(
 ): Promise<void> {
   const heads = [...injected.map((fields) => [...pseudo('GET', '/', 'a'), ...fields]), ...badHeads];
   assert.ok(heads.length >= 60, `${heads.length}`);
-  const good = http2Request(3, [...pseudo('GET', '/good', 'a'), origProtoHeader, 'HTTP/1.1']);
+  const next = http2Request(3, [...pseudo('GET', '/good', 'a'), origProtoHeader, 'HTTP/1.1']);
   const attempt = async (what: string, ...bad: Buffer[]): Promise<void> => {
     const before = await site.requests();
     const attacker = await Attacker.over(await site.connect());
-    await attacker.send(Buffer.concat([...bad, good]));
+    await attacker.send(Buffer.concat([...bad, next]));
     await eventually(
       what,
       () => attacker.gone || attacker.frames.some(({ type, streamId }) => type === HEADERS && streamId === 3),
@@ -282,9 +285,9 @@ async function longHeads(site: AttackSite): Promise<void> {
   for (const [limit, status, bytes] of cases) {
     const before = await site.hits(limit);
     const { socket, answer, gone } = talk(await site.connect());
-    socket.write(bytes);
+    socket.write(good + bytes);
     await gone;
-    assert.ok(answer().startsWith(`HTTP/1.1 ${status} `), `${limit}: ${answer()}`);
+    assert.ok(answer().includes(`HTTP/1.1 ${status} `), `${limit}: ${answer()}`);
     assert.equal((await site.hits(limit)) - before, 1);
   }
 }

@@ -5,14 +5,17 @@ import { staticCount, staticNames, staticValues } from './static-table.ts';
 /**
  * - `ok`: all fields are in the list. - `malformed`: a name or value is not allowed in HTTP (RFC 9113 §8.2.1).
  * - `too-large`: over a limit; the list is incomplete, the table is in step.
+ * - `endless`: so many fields over the limit that the rest was not looked at; the table is out of step.
  * - `broken`: COMPRESSION_ERROR, the connection cannot go on (RFC 7541 §2.1).
  */
-export type DecodeStatus = 'ok' | 'malformed' | 'too-large' | 'broken';
+export type DecodeStatus = 'ok' | 'malformed' | 'too-large' | 'endless' | 'broken';
 
 export interface DecoderLimits {
   /** Sum of name + value + 32 over all fields of a list. */
   headerListBytes: number;
   headerCount: number;
+  /** Fields that are looked at in a list that is too large. */
+  decodedFields: number;
   /** Our SETTINGS_HEADER_TABLE_SIZE. Default 4096. */
   tableBytes?: number;
 }
@@ -24,6 +27,7 @@ let scratch = Buffer.allocUnsafeSlow(4096);
 export class HpackDecoder {
   readonly #maxListBytes: number;
   readonly #maxCount: number;
+  readonly #maxDecoded: number;
   readonly #tableLimit: number;
   // Ring of table entries; slot of the newest is #inserted - 1, modulo the power-of-two capacity.
   readonly #mask: number;
@@ -45,9 +49,10 @@ export class HpackDecoder {
   #textBytes = 0;
   #listBytes = 0;
 
-  constructor({ headerListBytes, headerCount, tableBytes = 4096 }: DecoderLimits) {
+  constructor({ headerListBytes, headerCount, decodedFields, tableBytes = 4096 }: DecoderLimits) {
     this.#maxListBytes = headerListBytes;
     this.#maxCount = headerCount;
+    this.#maxDecoded = decodedFields;
     this.#tableLimit = tableBytes;
     this.#tableMax = tableBytes;
     let capacity = 1;
@@ -61,6 +66,11 @@ export class HpackDecoder {
   /** Bytes in the dynamic table, by the rule of RFC 7541 §4.1. */
   get tableBytes(): number {
     return this.#tableBytes;
+  }
+
+  /** Of the last list: sum of name + value + 32 over its fields. */
+  get listBytes(): number {
+    return this.#listBytes;
   }
 
   /** Decodes one complete header block and appends name, value, name, value, … to `out`. */
@@ -130,7 +140,10 @@ export class HpackDecoder {
       }
       sizeUpdateAllowed = false;
       count += 1;
-      if (count > this.#maxCount || this.#listBytes > this.#maxListBytes) room = false;
+      if (count > this.#maxCount || this.#listBytes > this.#maxListBytes) {
+        room = false;
+        if (count > this.#maxDecoded) return 'endless';
+      }
       if (room) out.push(name, value);
     }
     if (!room) return 'too-large';

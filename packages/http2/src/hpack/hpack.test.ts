@@ -5,7 +5,7 @@ import { type DecodeStatus, HpackDecoder } from './decoder.ts';
 import { encodedBlock, HpackEncoder } from './encoder.ts';
 import { huffmanDecode, huffmanEncode, huffmanLength } from './huffman.ts';
 
-const wide = { headerListBytes: 65_536, headerCount: 100 };
+const wide = { headerListBytes: 65_536, headerCount: 100, decodedFields: 1000 };
 
 function encode(encoder: HpackEncoder, fields: readonly string[]): Buffer {
   encoder.begin();
@@ -59,7 +59,7 @@ test('whatever is encoded decodes to the same, block after block, through table 
 test('no input makes the decoder throw or exceed its limits', () => {
   fc.assert(
     fc.property(fc.array(fc.uint8Array({ maxLength: 400 }), { maxLength: 5 }), (blocks) => {
-      const decoder = new HpackDecoder({ headerListBytes: 2000, headerCount: 20 });
+      const decoder = new HpackDecoder({ headerListBytes: 2000, headerCount: 20, decodedFields: 1000 });
       for (const block of blocks) {
         const { status, fields } = decode(decoder, Buffer.from(block));
         assert.ok(fields.length <= 40);
@@ -162,7 +162,7 @@ test('a name may be good where its first value was bad', () => {
 
 test('fields over the count or size limit are not kept, and the table stays in step', () => {
   const encoder = new HpackEncoder({ eager: true });
-  const decoder = new HpackDecoder({ headerListBytes: 1000, headerCount: 5 });
+  const decoder = new HpackDecoder({ headerListBytes: 1000, headerCount: 5, decodedFields: 1000 });
   const six = ['a', '1', 'b', '2', 'c', '3', 'd', '4', 'e', '5', 'f', '6'];
   const many = decode(decoder, encode(encoder, six));
   assert.equal(many.status, 'too-large');
@@ -175,8 +175,15 @@ test('fields over the count or size limit are not kept, and the table stays in s
   assert.deepEqual(decode(decoder, encode(encoder, after)), { status: 'ok', fields: after });
 });
 
+test('a list with far too many fields is not looked at to its end', () => {
+  const decoder = new HpackDecoder({ headerListBytes: 1000, headerCount: 5, decodedFields: 10 });
+  const references = (count: number): string => '82'.repeat(count);
+  assert.equal(decode(decoder, references(10)).status, 'too-large');
+  assert.equal(decode(decoder, references(11)).status, 'endless');
+});
+
 test('an HPACK bomb (one big entry, many references) never grows beyond the limit', () => {
-  const decoder = new HpackDecoder(wide);
+  const decoder = new HpackDecoder({ ...wide, decodedFields: 100_000 });
   const entry = Buffer.concat([Buffer.from([0x40, 1, 0x61, 0x7f, 0xa1, 0x1e]), Buffer.alloc(4000, 'x')]);
   const references = Buffer.alloc(60_000, 0xbe);
   const { status, fields } = decode(decoder, Buffer.concat([entry, references]));
@@ -185,7 +192,7 @@ test('an HPACK bomb (one big entry, many references) never grows beyond the limi
 });
 
 test('a cookie-crumb bomb is stopped by the count of fields', () => {
-  const decoder = new HpackDecoder(wide);
+  const decoder = new HpackDecoder({ ...wide, decodedFields: 100_000 });
   const { status, fields } = decode(decoder, Buffer.alloc(60_000, 0xa0)); // cookie: '' from the static table
   assert.equal(status, 'too-large');
   assert.equal(fields.length, 200);

@@ -122,15 +122,19 @@ export const http2Attacks: readonly Attack[] = [
       const crumbs = Buffer.concat([block(...get), Buffer.alloc(12_000, 0xa0)]);
       await over.flood(1000, (index) => frame(HEADERS, 5, odd(index), crumbs));
       await calmed(over);
+      assert.equal(await site.hits('http2_decoded_fields'), 1);
       assert.equal(await site.requests(), 0);
 
-      // Each list within its limits: a hundred streams that all hold fifteen references to one large crumb.
+      // Each list within its limits, and a hundred of them not: streams that all hold fourteen references to one large crumb.
       const within = await Attacker.over(await site.connect(), [4, 0]);
       await within.send(frame(HEADERS, 5, 1, Buffer.concat([block(...get), bigCookie])));
       const references = Buffer.concat([block(...get), Buffer.alloc(14, 0xbe)]);
       await within.flood(99, (index) => frame(HEADERS, 5, odd(index + 1), references));
-      await eventually('a hundred requests', async () => (await site.requests()) === 100);
-      await site.holdsAtMost(Math.min(4 * MiB, 8 * (over.sent + within.sent)));
+      const held = Math.ceil(http2Limits.http2_held_header_bytes.default / (14 * 4000));
+      await eventually('the others are refused', () => within.resets.length >= 100 - held);
+      assert.ok(within.resets.every((code) => code === errorCode.refusedStream));
+      await eventually('some requests', async () => (await site.requests()) === 100 - within.resets.length);
+      await site.holdsAtMost(2 * MiB);
       within.destroy();
     },
   },
@@ -140,13 +144,16 @@ export const http2Attacks: readonly Attack[] = [
     async run(site) {
       const attacker = await Attacker.over(await site.connect());
       site.mark();
-      const bomb = Buffer.concat([bigCookie, Buffer.alloc(12_000, 0xbe)]);
-      await attacker.flood(64, (index) => frame(HEADERS, 5, odd(index), bomb));
+      const small = Buffer.concat([bigCookie, Buffer.alloc(20, 0xbe)]);
+      await attacker.flood(64, (index) => frame(HEADERS, 5, odd(index), small));
       await eventually('each is answered', async () => (await site.hits('http2_header_list_bytes')) === 64);
       await attacker.send(request(1001, at('/x')));
       await eventually('the table is in step', async () => (await site.requests()) === 1);
+      const bomb = Buffer.concat([bigCookie, Buffer.alloc(12_000, 0xbe)]);
+      await attacker.send(frame(HEADERS, 5, 1003, bomb));
+      await calmed(attacker);
+      assert.equal(await site.hits('http2_decoded_fields'), 1);
       await site.holdsAtMost(2 * MiB);
-      attacker.destroy();
     },
   },
   {
