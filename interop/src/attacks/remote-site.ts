@@ -13,7 +13,7 @@ import type { AttackerOrder } from './messages.ts';
  * New connections begin no closer than this: a handshake costs the proxy more than most attacks on an open connection do, and what
  * many handshakes cost is an attack of its own.
  */
-const betweenConnectionsMs = 20;
+const betweenConnectionsMs = 40;
 /** Of those without a handshake. */
 const betweenPlainMs = 2;
 

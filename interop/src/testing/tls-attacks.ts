@@ -218,7 +218,7 @@ export const tlsAttacks: readonly TlsAttack[] = [
   { id: 'T-3', what: 'names that a certificate may not have', run: badCertificates(nameVectors, 60) },
   { id: 'T-4', what: "somebody else's name, protocol or both", run: otherNames },
   { id: 'T-5', what: 'a session that goes on without a certificate', run: resumption },
-  { id: 'T-6', what: 'chains and name constraints', run: badCertificates(pathVectors, 60) },
+  { id: 'T-6', what: 'chains and name constraints', run: badCertificates(pathVectors, 40) },
   { id: 'T-7', what: 'broken ClientHellos', run: damagedHellos },
   { id: 'T-8', what: 'half a ClientHello, or none', run: halfHellos },
   { id: 'T-flood', what: 'handshakes that are begun 64 together and left', run: helloFlood },

@@ -13,7 +13,7 @@ export const trustLimits = {
     why: 'handshakes in progress cost memory and processor time before the peer is known',
   },
   tls_handshakes_per_turn: {
-    default: 2,
+    default: 1,
     unit: 'count',
     why: 'handshakes begun in one turn of the event loop; each takes part of a millisecond, in which nobody else is served',
   },
