@@ -90,6 +90,10 @@ class Door implements TlsAttackSite {
     return connected(this.#port);
   }
 
+  connectForHandshake(): Promise<Socket> {
+    return this.connectPlain();
+  }
+
   async requests(): Promise<number> {
     return this.#witness.seen.filter(({ path }) => path !== '/victim').length;
   }

@@ -85,10 +85,17 @@ export class RemoteSite implements TlsAttackSite {
     return socket;
   }
 
-  async connectPlain(): Promise<Socket> {
-    const { host } = this.#order;
-    await this.#turn(betweenPlainMs);
-    const socket = connectTcp({ host, port: this.#port, noDelay: true });
+  connectPlain(): Promise<Socket> {
+    return this.#connectTcp(betweenPlainMs);
+  }
+
+  connectForHandshake(): Promise<Socket> {
+    return this.#connectTcp(betweenConnectionsMs);
+  }
+
+  async #connectTcp(pauseMs: number): Promise<Socket> {
+    await this.#turn(pauseMs);
+    const socket = connectTcp({ host: this.#order.host, port: this.#port, noDelay: true });
     await this.#opened(socket, 'connect');
     return socket;
   }

@@ -26,6 +26,8 @@ export interface TlsAttackSite extends AttackSite {
   readonly serverName: string;
   /** Certificate of one whom the mesh knows. */
   readonly trusted: Pick<ConnectionOptions, 'cert' | 'key' | 'ca'>;
+  /** As `connectPlain`, for a whole handshake, which costs what is attacked much more than a connection does. */
+  connectForHandshake(): Promise<Socket>;
   /** Handshakes that were refused for this reason since the attack began. */
   refused(reason: string): Promise<number>;
 }
@@ -44,7 +46,7 @@ const closing = (socket: Socket): Promise<void> =>
 
 async function tls(site: TlsAttackSite, options: ConnectionOptions) {
   const socket = connectTls({
-    socket: await site.connectPlain(),
+    socket: await site.connectForHandshake(),
     servername: site.serverName,
     rejectUnauthorized: false,
     ...options,
@@ -54,7 +56,7 @@ async function tls(site: TlsAttackSite, options: ConnectionOptions) {
 }
 
 /** The ClientHello of a real client. */
-export async function clientHello(servername: string): Promise<Buffer> {
+async function clientHello(servername: string): Promise<Buffer> {
   const hello: Buffer[] = [];
   const wire = new Duplex({
     read() {},
@@ -177,7 +179,7 @@ async function damagedHellos(site: TlsAttackSite): Promise<void> {
 }
 
 /** Half a hello, or none, and what is no TLS. */
-export async function halfHellos(site: TlsAttackSite): Promise<void> {
+async function halfHellos(site: TlsAttackSite): Promise<void> {
   const halves = [
     (await clientHello(site.serverName)).subarray(0, 200),
     Buffer.from([22, 3, 1]),

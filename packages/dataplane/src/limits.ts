@@ -62,6 +62,11 @@ export const dataplaneLimits = {
     unit: 'ms',
     why: 'How long a sidecar that was restarted waits for the control plane before it goes by what that said before.',
   },
+  peer_log_lines: {
+    default: 20,
+    unit: 'count',
+    why: 'Burst of log lines about clients that were refused, a tenth of it more each second; the others are counted in the next line (`leftOut`).',
+  },
   failfast_outbound_ms: {
     default: 3000,
     unit: 'ms',

@@ -26,7 +26,7 @@ export const http2Limits = {
     why: 'Decoded header lists of all open streams of a connection together; more streams are refused unprocessed.',
   },
   http2_turn_work: {
-    default: 256,
+    default: 512,
     unit: 'count',
     why: 'Frames of one connection in one turn of the event loop, a request counted as 24, 64 bytes of a header block or 256 of its list as one; the rest waits until everybody else had a turn.',
   },

@@ -9,6 +9,7 @@ import type { GatewayTable } from '@mesh/control-api/gen/mesh/gateway/v1/gateway
 import { type Drain, listenOn } from '@mesh/dataplane/drain';
 import type { OpaqueExpiry } from '@mesh/dataplane/opaque-expiry';
 import type { Codecs } from '@mesh/dataplane/peer';
+import { PeerLog } from '@mesh/dataplane/peer-log';
 import type { PeerPool } from '@mesh/dataplane/peer-pool';
 import { serveHttp } from '@mesh/dataplane/serve-http';
 import type { LimitLedger } from '@mesh/limits/limits';
@@ -52,6 +53,7 @@ interface OpenConnection {
 export class Gateway {
   readonly #options: GatewayOptions;
   readonly #acceptor: TlsAcceptor;
+  readonly #log: PeerLog;
   readonly #server: Server;
   readonly #open: Map<Socket, OpenConnection> = new Map();
   #table: AdmissionTable | undefined;
@@ -65,7 +67,9 @@ export class Gateway {
       suffix: options.suffix,
       limits: options.tlsLimits,
     });
-    const keepAliveInitialDelay = options.peers.environment.limits.values.tcp_keep_alive_ms;
+    const { limits } = options.peers.environment;
+    this.#log = new PeerLog({ log: options.log, clock: options.clock, limits });
+    const keepAliveInitialDelay = limits.values.tcp_keep_alive_ms;
     this.#server = createServer(
       { noDelay: true, allowHalfOpen: true, pauseOnConnect: true, keepAlive: true, keepAliveInitialDelay },
       (socket) => this.#accept(socket),
@@ -102,11 +106,11 @@ export class Gateway {
   }
 
   #accept(socket: Socket): void {
-    const { metrics, log } = this.#options;
+    const { metrics } = this.#options;
     this.#acceptor.accept(socket, (result) => {
       if ('refused' in result) {
         metrics.connectionRefused(result.refused);
-        log.info('connection refused', {
+        this.#log.info('connection refused', {
           from: socket.remoteAddress,
           reason: result.refused,
           detail: result.detail,
@@ -116,7 +120,11 @@ export class Gateway {
       const reason = this.#table === undefined ? 'no-table' : this.#table.refusesCluster(result.peer.cluster);
       if (reason !== undefined) {
         metrics.connectionRefused(reason);
-        log.info('connection refused', { from: socket.remoteAddress, reason, caller: result.peer.name });
+        this.#log.info('connection refused', {
+          from: socket.remoteAddress,
+          reason,
+          caller: result.peer.name,
+        });
         result.socket.destroy();
         return;
       }

@@ -8,6 +8,7 @@ import { plainEndpoint } from '@mesh/dataplane/endpoint-spec';
 import type { ForwardContext } from '@mesh/dataplane/exchange';
 import { readFirstBytes, type Undecided } from '@mesh/dataplane/first-bytes';
 import { type FixedTarget, FixedTargets } from '@mesh/dataplane/fixed-targets';
+import { PeerLog } from '@mesh/dataplane/peer-log';
 import { type DetectCells, type DetectResult, detectProtocol } from '@mesh/dataplane/protocol-detection';
 import { serveHttp } from '@mesh/dataplane/serve-http';
 import { forwardTcp } from '@mesh/dataplane/tcp-forwarder';
@@ -58,6 +59,7 @@ export class Inbound {
   readonly #acceptor: TlsAcceptor;
   readonly #targets: FixedTargets;
   readonly #metrics: InboundMetrics;
+  readonly #log: PeerLog;
   /** Before TLS, and inside it. */
   readonly #openings: DetectCells;
   readonly #detected: DetectCells;
@@ -76,6 +78,7 @@ export class Inbound {
       limits: environment.tlsLimits,
     });
     this.#metrics = new InboundMetrics(registry);
+    this.#log = new PeerLog(environment);
     this.#openings = environment.detect.cells({ direction: 'inbound', tls: 'no_identity' });
     this.#detected = environment.detect.cells({ direction: 'inbound', tls: 'true' });
     this.#targets = new FixedTargets({
@@ -176,7 +179,7 @@ export class Inbound {
     this.#acceptor.accept(raw, (result) => {
       if ('refused' in result) {
         this.#metrics.tlsRefused(result.refused, target.port);
-        this.#options.environment.log.warn('client refused', {
+        this.#log.warn('client refused', {
           reason: result.refused,
           detail: result.detail,
           port: target.port,
@@ -282,7 +285,7 @@ export class Inbound {
 
   #opaque(client: Client, rest: Buffer | undefined): void {
     const { environment, policies } = this.#options;
-    const { clock, expiry, log, peers } = environment;
+    const { clock, expiry, peers } = environment;
     const { socket, target, labels } = client;
     const caller = { identity: client.caller, address: socket.remoteAddress ?? '' };
     const policy = policies.hold(target.port);
@@ -290,7 +293,7 @@ export class Inbound {
     if (refusal !== undefined) {
       policies.release(policy);
       this.#metrics.tcpDenied(refusal, target.port, labels).value++;
-      log.warn('client refused', { reason: refusal, port: target.port });
+      this.#log.warn('client refused', { reason: refusal, port: target.port });
       socket.destroy();
       return;
     }
@@ -300,7 +303,7 @@ export class Inbound {
       const reason = inboundRefusal(policy.current, caller, environment);
       if (reason === undefined) return;
       this.#metrics.tcpTerminated(reason, target.port, labels).value++;
-      log.warn('client cut off', { reason, port: target.port });
+      this.#log.warn('client cut off', { reason, port: target.port });
       socket.destroy();
     });
     const fixed = this.#targets.hold(plainEndpoint(target.host, target.port));
@@ -347,7 +350,7 @@ export class Inbound {
 
   #drop(socket: Socket, error: string): void {
     this.#metrics.error(error);
-    this.#options.environment.log.warn('inbound connection refused', { error });
+    this.#log.warn('inbound connection refused', { error });
     socket.destroy();
   }
 }
