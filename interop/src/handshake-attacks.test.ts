@@ -58,6 +58,7 @@ class Door implements TlsAttackSite {
   readonly longestPassMs = 0;
   readonly scale = 1;
   readonly serverName: string;
+  readonly identity: string;
   readonly trusted: TlsAttackSite['trusted'];
   readonly #port: number;
   readonly #witness: Witness;
@@ -71,8 +72,8 @@ class Door implements TlsAttackSite {
     this.#port = where === 'sidecar' ? server.ports.inbound : gateway.port;
     this.#page = () => (where === 'sidecar' ? server : gateway).metrics();
     this.#witness = witness;
-    const identity = where === 'sidecar' ? neighbour : workload('frontend', 'east');
-    const { current } = credentialsOf(path.trust, identity, identity.split('.').at(-3) ?? '');
+    this.identity = where === 'sidecar' ? neighbour : workload('frontend', 'east');
+    const { current } = credentialsOf(path.trust, this.identity, this.identity.split('.').at(-3) ?? '');
     assert.ok(current !== undefined);
     const key = current.key.export({ type: 'pkcs8', format: 'pem' });
     this.trusted = { key, cert: current.chainPem, ca: current.anchorsPem };

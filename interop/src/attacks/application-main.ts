@@ -18,6 +18,16 @@ function pour(to: ServerHttp2Stream | ServerResponse): void {
   more();
 }
 
+/** Fields that proxies write, in whatever spelling. */
+function ofProxies(raw: readonly string[]): [name: string, value: string][] {
+  const found: [string, string][] = [];
+  for (let at = 0; at + 1 < raw.length; at += 2) {
+    const [name = '', value = ''] = raw.slice(at, at + 2);
+    if (/^l5d[-_]/i.test(name)) found.push([name.toLowerCase(), value]);
+  }
+  return found;
+}
+
 /** What breaks the rules of HTTP/1, past the server that keeps them. */
 function sayBadly(socket: Socket, index: number): void {
   const says = Object.values(badBackends)[index]?.says ?? hangUp;
@@ -40,6 +50,7 @@ function onHttp1(request: IncomingMessage, response: ServerResponse): void {
     const script = /^\/bad\/(\d+)$/.exec(path)?.[1];
     if (script !== undefined) sayBadly(request.socket, Number(script));
     else if (path === '/endless') pour(response);
+    else if (path === '/fields') response.end(JSON.stringify(ofProxies(request.rawHeaders)));
     else if (Object.keys(trailers).length > 0) response.end(JSON.stringify(trailers));
     else if (path !== '/silent') response.end(path);
   });

@@ -93,7 +93,7 @@ export class Arena {
       ...trust.client,
       metrics,
       applications,
-    } satisfies AttackerOrder & { both: string; identity: string });
+    } satisfies AttackerOrder & { both: string });
     const victim = await startVictim(playing);
     return new Arena({ clock, set, attackerPod, attacked, metrics, attacker, victim });
   }

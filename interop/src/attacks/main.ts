@@ -2,7 +2,7 @@
  * `npm run endurance -- attacks`: each attack of the survey against the real sidecar, beside a victim whose latency is measured
  * with and without it. Exit code 1 when a row fails. All attacks write bench/results; some, named, are only printed.
  */
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -70,7 +70,7 @@ async function measureAll({ ids, ...options }: Arguments): Promise<AttackResults
   await sleep(clock, warmUpMs);
   const rows: Row[] = [];
   for (const attack of knownAttacks.filter(({ id }) => ids.includes(id))) {
-    const row = await measureAttack(clock, arena, attack, options);
+    const row = { ...(await measureAttack(clock, arena, attack, options)), commit: machine.commit };
     rows.push(row);
     const wrong = faults(row);
     say(
@@ -90,6 +90,15 @@ async function measureAll({ ids, ...options }: Arguments): Promise<AttackResults
   };
 }
 
+/** Rows of a run of some attacks take the place of those of an earlier run; each says of when it is. */
+function withEarlier(rows: readonly Row[], file: string): Row[] {
+  const earlier = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as AttackResults).rows : [];
+  return knownAttacks.flatMap(({ id }) => {
+    const row = [...rows, ...earlier].find((one) => one.id === id);
+    return row === undefined ? [] : [row];
+  });
+}
+
 /** Exit code. */
 async function measure(asked: Arguments): Promise<number> {
   await prepareNetwork();
@@ -97,8 +106,9 @@ async function measure(asked: Arguments): Promise<number> {
   if (asked.out === undefined) {
     process.stdout.write(`\n${markdown(results)}`);
   } else {
-    writeFileSync(join(asked.out, 'ATTACKS.md'), markdown(results));
-    writeFileSync(join(asked.out, 'attacks.json'), `${JSON.stringify(results, null, 1)}\n`);
+    const all = { ...results, rows: withEarlier(results.rows, join(asked.out, 'attacks.json')) };
+    writeFileSync(join(asked.out, 'ATTACKS.md'), markdown(all));
+    writeFileSync(join(asked.out, 'attacks.json'), `${JSON.stringify(all, null, 1)}\n`);
   }
   return results.rows.every((row) => faults(row).length === 0) ? 0 : 1;
 }

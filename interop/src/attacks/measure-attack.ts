@@ -25,7 +25,7 @@ export async function measureAttack(
   arena: Arena,
   { id, what }: TlsAttack,
   { repeats, seconds }: MeasureOptions,
-): Promise<Row> {
+): Promise<Omit<Row, 'commit'>> {
   const [baseline, attacked, attacks]: [Window[], Window[], AttackReport[]] = [[], [], []];
   const pageBefore = await arena.metrics();
   const before = arena.privateBytes();
@@ -47,6 +47,7 @@ export async function measureAttack(
     counted: counted(pageBefore, await arena.metrics()),
     memory: { before, peak, after: arena.privateBytes() },
     memoryBound: memoryBounds[id] ?? memoryBound,
+    date: new Date(clock.wall()).toISOString(),
   };
 }
 

@@ -16,7 +16,8 @@ export interface AttackerOrder {
   readonly ports: { readonly shared: number; readonly own: number };
   /** Name in the proxy's certificate. */
   readonly serverIdentity: string;
-  /** PEM files of the attacker, who is known to the mesh. */
+  /** The attacker, who is known to the mesh, and his PEM files. */
+  readonly identity: string;
   readonly chain: string;
   readonly key: string;
   readonly anchors: string;

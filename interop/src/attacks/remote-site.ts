@@ -26,6 +26,7 @@ export class RemoteSite implements TlsAttackSite {
   readonly #clock: Clock;
   readonly trusted: { readonly cert: Buffer; readonly key: Buffer; readonly ca: Buffer };
   readonly serverName: string;
+  readonly identity: string;
   readonly #secureContext: SecureContext;
   readonly #sockets: Set<Socket> = new Set();
   readonly #ends: Map<string, number> = new Map();
@@ -46,6 +47,7 @@ export class RemoteSite implements TlsAttackSite {
       ca: readFileSync(order.anchors),
     };
     this.serverName = order.serverIdentity;
+    this.identity = order.identity;
     this.#secureContext = createSecureContext(this.trusted);
   }
 

@@ -13,17 +13,15 @@ export interface AttackResults {
   readonly rows: readonly Row[];
 }
 
-export function markdown({ date, minutes, machine, options, rows }: AttackResults): string {
+export function markdown({ machine, options, rows }: AttackResults): string {
   const failed = rows.filter((row) => faults(row).length > 0);
   return `# Results of \`npm run endurance -- attacks\`
 
-${date.slice(0, 10)}, ${machine.cores} × ${machine.cpu}, ${machine.memoryGiB} GiB, Linux ${machine.kernel}, commit ${machine.commit}; load
-average before the run ${machine.load.toFixed(2)}. ${options.repeats} × ${options.seconds} s without and with each attack, in turn; ${minutes.toFixed(1)} minutes in all.
+${machine.cores} × ${machine.cpu}, ${machine.memoryGiB} GiB, Linux ${machine.kernel}, Node ${machine.node}; ${options.repeats} × ${options.seconds} s without and with
+each attack, in turn. ${rows.length} attacks, ${failed.length} failed. Measured ${measured(rows)}.
 
-${rows.length} attacks, ${failed.length} failed.
-
-Two sidecars, as pods run them, stand between a victim (200 requests/s at fixed times, 4 connections, latencies from when a request
-was due) and an application. The attacker has a certificate of the mesh and speaks to the sidecar before the application, on
+Two sidecars, as pods run them, stand between a victim (200 requests/s at fixed times, 4 connections, latencies from when a request was
+due) and an application. The attacker has a certificate of the mesh and speaks to the sidecar before the application, on
 connections of its own; victim, attacker, application and both sidecars are processes of their own. p99 is the median of the
 windows'. It may be twice the baseline, or ${floorMs} ms above it. The attacker runs at the lowest priority and the rest at a real-time
 one, since five processes share two cores and the question is what the proxy does with its own time; it opens at most 25 connections a second where connections are
@@ -34,6 +32,12 @@ not the attack. Memory and CPU are of the attacked sidecar: private bytes before
 ${rows.map(line).join('\n')}
 ${failed.map((row) => `\n- **${row.id}**: ${faults(row).join('; ')}`).join('')}
 `;
+}
+
+/** On which days, and of which commits. */
+function measured(rows: readonly Row[]): string {
+  const runs = new Set(rows.map(({ date, commit }) => `${date.slice(0, 10)} at ${commit}`));
+  return [...runs].join(', ');
 }
 
 function line(row: Row): string {

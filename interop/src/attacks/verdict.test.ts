@@ -22,6 +22,8 @@ const row = (changes: Partial<Row> = {}): Row => ({
   counted: {},
   memory: { before: 30e6, peak: 50e6, after: 40e6 },
   memoryBound: 32e6,
+  date: '2026-11-25T12:00:00.000Z',
+  commit: 'abc',
   ...changes,
 });
 

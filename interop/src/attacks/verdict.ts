@@ -22,6 +22,9 @@ export interface Row {
   readonly memory: { readonly before: number; readonly peak: number; readonly after: number };
   /** What `peak` may be beyond `before`. */
   readonly memoryBound: number;
+  /** ISO 8601, and the commit of the sources. */
+  readonly date: string;
+  readonly commit: string;
 }
 
 /**

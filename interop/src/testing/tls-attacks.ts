@@ -24,7 +24,8 @@ import { usageVectors } from '@mesh/trust/testing/usage-vectors';
 export interface TlsAttackSite extends AttackSite {
   /** The identity in the certificate of what is attacked. */
   readonly serverName: string;
-  /** Certificate of one whom the mesh knows. */
+  /** One whom the mesh knows, and his certificate. */
+  readonly identity: string;
   readonly trusted: Pick<ConnectionOptions, 'cert' | 'key' | 'ca'>;
   /** As `connectPlain`, for a whole handshake, which costs what is attacked much more than a connection does. */
   connectForHandshake(): Promise<Socket>;
