@@ -12,10 +12,6 @@ export const clusters = ['bench', 'east'] as const;
 export type Cluster = (typeof clusters)[number];
 export const namespace = 'shop';
 
-export function workloadIdentity(serviceAccount: string): string {
-  return identityName({ serviceAccount, namespace, cluster: 'bench' });
-}
-
 /** Paths of a workload's PEM files, readable by the proxy's user. */
 export interface WorkloadFiles {
   readonly identity: string;
@@ -36,6 +32,8 @@ export interface TrustMaterial {
   readonly anchorsPem: string;
   readonly issuers: Readonly<Record<Cluster, IssuerFiles>>;
   readonly client: WorkloadFiles;
+  /** In the other cluster. */
+  readonly peer: WorkloadFiles;
   readonly server: WorkloadFiles;
 }
 
@@ -54,16 +52,26 @@ export function makeTrust(directory: string, clock: Clock): TrustMaterial {
     certificate: write(`${cluster}-issuer.pem`, certificatePem),
     key: write(`${cluster}-issuer.key`, key.export({ type: 'pkcs8', format: 'pem' }).toString()),
   });
-  const files = (serviceAccount: string): WorkloadFiles =>
-    workloadFiles({ issuer, anchorsPem, anchors, serviceAccount, clock, write });
+  const east = createIssuer({ anchor, cluster: 'east', clock });
+  const files = (cluster: Cluster, serviceAccount: string): WorkloadFiles =>
+    workloadFiles({
+      issuer: cluster === 'east' ? east : issuer,
+      anchorsPem,
+      anchors,
+      cluster,
+      serviceAccount,
+      clock,
+      write,
+    });
   return {
     anchorsPem,
     issuers: {
       bench: issuerFiles('bench', issuer),
-      east: issuerFiles('east', createIssuer({ anchor, cluster: 'east', clock })),
+      east: issuerFiles('east', east),
     },
-    client: files('frontend'),
-    server: files('cart'),
+    client: files('bench', 'frontend'),
+    peer: files('east', 'peer'),
+    server: files('bench', 'cart'),
   };
 }
 
@@ -71,12 +79,13 @@ function workloadFiles(options: {
   issuer: Authority;
   anchorsPem: string;
   anchors: string;
+  cluster: Cluster;
   serviceAccount: string;
   clock: Clock;
   write: (name: string, text: string) => string;
 }): WorkloadFiles {
-  const { issuer, anchorsPem, anchors, serviceAccount, clock, write } = options;
-  const identity = workloadIdentity(serviceAccount);
+  const { issuer, anchorsPem, anchors, cluster, serviceAccount, clock, write } = options;
+  const identity = identityName({ serviceAccount, namespace, cluster });
   const { chainPem, key } = issueCredentials({ issuer, anchorsPem, identity, clock });
   const keyPem = key.export({ type: 'pkcs8', format: 'pem' }).toString();
   return {

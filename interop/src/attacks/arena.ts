@@ -1,15 +1,24 @@
 /** Where attacks are measured: a pair of sidecars with an application behind, the victim before it, the attacker beside. */
 import type { ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
-import { httpPair } from '@mesh/bench/cells';
-import { appPorts, type Hop, proxyPorts } from '@mesh/bench/contestants/contestant';
-import { ours } from '@mesh/bench/contestants/ours';
+import { httpPair, throughGateway } from '@mesh/bench/cells';
+import {
+  appPorts,
+  type Contestant,
+  type Hop,
+  type HopName,
+  proxyPorts,
+  type Scene,
+  type Stage,
+} from '@mesh/bench/contestants/contestant';
+import { ours, oursWithGateway } from '@mesh/bench/contestants/ours';
 import { memoryOf } from '@mesh/bench/measure';
 import { Pod } from '@mesh/bench/pod';
 import { cpuMicros, processTree, sumOf } from '@mesh/bench/process-usage';
 import { type Playing, StageSet } from '@mesh/bench/stage-set';
-import { makeTrust } from '@mesh/bench/trust-material';
+import { makeTrust, type TrustMaterial, type WorkloadFiles } from '@mesh/bench/trust-material';
 import type { Clock } from '@mesh/clock/clock';
+import { gatewayIdentity } from '@mesh/trust/names';
 import {
   asked,
   type AttackerHello,
@@ -27,6 +36,51 @@ const victimConnections = 4;
 /** See `measuredFirst`: the attacker has what time is left. */
 const attackerLast = ['chrt', '--other', '0', 'nice', '--adjustment=19'];
 const betweenLooksMs = 200;
+
+export type Place = 'sidecar' | 'gateway';
+
+interface ArenaOptions {
+  readonly clock: Clock;
+  /** Of the repository. */
+  readonly root: string;
+  /** Existing; for certificates and logs. */
+  readonly directory: string;
+}
+
+interface Attacked {
+  readonly scene: Scene;
+  readonly contestant: Contestant;
+  readonly hop: HopName;
+  /** What the attacker needs to know of it. */
+  target(stage: Stage): Pick<AttackerOrder, 'host' | 'ports' | 'serverIdentity'>;
+  /** Who he is. */
+  attacker(trust: TrustMaterial): WorkloadFiles;
+}
+
+const places: Readonly<Record<Place, Attacked>> = {
+  sidecar: {
+    scene: httpPair,
+    contestant: ours,
+    hop: 'inbound',
+    target: ({ server, appPort, trust }) => ({
+      host: server.address,
+      ports: { shared: appPort, own: ownPort },
+      serverIdentity: trust.server.identity,
+    }),
+    attacker: ({ client }) => client,
+  },
+  gateway: {
+    scene: throughGateway,
+    contestant: oursWithGateway(1),
+    hop: 'gateway',
+    target: ({ server, middle }) => ({
+      host: (middle ?? server).address,
+      ports: { shared: proxyPorts.inbound, own: proxyPorts.inbound },
+      serverIdentity: gatewayIdentity('bench'),
+    }),
+    attacker: ({ peer }) => peer,
+  },
+};
 
 export class Arena {
   readonly #clock: Clock;
@@ -55,8 +109,8 @@ export class Arena {
     this.#victim = parts.victim;
   }
 
-  /** @param directory existing; for certificates and logs */
-  static async open(clock: Clock, root: string, directory: string): Promise<Arena> {
+  static async open(place: Place, { clock, root, directory }: ArenaOptions): Promise<Arena> {
+    const { scene, contestant, hop, target, attacker: as } = places[place];
     const attackerPod = await Pod.make('attacker', 100);
     const attacker = attackerPod.fork(join(import.meta.dirname, 'attacker-main.ts'), attackerLast);
     const { anchors } = await asked<AttackerHello>(attacker);
@@ -67,7 +121,7 @@ export class Arena {
       shared: join(directory, 'application.sock'),
       own: join(directory, 'attacked-application.sock'),
     };
-    const set = await StageSet.open(httpPair, [ours], {
+    const set = await StageSet.open(scene, [contestant], {
       clock,
       trust,
       directory,
@@ -78,19 +132,17 @@ export class Arena {
       },
     });
     const [playing] = set.playing;
-    const attacked = playing?.hops.find(({ name }) => name === 'inbound');
-    if (playing === undefined || attacked === undefined)
-      throw new Error('no sidecar stands before the application');
+    const attacked = playing?.hops.find(({ name }) => name === hop);
+    if (playing === undefined || attacked === undefined) throw new Error(`there is no ${hop} proxy`);
     const { stage } = playing;
     stage.server.start([...attackerLast, process.execPath, program, applications.own, String(ownPort)], {
       log: join(stage.directory, 'attacked-application.log'),
     });
-    const metrics = `http://${stage.server.address}:${proxyPorts.admin}/metrics`;
+    const to = target(stage);
+    const metrics = `http://${to.host}:${proxyPorts.admin}/metrics`;
     await asked(attacker, {
-      host: stage.server.address,
-      ports: { shared: stage.appPort, own: ownPort },
-      serverIdentity: trust.server.identity,
-      ...trust.client,
+      ...to,
+      ...as(trust),
       metrics,
       applications,
     } satisfies AttackerOrder & { both: string });

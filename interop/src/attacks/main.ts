@@ -2,7 +2,7 @@
  * `npm run endurance -- attacks`: each attack of the survey against the real sidecar, beside a victim whose latency is measured
  * with and without it. Exit code 1 when a row fails. All attacks write bench/results; some, named, are only printed.
  */
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -66,18 +66,22 @@ async function measureAll({ ids, ...options }: Arguments): Promise<AttackResults
   const machine = describeMachine(root);
   const directory = mkdtempSync(join(tmpdir(), 'mesh-attacks-'));
   chmodSync(directory, 0o755);
-  const arena = await Arena.open(clock, root, directory);
-  await sleep(clock, warmUpMs);
   const rows: Row[] = [];
-  for (const attack of knownAttacks.filter(({ id }) => ids.includes(id))) {
-    const row = { ...(await measureAttack(clock, arena, attack, options)), commit: machine.commit };
-    rows.push(row);
-    const wrong = faults(row);
-    say(
-      `${row.id}: p99 ${p99(row.baseline).toFixed(2)} -> ${p99(row.attacked).toFixed(2)} ms; ${wrong.join('; ') || 'ok'}`,
-    );
+  const chosen = knownAttacks.filter(({ id }) => ids.includes(id));
+  for (const [place, attacks] of Map.groupBy(chosen, (attack) => attack.place)) {
+    const own = join(directory, place);
+    mkdirSync(own);
+    chmodSync(own, 0o755);
+    const arena = await Arena.open(place, { clock, root, directory: own });
+    await sleep(clock, warmUpMs);
+    for (const attack of attacks) {
+      const row = { ...(await measureAttack(clock, arena, attack, options)), commit: machine.commit };
+      rows.push(row);
+      const verdict = faults(row).join('; ') || 'ok';
+      say(`${row.id}: p99 ${p99(row.baseline).toFixed(2)} -> ${p99(row.attacked).toFixed(2)} ms; ${verdict}`);
+    }
+    await arena.close();
   }
-  await arena.close();
   if (rows.every((row) => faults(row).length === 0)) rmSync(directory, { recursive: true, force: true });
   else say(`logs: ${directory}`);
   const { seconds, repeats } = options;

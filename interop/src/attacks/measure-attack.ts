@@ -57,7 +57,7 @@ function counted(before: string, after: string): Record<string, number> {
     new Map(
       Array.from(
         page.matchAll(
-          /^(?:mesh_limit_hits_total\{limit|mesh_tls_refused_total\{[^}]*reason)="([^"]+)"[^}]*\} (\d+)$/gm,
+          /^(?:mesh_limit_hits_total\{limit|(?:mesh_tls|gateway_requests|gateway_connections)_refused_total\{[^}]*reason)="([^"]+)"[^}]*\} (\d+)$/gm,
         ),
         ([, name = '', count]) => [name, Number(count)],
       ),

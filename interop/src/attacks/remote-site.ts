@@ -72,7 +72,7 @@ export class RemoteSite implements TlsAttackSite {
     while (this.#sockets.size > 0) await sleep(this.#clock, 5);
   }
 
-  async connect(): Promise<Socket> {
+  async connect(alpn: readonly string[] = []): Promise<Socket> {
     const { host, serverIdentity } = this.#order;
     await this.#turn(betweenConnectionsMs);
     const socket = connectTls({
@@ -81,6 +81,7 @@ export class RemoteSite implements TlsAttackSite {
       servername: serverIdentity,
       secureContext: this.#secureContext,
       checkServerIdentity: () => undefined,
+      ...(alpn.length === 0 ? {} : { ALPNProtocols: [...alpn] }),
     });
     socket.setNoDelay();
     await this.#opened(socket, 'secureConnect');

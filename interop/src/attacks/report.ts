@@ -22,7 +22,8 @@ each attack, in turn. ${rows.length} attacks, ${failed.length} failed. Measured 
 
 Two sidecars, as pods run them, stand between a victim (200 requests/s at fixed times, 4 connections, latencies from when a request was
 due) and an application. The attacker has a certificate of the mesh and speaks to the sidecar before the application, on
-connections of its own; victim, attacker, application and both sidecars are processes of their own. p99 is the median of the
+connections of its own (M-7 and M-8: a gateway stands between the sidecars, and the attacker is a peer of the other
+cluster who speaks to it); victim, attacker, application and both sidecars are processes of their own. p99 is the median of the
 windows'. It may be twice the baseline, or ${floorMs} ms above it. The attacker runs at the lowest priority and the rest at a real-time
 one, since five processes share two cores and the question is what the proxy does with its own time; it opens at most 25 connections a second where connections are
 not the attack. Memory and CPU are of the attacked sidecar: private bytes before, at most, after; share of a core without and with.

@@ -22,6 +22,8 @@ import { pathVectors } from '@mesh/trust/testing/path-vectors';
 import { usageVectors } from '@mesh/trust/testing/usage-vectors';
 
 export interface TlsAttackSite extends AttackSite {
+  /** @param alpn protocols on offer */
+  connect(alpn?: readonly string[]): Promise<Socket>;
   /** The identity in the certificate of what is attacked. */
   readonly serverName: string;
   /** One whom the mesh knows, and his certificate. */
