@@ -12,7 +12,7 @@ const subjects: Readonly<Record<string, string>> = {
   'rolling-restarts': 'e2e-multicluster/src/rolling-restarts.test.ts',
   churn: 'bench/src/churn/main.ts',
   'keep-alive': 'packages/dataplane/src/keep-alive-endurance.test.ts',
-  overload: 'packages/dataplane/src/overload-endurance.test.ts',
+  overload: 'bench/src/overload/main.ts',
 };
 
 /** Those that are programs of their own, with arguments of their own. */

@@ -32,7 +32,7 @@ async function answered(): Promise<boolean> {
   });
   await clients.connect();
   return await new Promise((resolve) => {
-    clients.onAnswer = (_due, ok) => resolve(ok);
+    clients.onAnswer = (_due, status) => resolve(status === 200);
     clients.send(0);
     abort.addEventListener('abort', () => resolve(false));
   });

@@ -15,6 +15,14 @@ export function cpuMicros(pid: number): number {
   return ((Number(fields[11]) + Number(fields[12])) * 1e6) / ticksPerSecond;
 }
 
+/**
+ * How long the main thread of a process was ready to run and did not, in milliseconds since its start (the kernel's
+ * Documentation/scheduler/sched-stats.rst): what other processes cost it.
+ */
+export function waitedMs(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/schedstat`, 'latin1').split(' ')[1]) / 1e6;
+}
+
 /** The process and all its descendants: nginx has a master and a worker. */
 export function processTree(pid: number): number[] {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim();

@@ -1,24 +1,16 @@
 /** Where the churn is: pods with the bundles that pods run, the application, and a control plane for each of two clusters. */
 import { join } from 'node:path';
-import type { Clock, Random } from '@mesh/clock/clock';
+import type { Random } from '@mesh/clock/clock';
 import { gatewayIdentity } from '@mesh/trust/names';
 import { proxyPorts, type Scene, type Stage } from '../contestants/contestant.ts';
 import { oursWithGateway } from '../contestants/ours.ts';
 import { type ControlPlane, startControlPlane, type TableChange } from '../control-plane.ts';
+import type { RunEnvironment } from '../endurance-program.ts';
 import { closeStage, isReady, makeOwnStage } from '../own-stage.ts';
 import type { Pod } from '../pod.ts';
 import { type Cluster, clusters } from '../trust-material.ts';
 import type { Watched } from './samples.ts';
 import { podNetwork, ServiceChurn } from './service-churn.ts';
-
-export interface ChurnEnvironment {
-  readonly clock: Clock;
-  /** Of the repository. */
-  readonly root: string;
-  /** Existing, readable by everybody; gets logs. */
-  readonly directory: string;
-  readonly say: (line: string) => void;
-}
 
 /** Renewed after 42 s; connections between proxies end with the certificate that they began with. */
 const leafLifetimeMs = 60_000;
@@ -57,7 +49,7 @@ export class ChurnStage {
 
   /** Resolves when all three proxies are ready. `brief`: what is unused is left soon. */
   static async open(
-    { clock, root, directory }: ChurnEnvironment,
+    { clock, root, directory }: RunEnvironment,
     { random, brief }: { random: Random; brief: boolean },
   ): Promise<ChurnStage> {
     const app = join(import.meta.dirname, 'app-main.ts');

@@ -5,8 +5,9 @@
 import { createAnchor } from '@mesh/ca/authority';
 import { type Clock, sleep } from '@mesh/clock/clock';
 import { seededRandom } from '@mesh/clock/seeded';
+import type { RunEnvironment } from '../endurance-program.ts';
 import { ChurnClients } from './churn-clients.ts';
-import { type ChurnEnvironment, ChurnStage } from './churn-stage.ts';
+import { ChurnStage } from './churn-stage.ts';
 import type { ClientsOrder, ClientsReport } from './clients-main.ts';
 import { sample, type Sample } from './samples.ts';
 
@@ -47,7 +48,7 @@ const settleMs = 3000;
 /** Connections without use are closed by then, and those between proxies, which end with their certificates. */
 const quietWithinMs = 150_000;
 
-export async function churn(options: ChurnOptions, environment: ChurnEnvironment): Promise<Churned> {
+export async function churn(options: ChurnOptions, environment: RunEnvironment): Promise<Churned> {
   const { clock, directory } = environment;
   const stage = await ChurnStage.open(environment, {
     random: seededRandom(options.seed),
@@ -89,7 +90,7 @@ function sampleAll({ watched }: ChurnStage, clock: Clock): Promise<Sample[]> {
 
 async function comeAndGo(
   { minutes, rate, seed }: ChurnOptions,
-  { clock, say }: ChurnEnvironment,
+  { clock, say }: RunEnvironment,
   stage: ChurnStage,
   clients: ChurnClients,
 ): Promise<Sample[][]> {

@@ -1,5 +1,5 @@
 /** What a churn found, as a table, with a verdict. */
-import type { Machine } from '../machine.ts';
+import type { RunFacts } from '../endurance-program.ts';
 import type { Churned, ChurnOptions, Track } from './churn.ts';
 import { isBack } from './churn.ts';
 import type { Sample } from './samples.ts';
@@ -34,8 +34,11 @@ const measures: readonly Measure[] = [
 
 /** Time of a block, so that garbage and its collection are in the same one. */
 const blockMs = 60_000;
-/** Share of the time that is warming up: series of what is gone are shown for ten minutes, so that a quarter of an hour is settled. */
-const warmUpShare = 1 / 4;
+/**
+ * Warming up: metrics of what is gone are shown for ten minutes, and go within the next two, so that after a quarter of an hour as
+ * many go as come. Half of shorter runs.
+ */
+const warmUpMinutes = ({ minutes }: ChurnOptions): number => Math.min(15, minutes / 2);
 
 export type Verdict = 'flat' | 'grows' | 'not known';
 
@@ -48,10 +51,7 @@ interface Row {
   readonly slope: Slope;
 }
 
-export interface Report {
-  /** ISO 8601. */
-  readonly date: string;
-  readonly machine: Machine;
+export interface Report extends RunFacts {
   readonly options: ChurnOptions;
   readonly rows: readonly Row[];
   readonly clients: Churned['clients'];
@@ -62,8 +62,8 @@ export interface Report {
   readonly kept: readonly string[];
 }
 
-export function reportOf(churned: Churned, facts: Pick<Report, 'date' | 'machine' | 'options'>): Report {
-  const rows = churned.tracks.flatMap((track) => rowsOf(track, facts.options.minutes * 60_000 * warmUpShare));
+export function reportOf(churned: Churned, facts: RunFacts & { options: ChurnOptions }): Report {
+  const rows = churned.tracks.flatMap((track) => rowsOf(track, warmUpMinutes(facts.options) * 60_000));
   const isPrivate = rows.filter(({ measure }) => measure === 'private');
   return {
     ...facts,
@@ -132,7 +132,7 @@ const list = (lines: readonly string[]): string => lines.map((line) => `- ${line
 function slopes({ rows, verdicts, options }: Report): string {
   return `## Memory
 
-By least squares over a value for each minute after ${(options.minutes * warmUpShare).toFixed(0)} minutes of warming up, with the half of the 95 % confidence
+By least squares over a value for each minute after ${warmUpMinutes(options).toFixed(0)} minutes of warming up, with the half of the 95 % confidence
 interval, which counts that neighbours are alike. Flat: private memory grows by less than ${boundMbPerHour} MB per hour at the upper end of its interval.
 
 | program | | first five minutes | last five minutes | per hour | verdict |

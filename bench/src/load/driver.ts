@@ -16,6 +16,8 @@ export interface OpenLoopOrder extends DriverOrder {
   readonly path: string;
   /** Requests per second, whatever the answers do; 0: a closed loop, as wrk's. */
   readonly rate: number;
+  /** Whether 503 is an answer that is expected, and counted by itself. */
+  readonly shedding?: boolean;
 }
 
 export interface DownloadOrder extends DriverOrder {

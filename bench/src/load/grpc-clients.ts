@@ -42,7 +42,7 @@ export class GrpcClients implements LoadClients {
     stream.on('trailers', (trailers) => (status = trailers['grpc-status']));
     stream.on('error', () => {});
     stream.on('close', () =>
-      this.onAnswer(dueMs, status === '0' && received === grpcMessage.length, received),
+      this.onAnswer(dueMs, status === '0' && received === grpcMessage.length ? 200 : 0, received),
     );
     stream.end(grpcMessage);
   }

@@ -1,4 +1,7 @@
-/** HTTP/1.1 on kept-alive connections, one request at a time on each, as browsers and wrk do. */
+/**
+ * HTTP/1.1 on kept-alive connections, one request at a time on each, as browsers and wrk do. A connection that the server ends is
+ * replaced.
+ */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import type { OpenLoopOrder } from './driver.ts';
@@ -9,17 +12,19 @@ const endOfHead = Buffer.from('\r\n\r\n');
 class Client {
   readonly #socket: Socket;
   readonly #request: Buffer;
-  readonly #done: (client: Client, dueMs: number, ok: boolean, bodyBytes: number) => void;
+  readonly #done: (client: Client, dueMs: number, status: number, bodyBytes: number) => void;
   #head: Buffer = Buffer.alloc(0);
   #dueMs = 0;
   #busy = false;
-  #ok = false;
+  #status = 0;
   #length = 0;
   /** Of the body, still to come; -1 while the head is read. */
   #missing = -1;
+  /** The server said that this response is its last. */
+  #last = false;
   closed = false;
 
-  constructor(socket: Socket, request: Buffer, done: Client['done']) {
+  constructor(socket: Socket, request: Buffer, done: Client['done'], gone: (client: Client) => void) {
     this.#socket = socket;
     this.#request = request;
     this.#done = done;
@@ -27,11 +32,12 @@ class Client {
     socket.on('error', () => {});
     socket.on('close', () => {
       this.closed = true;
-      if (this.#busy) this.#finish(false);
+      if (this.#busy) this.#finish(0);
+      gone(this);
     });
   }
 
-  get done(): (client: Client, dueMs: number, ok: boolean, bodyBytes: number) => void {
+  get done(): (client: Client, dueMs: number, status: number, bodyBytes: number) => void {
     return this.#done;
   }
 
@@ -52,7 +58,8 @@ class Client {
       }
       this.#head = Buffer.alloc(0);
       const text = head.toString('latin1', 0, end + 2);
-      this.#ok = text.startsWith('HTTP/1.1 200');
+      this.#status = Number(/^HTTP\/1\.1 (\d{3}) /.exec(text)?.[1] ?? 0);
+      this.#last = /\r\nconnection:\s*close\r\n/i.test(text);
       this.#length = Number(/\r\ncontent-length:\s*(\d+)\r\n/i.exec(text)?.[1] ?? Number.NaN);
       if (Number.isNaN(this.#length)) {
         // Nothing measured here is chunked.
@@ -63,18 +70,23 @@ class Client {
       body = head.length - end - endOfHead.length;
     }
     this.#missing -= body;
-    if (this.#missing <= 0) this.#finish(this.#ok);
+    if (this.#missing <= 0) this.#finish(this.#status);
   }
 
-  #finish(ok: boolean): void {
+  #finish(status: number): void {
     this.#busy = false;
     this.#missing = -1;
-    this.#done(this, this.#dueMs, ok, this.#length);
+    if (this.#last) {
+      this.closed = true;
+      this.#socket.end();
+    }
+    this.#done(this, this.#dueMs, status, this.#length);
   }
 }
 
 export class Http1Clients implements LoadClients {
   readonly #order: OpenLoopOrder;
+  readonly #request: Buffer;
   readonly #idle: Client[] = [];
   /** Due times of requests that found no idle connection. */
   readonly #waiting: number[] = [];
@@ -82,21 +94,38 @@ export class Http1Clients implements LoadClients {
 
   constructor(order: OpenLoopOrder) {
     this.#order = order;
+    this.#request = Buffer.from(`GET ${order.path} HTTP/1.1\r\nhost: ${order.host}\r\n\r\n`);
   }
 
   async connect(): Promise<void> {
-    const { host, port, path, connections } = this.#order;
-    const request = Buffer.from(`GET ${path} HTTP/1.1\r\nhost: ${host}\r\n\r\n`);
-    for (let index = 0; index < connections; index++) {
-      const socket = connect({ host, port, noDelay: true });
+    for (let index = 0; index < this.#order.connections; index++) {
+      const socket = this.#dial();
       await once(socket, 'connect');
-      this.#idle.push(
-        new Client(socket, request, (client, dueMs, ok, bodyBytes) => {
-          this.onAnswer(dueMs, ok, bodyBytes);
-          if (!client.closed) this.#next(client);
-        }),
-      );
+      this.#idle.push(this.#client(socket));
     }
+  }
+
+  #dial(): Socket {
+    const { host, port } = this.#order;
+    return connect({ host, port, noDelay: true });
+  }
+
+  #client(socket: Socket): Client {
+    return new Client(
+      socket,
+      this.#request,
+      (client, dueMs, status, bodyBytes) => {
+        this.onAnswer(dueMs, status, bodyBytes);
+        if (!client.closed) this.#next(client);
+      },
+      (client) => {
+        const at = this.#idle.indexOf(client);
+        if (at >= 0) this.#idle.splice(at, 1);
+        const fresh = this.#dial();
+        fresh.on('error', () => {});
+        fresh.once('connect', () => this.#next(this.#client(fresh)));
+      },
+    );
   }
 
   send(dueMs: number): void {

@@ -3,5 +3,6 @@ export interface LoadClients {
   connect(): Promise<void>;
   /** @param dueMs handed back with the answer */
   send(dueMs: number): void;
-  onAnswer: (dueMs: number, ok: boolean, bodyBytes: number) => void;
+  /** @param status of HTTP; 0 for a call that failed or got none */
+  onAnswer: (dueMs: number, status: number, bodyBytes: number) => void;
 }

@@ -11,6 +11,10 @@ export interface LoadResult {
   readonly bytes: number;
   /** Of one operation; undefined where there is none to speak of. */
   readonly latencyMs?: Latency;
+  /** Answered 503, where that is expected. */
+  readonly shed?: { readonly count: number; readonly latencyMs: Latency };
+  /** How much later than due requests were sent: what the load generator and its machine add. */
+  readonly lateMs?: Latency;
 }
 
 export interface Latency {

@@ -14,24 +14,31 @@ import type { LoadResult } from './load-result.ts';
 import type { LoadClients } from './load-clients.ts';
 
 const order = JSON.parse(process.argv[2] ?? '') as OpenLoopOrder;
-const { rate, seconds, connections } = order;
+const { rate, seconds, connections, shedding = false } = order;
 
 /** Shortest pause between wakes. What is due within one is sent together. */
 const shortestPeriodMs = 0.25;
 /** For those that are still under way at the end. */
 const graceMs = 2000;
 
-const latencies = new Latencies(rate === 0 ? 5_000_000 : Math.ceil(rate * seconds) + 1);
+const capacity = rate === 0 ? 5_000_000 : Math.ceil(rate * seconds) + 1;
+const latencies = new Latencies(capacity);
+const shed = new Latencies(shedding ? capacity : 0);
+const late = new Latencies(capacity);
 let failed = 0;
 let bytes = 0;
 let underway = 0;
 let warmedUp = 0;
 
-function onAnswer(dueMs: number, ok: boolean, received: number): void {
+const expected = (status: number): boolean => status === 200 || (shedding && status === 503);
+
+function onAnswer(dueMs: number, status: number, received: number): void {
   underway--;
-  if (ok) {
+  if (status === 200) {
     latencies.add(clock.now() - dueMs);
     bytes += received;
+  } else if (expected(status)) {
+    shed.add(clock.now() - dueMs);
   } else {
     failed++;
   }
@@ -46,8 +53,8 @@ function closedLoop(clients: LoadClients): void {
     underway++;
     clients.send(clock.now());
   };
-  clients.onAnswer = (dueMs, ok, received) => {
-    onAnswer(dueMs, ok, received);
+  clients.onAnswer = (dueMs, status, received) => {
+    onAnswer(dueMs, status, received);
     if (clock.now() - start < seconds * 1000) next();
     else if (underway === 0) finish((clock.now() - start) / 1000);
   };
@@ -58,8 +65,8 @@ function openLoop(clients: LoadClients): void {
   const total = Math.floor(rate * (seconds + warmUpMs / 1000));
   const periodMs = Math.max(1000 / rate, shortestPeriodMs);
   const start = clock.now();
-  clients.onAnswer = (dueMs, ok, received) => {
-    if (dueMs - start >= warmUpMs || !ok) onAnswer(dueMs, ok, received);
+  clients.onAnswer = (dueMs, status, received) => {
+    if (dueMs - start >= warmUpMs || !expected(status)) onAnswer(dueMs, status, received);
     else {
       underway--;
       warmedUp++;
@@ -72,6 +79,7 @@ function openLoop(clients: LoadClients): void {
       const due = start + ((sent + 1) * 1000) / rate;
       if (sent >= total || due > now) break;
       sent++;
+      if (due - start >= warmUpMs) late.add(clock.now() - due);
       underway++;
       clients.send(due);
     }
@@ -98,6 +106,8 @@ function finish(elapsedSeconds: number): void {
     seconds: elapsedSeconds,
     bytes,
     latencyMs: latencies.summary(),
+    ...(shedding ? { shed: { count: shed.count, latencyMs: shed.summary() } } : {}),
+    ...(rate === 0 ? {} : { lateMs: late.summary() }),
   };
   process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0));
 }
