@@ -295,6 +295,20 @@ for (const [what, reason, options] of refusals) {
   });
 }
 
+test('who is refused is refused, too, when no more chains are read for the sake of the reason', async (context) => {
+  const limits = new LimitLedger(trustLimits, { tls_explained_refusals: 1 });
+  const served = await serve(context, { limits });
+  const [, , signedByALeaf] = refusals.find(([, reason]) => reason === 'not-a-ca') ?? [];
+  assert.ok(signedByALeaf !== undefined);
+  for (let client = 0; client < 3; client++) {
+    await closing(dial(context, served.port, signedByALeaf));
+  }
+  const reasons = served.results.map((result) => ('refused' in result ? result.refused : 'accepted'));
+  assert.deepEqual(reasons, ['not-a-ca', 'foreign-anchor', 'foreign-anchor']);
+  assert.equal(limits.hits('tls_explained_refusals'), 2);
+  assert.equal(served.received, 0);
+});
+
 test('a peer of a cluster that is not allowed is refused', async (context) => {
   const served = await serve(context, { acceptsCluster: (cluster) => cluster === 'east' });
   dial(context, served.port, present(clientLeaf, west));

@@ -17,7 +17,7 @@ import { anchorsOf, type Credentials, type CredentialStore, secureContextOptions
 import { guardPeerCertificates, handshakeContext } from './handshake-context.ts';
 import { type TrustLimit, trustLimits } from './limits.ts';
 import type { PeerIdentity } from './names.ts';
-import { clientChain } from './peer-chain.ts';
+import { linkedChain, verifiedLeaf, wholeClientChain } from './peer-chain.ts';
 import { refusalOf, type RefusalReason } from './refusal.ts';
 
 /** `none` is for the bootstrap port of the identity service alone, whose clients have no certificate yet. */
@@ -74,6 +74,8 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> implements
   /** Begun in this turn of the event loop, and those that wait for one of the next. */
   #begun = 0;
   #waiting: Handshake<Mode>[] = [];
+  /** Refused clients whose whole chain was read. */
+  #explained = 0;
   readonly #unsubscribe: () => void;
 
   constructor(options: TlsAcceptorOptions<Mode>) {
@@ -207,20 +209,37 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> implements
   }
 
   #judge({ source }: Handshake<Mode>, socket: TLSSocket): ChainAccepted | ChainRefusal {
-    const maxCertificates = this.#limits.values.tls_chain_certificates;
     const { clock, suffix, acceptsCluster } = this.#options;
-    const chain = clientChain(socket, maxCertificates);
-    if (chain.length > maxCertificates) this.#limits.hit('tls_chain_certificates');
     const common = { now: clock.wall(), role: 'client', suffix } as const;
-    const [leaf] = chain;
+    const leaf = socket.authorized ? verifiedLeaf(socket) : undefined;
     const verdict =
-      socket.authorized && leaf !== undefined && chain.length === 1
-        ? checkVerifiedLeaf({ ...common, leaf })
-        : checkChain({ ...common, chain, anchors: anchorsOf(source), maxCertificates });
+      leaf === undefined
+        ? checkChain({
+            ...common,
+            chain: this.#unverifiedChain(socket),
+            anchors: anchorsOf(source),
+            maxCertificates: this.#limits.values.tls_chain_certificates,
+          })
+        : checkVerifiedLeaf({ ...common, leaf });
     if ('peer' in verdict && acceptsCluster?.(verdict.peer.cluster) === false) {
       return { refused: 'unknown-domain', detail: `cluster ${verdict.peer.cluster} is not allowed here` };
     }
     return verdict;
+  }
+
+  /** What a client sent that OpenSSL refuses: only to say why, and no more often than Node's leak allows. */
+  #unverifiedChain(socket: TLSSocket): Buffer[] {
+    const { tls_chain_certificates: most, tls_explained_refusals: explained } = this.#limits.values;
+    let chain: Buffer[];
+    if (this.#explained < explained) {
+      this.#explained++;
+      chain = wholeClientChain(socket, most);
+    } else {
+      this.#limits.hit('tls_explained_refusals');
+      chain = linkedChain(socket.getPeerCertificate(true), most);
+    }
+    if (chain.length > most) this.#limits.hit('tls_chain_certificates');
+    return chain;
   }
 
   #onError(error: Error & { code?: string }): void {

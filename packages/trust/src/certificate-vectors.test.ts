@@ -5,9 +5,11 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { connect, createSecureContext, type SecureContext } from 'node:tls';
+import { LimitLedger } from '@mesh/limits/limits';
 import { systemClock } from '@mesh/clock/system';
 import { listen } from '@mesh/testkit/servers';
 import { type AcceptResult, TlsAcceptor } from './accept.ts';
+import { type TrustLimit, trustLimits } from './limits.ts';
 import { checkChain, parseAnchors } from './chain.ts';
 import { CredentialStore } from './credentials.ts';
 import { credentialsOf, forgeLeaf, generalName, identityOf } from './forgery.ts';
@@ -60,7 +62,8 @@ function presentable({ chain }: Vector): SecureContext | undefined {
 test('the acceptor comes to the same verdicts in handshakes', async (t) => {
   const server = forgeLeaf(east, [generalName.dns(identityOf('server', 'east'))]);
   const credentials = new CredentialStore();
-  const acceptor = new TlsAcceptor({ credentials, clock: systemClock, alpn: [] });
+  const limits = new LimitLedger<TrustLimit>(trustLimits, { tls_explained_refusals: vectors.length });
+  const acceptor = new TlsAcceptor({ credentials, clock: systemClock, alpn: [], limits });
   t.after(() => acceptor.close());
   let verdict: (result: AcceptResult) => void = () => {};
   const { port } = await listen(t, (socket) =>

@@ -6,7 +6,7 @@ import { MeshError } from '@mesh/errors/mesh-error';
 import { type ChainAccepted, type ChainRefusal, checkChain } from './chain.ts';
 import { type AnchorsOnly, anchorsOf, CredentialStore, secureContextOf } from './credentials.ts';
 import { trustLimits } from './limits.ts';
-import { serverChain } from './peer-chain.ts';
+import { linkedChain } from './peer-chain.ts';
 import { refusalOf, type RefusalReason } from './refusal.ts';
 
 interface DialCommon {
@@ -64,7 +64,7 @@ export function dialTls(options: DialOptions): Promise<TLSSocket> {
     let verdict: ChainAccepted | ChainRefusal | undefined;
     const judge = (leaf: DetailedPeerCertificate): ChainAccepted | ChainRefusal => {
       const found = checkChain({
-        chain: serverChain(leaf, trustLimits.tls_chain_certificates.default),
+        chain: linkedChain(leaf, trustLimits.tls_chain_certificates.default),
         anchors: anchorsOf(source),
         now: clock.wall(),
         role: 'server',

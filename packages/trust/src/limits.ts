@@ -27,6 +27,11 @@ export const trustLimits = {
     unit: 'count',
     why: 'path building looks at each certificate the peer sent',
   },
+  tls_explained_refusals: {
+    default: 100,
+    unit: 'count',
+    why: 'refused clients of one port whose intermediates are all read, for a better reason in the log: Node leaks one of each (nodejs/node#65579); of later ones only those are read that lead on from the leaf',
+  },
 } as const satisfies Record<string, LimitSpec>;
 
 export type TrustLimit = keyof typeof trustLimits;

@@ -1,16 +1,17 @@
 import type { DetailedPeerCertificate, PeerCertificate, TLSSocket } from 'node:tls';
 import { handshakeContext } from './handshake-context.ts';
 
+/** The leaf of a client that OpenSSL has verified, as DER; its intermediates need no second look. */
+export function verifiedLeaf(socket: TLSSocket): Buffer | undefined {
+  const { raw } = socket.getPeerCertificate(false) as Partial<PeerCertificate>;
+  return raw;
+}
+
 /**
- * What an accepted client sent, leaf first, as DER; empty when it sent none. At most `max` + 1 are read. Of a client that OpenSSL has
- * verified only the leaf: the call that shows intermediates leaks one of them (handshake-context.ts), which is bearable
- * for those that are refused, so that the log can say why.
+ * All that a client sent, leaf first, as DER; empty when it sent none. At most `max` + 1 are read. Leaks a certificate where Node
+ * does (handshake-context.ts), so that it is not for every client.
  */
-export function clientChain(socket: TLSSocket, max: number): Buffer[] {
-  if (socket.authorized) {
-    const { raw } = socket.getPeerCertificate(false) as Partial<PeerCertificate>;
-    return raw === undefined ? [] : [raw];
-  }
+export function wholeClientChain(socket: TLSSocket, max: number): Buffer[] {
   const chain: Buffer[] = [];
   let certificate = handshakeContext.exit(() => socket.getPeerX509Certificate());
   while (certificate !== undefined && chain.length <= max) {
@@ -21,10 +22,11 @@ export function clientChain(socket: TLSSocket, max: number): Buffer[] {
 }
 
 /**
- * What a server sent, leaf first, as DER; at most `max` + 1 are read. `leaf` is what Node hands to `checkServerIdentity`:
- * unlike the newer call it leaves the connection's own list alone.
+ * What a peer sent, leaf first, as DER, as far as each certificate names the next one as its issuer; at most `max` + 1 are read. `leaf`
+ * is of `getPeerCertificate(true)`, or what Node hands to `checkServerIdentity`: unlike the newer call it leaves the connection's own
+ * list alone.
  */
-export function serverChain(leaf: DetailedPeerCertificate, max: number): Buffer[] {
+export function linkedChain(leaf: DetailedPeerCertificate, max: number): Buffer[] {
   const chain: Buffer[] = [];
   let certificate: DetailedPeerCertificate | undefined = leaf;
   while (certificate?.raw !== undefined && chain.length <= max) {
