@@ -1,9 +1,14 @@
 /**
  * The long forms of tests that would take too long in `npm test` and `npm run e2e`: `npm run endurance -- SUBJECT`, with
- * further arguments for Node's runner or the program. Without a subject it lists them.
+ * further arguments for Node's runner or the program. Without a subject it lists them. What a test keeps of its long form is
+ * written to bench/results; programs write their own.
  */
 import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { describeMachine } from '../bench/src/machine.ts';
+import { writeResults } from './endurance-results.ts';
 
 const root = resolve(import.meta.dirname, '..');
 
@@ -35,12 +40,20 @@ if (args === undefined) {
   process.stderr.write(`usage: npm run endurance -- ${known.join(' | ')}\n`);
   process.exitCode = 2;
 } else {
+  const directory = mkdtempSync(join(tmpdir(), 'mesh-endurance-'));
+  const figures = join(directory, 'figures.json');
+  const machine = describeMachine(root);
+  const date = new Date();
   const child = spawn(process.execPath, args, {
     cwd: root,
     stdio: 'inherit',
-    env: { ...process.env, ENDURANCE: '1' },
+    env: { ...process.env, ENDURANCE: '1', ENDURANCE_RESULT: figures },
   });
   child.on('exit', (code) => {
+    const minutes = (Date.now() - date.getTime()) / 60_000;
+    const run = { subject, date: date.toISOString(), minutes, machine, passed: code === 0 };
+    writeResults(join(root, 'bench/results'), { run, figures });
+    rmSync(directory, { recursive: true });
     process.exitCode = code ?? 1;
   });
 }

@@ -6,12 +6,12 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { multiclusterNamespace } from '@mesh/multicluster/link';
 import { labels } from '@mesh/multicluster/names';
+import { isEndurance, keepResult } from '@mesh/testkit/endurance-result';
 import { eventually } from '@mesh/testkit/eventually';
 import { Fleet, patience } from './fleet.ts';
 
-const long = process.env['ENDURANCE'] === '1';
-const restarts = long ? 20 : 2;
-const rate = long ? 1000 : 100;
+const restarts = isEndurance ? 20 : 2;
+const rate = isEndurance ? 1000 : 100;
 /** The request of a restart is timed from when it was due; a retry after a lost connection fits into this by far. */
 const slowestMs = 5000;
 
@@ -37,6 +37,13 @@ describe('rolling restarts', () => {
       else await fleet.restart('west', 'mesh-gateway', multiclusterNamespace);
     }
     const { total, failures, slowest } = await fleet.loadOutcome('east');
+    keepResult({
+      restarts: `${restarts}, in turn of the application in the own cluster and of the gateway of the other one`,
+      rate: `${rate} requests/s, by turns to the own cluster and through the gateway`,
+      requests: `${total}`,
+      'requests that failed': `${failures.length}`,
+      'slowest request': `${slowest} ms`,
+    });
     t.diagnostic(`${total} requests, ${failures.length} failed, the slowest took ${slowest} ms`);
     assert.deepEqual(failures, []);
     assert.ok(total > 0 && slowest < slowestMs, `the slowest took ${slowest} ms`);
