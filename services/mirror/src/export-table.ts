@@ -12,7 +12,13 @@ import {
 import type { Informer } from '@mesh/kube/informer';
 import { annotationOf, isDeleting, refKey } from '@mesh/kube/objects';
 import type { EndpointSlice, Pod, Service, Stored } from '@mesh/kube/types';
-import { annotations, exportRequest, ownPrefixes } from '@mesh/multicluster/names';
+import {
+  annotationFaults,
+  annotations,
+  type ExportRequest,
+  exportRequest,
+  ownPrefixes,
+} from '@mesh/multicluster/names';
 import { identityName } from '@mesh/trust/names';
 import { serviceNameLabel } from './desired.ts';
 
@@ -23,8 +29,14 @@ interface ExportTableOptions {
   /** Indexed by `service`: `namespace/service`. */
   slices: Informer<EndpointSlice>;
   pods: Informer<Pod>;
-  /** A Service asks to be exported in a way that is not known; called once per Service and message. */
-  onInvalid: (service: Stored<Service>, message: string) => void;
+  /** Labels or annotations of a Service ask for what is not known; called once per Service and message. */
+  onInvalid: (service: Stored<Service>, fault: ServiceFault) => void;
+}
+
+interface ServiceFault {
+  /** Of an event. */
+  readonly reason: 'InvalidExportLabel' | 'InvalidAnnotation';
+  readonly message: string;
 }
 
 interface Entry {
@@ -44,7 +56,7 @@ export class ExportTable {
   readonly #options: ExportTableOptions;
   readonly #entries: Map<string, Entry> = new Map();
   readonly #listeners: Set<(key: string) => void> = new Set();
-  /** What was said about labels that are not known, by key. */
+  /** What was said about labels and annotations that are not known, by key. */
   readonly #invalid: Map<string, string> = new Map();
 
   constructor(options: ExportTableOptions) {
@@ -97,7 +109,7 @@ export class ExportTable {
 
   #entry(key: string, service: Stored<Service>): Entry | undefined {
     const request = exportRequest(service.metadata.labels);
-    this.#report(key, service, request.kind === 'fault' ? request.message : undefined);
+    this.#report(key, service, faultOf(request, service));
     if (request.kind !== 'export' || service.spec?.type === 'ExternalName') return undefined;
     const slices = this.#options.slices.byIndex('service', key);
     const direct = request.exported && request.mode === 'remote-discovery';
@@ -138,11 +150,11 @@ export class ExportTable {
     };
   }
 
-  #report(key: string, service: Stored<Service>, message: string | undefined): void {
-    if (message === undefined) this.#invalid.delete(key);
-    else if (this.#invalid.get(key) !== message) {
-      this.#invalid.set(key, message);
-      this.#options.onInvalid(service, message);
+  #report(key: string, service: Stored<Service>, fault: ServiceFault | undefined): void {
+    if (fault === undefined) this.#invalid.delete(key);
+    else if (this.#invalid.get(key) !== fault.message) {
+      this.#invalid.set(key, fault.message);
+      this.#options.onInvalid(service, fault);
     }
   }
 
@@ -209,4 +221,11 @@ function sameEntry(one: Entry, other: Entry): boolean {
   const text = ({ record, allowedClusters }: Entry): string =>
     JSON.stringify([record, allowedClusters === undefined ? null : [...allowedClusters]]);
   return text(one) === text(other);
+}
+
+/** How a federated Service balances is its annotations' to say; of others they say nothing. */
+function faultOf(request: ExportRequest, { metadata }: Stored<Service>): ServiceFault | undefined {
+  if (request.kind === 'fault') return { reason: 'InvalidExportLabel', message: request.message };
+  const faults = request.kind === 'export' && request.federated ? annotationFaults(metadata.annotations) : [];
+  return faults.length === 0 ? undefined : { reason: 'InvalidAnnotation', message: faults.join('; ') };
 }

@@ -254,7 +254,25 @@ test('an export label with an unknown value becomes an event on the service', as
   });
   assert.equal(found.involvedObject.name, 'cart');
   assert.match(found.message ?? '', /label mirror\.mesh\.io\/exported=yes is not known: allowed is "true"/);
-  assert.ok(west.log.some((line) => line.includes('service is not exported') && line.includes('shop/cart')));
+  assert.ok(west.log.some((line) => line.includes('is not known') && line.includes('shop/cart')));
+});
+
+test('an annotation of a federated service that is not understood becomes an event on it, once', async (t) => {
+  const { west } = await startPair(t);
+  await makeService(west, 'cart', { labels: member });
+  const found = async () => {
+    const { items } = await west.client.listAll(events, { namespace: 'shop' });
+    return items.filter(({ reason }) => reason === 'InvalidAnnotation');
+  };
+  await patchService(west, 'cart', { metadata: { annotations: { 'mirror.mesh.io/spill-below': 'half' } } });
+  const [event] = await eventually('the event', async () => {
+    const all = await found();
+    return all.length > 0 ? all : undefined;
+  });
+  assert.equal(event?.involvedObject.name, 'cart');
+  assert.match(event?.message ?? '', /spill-below=half is not known: allowed is a number of endpoints/);
+  await patchService(west, 'cart', { metadata: { labels: { team: 'a' } } });
+  assert.equal((await found()).length, 1);
 });
 
 test('a gateway that drains is left at once, though its stream would go on', async (t) => {

@@ -89,10 +89,10 @@ export async function startMirror({
     services: serviceInformer,
     slices: sliceInformer,
     pods: podInformer,
-    onInvalid: (service, message) => {
+    onInvalid: (service, { reason, message }) => {
       const { namespace, name } = service.metadata;
-      log.warn('service is not exported', { service: `${namespace}/${name}`, detail: message });
-      events.record(services, service, { type: 'Warning', reason: 'InvalidExportLabel', message });
+      log.warn('what a service asks for is not known', { service: `${namespace}/${name}`, detail: message });
+      events.record(services, service, { type: 'Warning', reason, message });
     },
   });
   const controller = new LinkController({
