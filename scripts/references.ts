@@ -14,12 +14,16 @@ import { grpcLimits } from '../packages/control-api/src/limits.ts';
 import { dataplaneLimits } from '../packages/dataplane/src/limits.ts';
 import { workloadConfig } from '../packages/dataplane/src/workload.ts';
 import { errorCodes } from '../packages/errors/src/codes.ts';
+import { syntheticCauses } from '../packages/http/src/synthetic.ts';
+import { http1Faults } from '../packages/http1/src/faults.ts';
 import { http1Limits } from '../packages/http1/src/limits.ts';
 import { http2Limits } from '../packages/http2/src/limits.ts';
 import { kubeLimits } from '../packages/kube/src/limits.ts';
 import type { LimitSpec } from '../packages/limits/src/limits.ts';
 import { trustLimits } from '../packages/trust/src/limits.ts';
+import { refusalReasons } from '../packages/trust/src/refusal.ts';
 import { destinationConfig } from '../services/destination/src/config.ts';
+import { admissionRefusals } from '../services/gateway/src/admission.ts';
 import { gatewayConfig } from '../services/gateway/src/config.ts';
 import { gatewayLimits } from '../services/gateway/src/limits.ts';
 import { identityConfig } from '../services/identity/src/config.ts';
@@ -28,6 +32,7 @@ import { injectorConfig } from '../services/injector/src/config.ts';
 import { injectorLimits } from '../services/injector/src/server.ts';
 import { mirrorConfig } from '../services/mirror/src/config.ts';
 import { proxyConfig } from '../services/proxy/src/config.ts';
+import { inboundRefusals } from '../services/proxy/src/inbound-policy.ts';
 import { initConfig } from '../services/proxy/src/init-config.ts';
 import { proxyLimits } from '../services/proxy/src/limits.ts';
 
@@ -79,16 +84,124 @@ export function references(): ReadonlyMap<string, string> {
 }
 
 function errors(): string {
-  const rows = Object.entries(errorCodes)
-    .sort(byName)
-    .map(([code, meaning]) => [`\`${code}\``, meaning]);
   return page({
     title: 'Errors',
     intro:
-      'Every error that a user or an operator can cause has a code that never changes its meaning. The message names the ' +
-      'thing and the value, the remedy says what to do.',
-    body: table(['Code', 'Meaning'], rows),
+      'Every error that a user or an operator can cause has a name that never changes its meaning. First those of programs and ' +
+      'commands, then what proxies and gateways answer, refuse and count.',
+    body: [codes(), answers(), inbound(), admission(), tlsRefusals(), faults()].join('\n'),
   });
+}
+
+function codes(): string {
+  return errorSection({
+    title: 'Programs and commands',
+    file: 'packages/errors/src/codes.ts',
+    text: 'The message names the thing and the value, the remedy says what to do.',
+    head: ['Code', 'Meaning'],
+    rows: Object.entries(errorCodes)
+      .sort(byName)
+      .map(([code, meaning]) => [`\`${code}\``, meaning]),
+  });
+}
+
+function answers(): string {
+  return errorSection({
+    title: 'Answers of a proxy or gateway',
+    file: 'packages/http/src/synthetic.ts',
+    text:
+      'When no application answers, a proxy does. `l5d-proxy-error` says why, mostly in words of its own with the names and numbers of ' +
+      'the case; `l5d-proxy-name` says which proxy. To gRPC requests the answer is status 200 with `grpc-status` and `grpc-message`. Both ' +
+      'explanations are left out for clients of the inbound side that have no mesh identity. “Closes” is said with ' +
+      '`l5d-proxy-connection: close`: the HTTP/1 connection of the client ends with the answer.',
+    head: ['Cause', 'HTTP', 'gRPC', 'Closes', 'Meaning', 'Remedy'],
+    rows: Object.entries(syntheticCauses).map(([cause, { status, grpcStatus, closes, message, remedy }]) => [
+      `\`${cause}\``,
+      String(status),
+      String(grpcStatus),
+      closes ? 'yes' : 'no',
+      message,
+      remedy,
+    ]),
+  });
+}
+
+function inbound(): string {
+  return errorSection({
+    title: 'Refused by the policy of a pod',
+    file: 'services/proxy/src/inbound-policy.ts',
+    text:
+      'Label `reason` of `inbound_http_authz_deny_total`, `inbound_tcp_authz_deny_total` and `inbound_tcp_authz_terminate_total`. Opaque ' +
+      'connections are closed, requests get the answer of the cause.',
+    head: ['Reason', 'Answer', 'Meaning', 'Remedy'],
+    rows: refusalRows(inboundRefusals),
+  });
+}
+
+function admission(): string {
+  return errorSection({
+    title: 'Refused by a gateway',
+    file: 'services/gateway/src/admission.ts',
+    text: 'Label `reason` of `gateway_requests_refused_total`. Opaque connections are closed, requests get the answer of the cause.',
+    head: ['Reason', 'Answer', 'Meaning', 'Remedy'],
+    rows: refusalRows(admissionRefusals),
+  });
+}
+
+function tlsRefusals(): string {
+  return errorSection({
+    title: 'Refused TLS',
+    file: 'packages/trust/src/refusal.ts',
+    text:
+      'Label `reason` of `mesh_tls_refused_total` (sidecars) and `gateway_connections_refused_total` (gateways), and in the text of a ' +
+      'connection that failed. Nothing of a refused peer is read.',
+    head: ['Reason', 'Meaning', 'Remedy'],
+    rows: Object.entries(refusalReasons).map(([reason, { meaning, remedy }]) => [
+      `\`${reason}\``,
+      meaning,
+      remedy,
+    ]),
+  });
+}
+
+function faults(): string {
+  return errorSection({
+    title: 'Refused HTTP/1 messages',
+    file: 'packages/http1/src/faults.ts',
+    text:
+      'Ambiguous messages are never repaired and never forwarded. A request gets the status and its connection ends; a response ends ' +
+      'as `endpoint-protocol`. The remedy is always with the sender, and where a limit is named, also that limit. HTTP/2 has no names ' +
+      'of its own: its errors are the codes of RFC 9113 §7.',
+    head: ['Fault', 'HTTP', 'Meaning', 'Limit'],
+    rows: Object.entries(http1Faults).map(([fault, { status, text, limit }]) => [
+      `\`${fault}\``,
+      String(status),
+      text,
+      limit === undefined ? '' : `\`${limit}\``,
+    ]),
+  });
+}
+
+function refusalRows(
+  refusals: Readonly<Record<string, { text: string; answer: string; remedy: string }>>,
+): string[][] {
+  return Object.entries(refusals).map(([reason, { text, answer, remedy }]) => [
+    `\`${reason}\``,
+    `\`${answer}\``,
+    text,
+    remedy,
+  ]);
+}
+
+function errorSection(facts: {
+  title: string;
+  file: string;
+  text: string;
+  head: readonly string[];
+  rows: readonly (readonly string[])[];
+}): string {
+  const { title, file, text, head, rows } = facts;
+  return `## ${title}\n\n\`${file}\`\n\n${text}\n\n${table(head, rows)}`;
 }
 
 function config(): string {

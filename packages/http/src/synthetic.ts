@@ -16,6 +16,8 @@ export interface SyntheticCause {
   /** True: the client side closes its HTTP/1 connection after this response. */
   readonly closes: boolean;
   readonly message: string;
+  /** What to do about it; for docs/errors.md. */
+  readonly remedy: string;
 }
 
 const grpc = {
@@ -35,105 +37,139 @@ export const syntheticCauses = {
     grpcStatus: grpc.notFound,
     closes: false,
     message: 'no route matches the request',
+    remedy: 'Add a route that matches, or send what a route matches.',
   },
   'unknown-service': {
     status: 404,
     grpcStatus: grpc.notFound,
     closes: false,
     message: 'the gateway serves no such export',
+    remedy:
+      'Label the Service `mirror.mesh.io/exported=true` in the cluster that was asked, and call a port that it has.',
   },
   unauthorized: {
     status: 403,
     grpcStatus: grpc.permissionDenied,
     closes: false,
     message: 'the client is not authorized',
+    remedy:
+      'Admit the caller in the policy of the workload or in the export; the reason is in the message and in the metric.',
   },
   'rate-limited': {
     status: 429,
     grpcStatus: grpc.resourceExhausted,
     closes: false,
     message: 'the rate limit is used up',
+    remedy: 'Send less, or raise the limit of the policy.',
   },
-  redirected: { status: 302, grpcStatus: grpc.notFound, closes: false, message: 'redirected' },
+  redirected: {
+    status: 302,
+    grpcStatus: grpc.notFound,
+    closes: false,
+    message: 'redirected',
+    remedy: 'Follow `location`.',
+  },
   'failure-injected': {
     status: 500,
     grpcStatus: grpc.failedPrecondition,
     closes: false,
     message: 'a failure was injected by policy',
+    remedy: 'Remove the failure from the policy when the experiment is over.',
   },
   'policy-timeout': {
     status: 504,
     grpcStatus: grpc.deadlineExceeded,
     closes: false,
     message: 'a timeout of the route passed',
+    remedy: 'Answer sooner, or raise the timeout of the route.',
   },
   'profile-timeout': {
     status: 504,
     grpcStatus: grpc.deadlineExceeded,
     closes: true,
     message: 'the timeout of the service profile passed',
+    remedy: 'Answer sooner, or raise the timeout of the profile.',
   },
   failfast: {
     status: 504,
     grpcStatus: grpc.deadlineExceeded,
     closes: true,
     message: 'no endpoint became ready in time',
+    remedy:
+      'Look at the endpoints: the message has the last fault. Before discovery has answered: is the control plane reachable?',
   },
   'connect-timeout': {
     status: 504,
     grpcStatus: grpc.deadlineExceeded,
     closes: true,
     message: 'connecting to the endpoint took too long',
+    remedy: 'Look for a firewall, a network policy or a machine that is gone between the two addresses.',
   },
   'no-endpoints': {
     status: 503,
     grpcStatus: grpc.unavailable,
     closes: true,
     message: 'the service has no endpoints',
+    remedy: 'Start pods that the selector of the service matches, and see that they become ready.',
   },
   overloaded: {
     status: 503,
     grpcStatus: grpc.unavailable,
     closes: true,
     message: 'too many requests are in flight or queued',
+    remedy: 'Add endpoints, send less, or raise `mesh.io/max-in-flight` where there is memory for it.',
   },
   'slow-body': {
     status: 408,
     grpcStatus: grpc.resourceExhausted,
     closes: true,
     message: 'the request body comes too slowly while others wait',
+    remedy:
+      'Send the body faster; or raise `mesh.io/max-in-flight`, so that slow bodies take no place that others need.',
   },
   'identity-required': {
     status: 502,
     grpcStatus: grpc.unavailable,
     closes: true,
     message: 'the endpoint does not have the required identity',
+    remedy:
+      'See what runs at the address: it proves another identity than discovery promised, or none of ours. If addresses were just reused, it passes.',
   },
   'endpoint-failed': {
     status: 502,
     grpcStatus: grpc.unavailable,
     closes: true,
     message: 'the connection to the endpoint failed',
+    remedy: 'Look at the log of the endpoint: it closed, stalled or refused what it had been sent.',
   },
   'endpoint-protocol': {
     status: 502,
     grpcStatus: grpc.unavailable,
     closes: true,
     message: 'the endpoint broke the protocol',
+    remedy: 'Mend the application at the endpoint; if it does not speak HTTP, mark its port opaque.',
   },
   loop: {
     status: 508,
     grpcStatus: grpc.aborted,
     closes: true,
     message: 'the request passed this gateway before',
+    remedy: 'Look at the exports of both clusters: each sends the service to the other.',
   },
   'bad-request': {
     status: 400,
     grpcStatus: grpc.internal,
     closes: true,
     message: 'the request is malformed',
+    remedy: 'Mend the client.',
   },
-  unexpected: { status: 500, grpcStatus: grpc.internal, closes: true, message: 'unexpected failure' },
+  unexpected: {
+    status: 500,
+    grpcStatus: grpc.internal,
+    closes: true,
+    message: 'unexpected failure',
+    remedy: 'Look at the log of the proxy that `l5d-proxy-name` names.',
+  },
 } as const satisfies Record<string, SyntheticCause>;
 
 export type SyntheticReason = keyof typeof syntheticCauses;

@@ -3,36 +3,81 @@
  * reason from a closed set, which is also a metric label.
  */
 import type { Export, GatewayTable } from '@mesh/control-api/gen/mesh/gateway/v1/gateway_pb';
+import type { SyntheticReason } from '@mesh/http/synthetic';
 import { mirrorIdentity, type PeerIdentity } from '@mesh/trust/names';
 
-export type AdmissionRefusal =
-  | 'no-table'
-  | 'peer-not-linked'
-  | 'peer-not-allowed'
-  | 'bad-authority'
-  | 'bad-header'
-  | 'no-name'
-  | 'not-exported'
-  | 'port-not-exported'
-  | 'cluster-not-allowed'
-  | 'identity-not-allowed'
-  | 'not-a-mirror'
-  | 'loop';
+/** What callers hear, by which answer of `syntheticCauses`, and what to do about it. */
+interface AdmissionRefusalFacts {
+  readonly text: string;
+  readonly answer: SyntheticReason;
+  readonly remedy: string;
+}
 
-export const admissionText: Readonly<Record<AdmissionRefusal, string>> = {
-  'no-table': 'the gateway does not know its exports yet',
-  'peer-not-linked': 'the cluster of the caller is not linked',
-  'peer-not-allowed': 'the link to the cluster of the caller does not allow it to call',
-  'bad-authority': 'the authority is not SERVICE.NAMESPACE.svc.DOMAIN:PORT',
-  'bad-header': 'the transport header is malformed or did not come in time',
-  'no-name': 'the transport header names no service; a gateway is no way to a port of its own',
-  'not-exported': 'the service is not exported',
-  'port-not-exported': 'the service is exported without this port',
-  'cluster-not-allowed': 'the service is not exported to the cluster of the caller',
-  'identity-not-allowed': 'the service is not exported to this caller',
-  'not-a-mirror': 'only mirror controllers may call the federation API',
-  loop: 'the request passed this cluster before',
-};
+export const admissionRefusals = {
+  'no-table': {
+    text: 'the gateway does not know its exports yet',
+    answer: 'failfast',
+    remedy:
+      'Wait for its first table; if it does not come, look at the log of the gateway and at the destination service.',
+  },
+  'peer-not-linked': {
+    text: 'the cluster of the caller is not linked',
+    answer: 'unauthorized',
+    remedy: 'Link the clusters: `mesh link`.',
+  },
+  'peer-not-allowed': {
+    text: 'the link to the cluster of the caller does not allow it to call',
+    answer: 'unauthorized',
+    remedy: 'Set `allow: true` in the Link.',
+  },
+  'bad-authority': {
+    text: 'the authority is not SERVICE.NAMESPACE.svc.DOMAIN:PORT',
+    answer: 'bad-request',
+    remedy: 'Call by the name of the mirrored service, through a proxy of the mesh.',
+  },
+  'bad-header': {
+    text: 'the transport header is malformed or did not come in time',
+    answer: 'bad-request',
+    remedy: 'Call through a proxy of the mesh.',
+  },
+  'no-name': {
+    text: 'the transport header names no service; a gateway is no way to a port of its own',
+    answer: 'bad-request',
+    remedy: 'Call by the name of the mirrored service, through a proxy of the mesh.',
+  },
+  'not-exported': {
+    text: 'the service is not exported',
+    answer: 'unknown-service',
+    remedy: 'Label the Service `mirror.mesh.io/exported=true`.',
+  },
+  'port-not-exported': {
+    text: 'the service is exported without this port',
+    answer: 'unknown-service',
+    remedy: 'Call a port that the Service has.',
+  },
+  'cluster-not-allowed': {
+    text: 'the service is not exported to the cluster of the caller',
+    answer: 'unauthorized',
+    remedy: 'Add the cluster to `mirror.mesh.io/allowed-clusters` of the Service.',
+  },
+  'identity-not-allowed': {
+    text: 'the service is not exported to this caller',
+    answer: 'unauthorized',
+    remedy: 'Add the identity to those that the export allows.',
+  },
+  'not-a-mirror': {
+    text: 'only mirror controllers may call the federation API',
+    answer: 'unauthorized',
+    remedy: 'Nothing, unless a mirror controller runs under another service account than its own.',
+  },
+  loop: {
+    text: 'the request passed this cluster before',
+    answer: 'loop',
+    remedy: 'Look at the exports of both clusters: each sends the service to the other.',
+  },
+} as const satisfies Record<string, AdmissionRefusalFacts>;
+
+export type AdmissionRefusal = keyof typeof admissionRefusals;
 
 export type Admission =
   | { kind: 'export'; service: Export; port: Export['ports'][number]; authority: string }

@@ -10,9 +10,9 @@ import {
 } from '@mesh/dataplane/l5d-headers';
 import { getHeader } from '@mesh/http/headers';
 import type { RequestHead, RequestListener, ServerStream, StreamHandler } from '@mesh/http/message';
-import { isGrpc, syntheticResponse, type SyntheticReason } from '@mesh/http/synthetic';
+import { isGrpc, syntheticResponse } from '@mesh/http/synthetic';
 import type { PeerIdentity } from '@mesh/trust/names';
-import { type AdmissionRefusal, admissionText, type AdmissionTable } from './admission.ts';
+import { type AdmissionRefusal, admissionRefusals, type AdmissionTable } from './admission.ts';
 import type { ExportTargets } from './exports.ts';
 import type { GatewayMetrics } from './gateway-metrics.ts';
 
@@ -29,21 +29,6 @@ interface Options {
   metrics: GatewayMetrics;
   onClose: () => void;
 }
-
-const synthetic: Readonly<Record<AdmissionRefusal, SyntheticReason>> = {
-  'no-table': 'failfast',
-  'peer-not-linked': 'unauthorized',
-  'peer-not-allowed': 'unauthorized',
-  'bad-authority': 'bad-request',
-  'bad-header': 'bad-request',
-  'no-name': 'bad-request',
-  'not-exported': 'unknown-service',
-  'port-not-exported': 'unknown-service',
-  'cluster-not-allowed': 'unauthorized',
-  'identity-not-allowed': 'unauthorized',
-  'not-a-mirror': 'unauthorized',
-  loop: 'loop',
-};
 
 export class PeerListener implements RequestListener {
   readonly #options: Options;
@@ -84,13 +69,10 @@ export class PeerListener implements RequestListener {
 
   #refuse(stream: ServerStream, head: RequestHead, reason: AdmissionRefusal): StreamHandler {
     this.#options.metrics.requestRefused(this.#options.caller.cluster, reason);
+    const { answer, text } = admissionRefusals[reason];
     const grpc = head.method === 'POST' && isGrpc(head);
     stream.respond(
-      syntheticResponse(synthetic[reason], {
-        grpc,
-        by: this.#options.targets.proxyName,
-        message: admissionText[reason],
-      }),
+      syntheticResponse(answer, { grpc, by: this.#options.targets.proxyName, message: text }),
       true,
     );
     return new Discard(stream);

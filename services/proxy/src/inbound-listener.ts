@@ -19,7 +19,7 @@ import {
   type Caller,
   inboundRefusal,
   type InboundRefusal,
-  inboundRefusalText,
+  inboundRefusals,
   isOpenPath,
   type PolicyContext,
   type ServerPolicy,
@@ -94,12 +94,10 @@ export class InboundListener implements RequestListener {
   }
 
   #refuse(stream: ServerStream, head: RequestHead, reason: InboundRefusal): StreamHandler {
+    const { answer, text } = inboundRefusals[reason];
+    const grpc = head.method === 'POST' && isGrpc(head);
     stream.respond(
-      syntheticResponse(reason === 'invalid-policy' ? 'unexpected' : 'unauthorized', {
-        grpc: head.method === 'POST' && isGrpc(head),
-        by: this.#options.context.proxyName,
-        message: inboundRefusalText[reason],
-      }),
+      syntheticResponse(answer, { grpc, by: this.#options.context.proxyName, message: text }),
       true,
     );
     return new Discard(stream);

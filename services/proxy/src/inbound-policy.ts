@@ -2,26 +2,51 @@
 import { BlockList, isIPv6 } from 'node:net';
 import { durationToMs, ipToText } from '@mesh/control-api/convert';
 import type { Authz, HttpRoute, Network, Server } from '@mesh/control-api/gen/linkerd/inbound_pb';
+import type { SyntheticReason } from '@mesh/http/synthetic';
 import { parseIdentity } from '@mesh/trust/names';
 import type { InboundPolicy } from './config.ts';
 
-/** Why a client was refused; a metric label, so the set is closed. */
-export type InboundRefusal =
-  | 'unauthenticated'
-  | 'foreign-cluster'
-  | 'identity-not-allowed'
-  | 'network-not-allowed'
-  | 'denied'
-  | 'invalid-policy';
+interface InboundRefusalFacts {
+  readonly text: string;
+  readonly answer: SyntheticReason;
+  readonly remedy: string;
+}
 
-export const inboundRefusalText: Readonly<Record<InboundRefusal, string>> = {
-  unauthenticated: 'the policy of this pod demands a mesh identity',
-  'foreign-cluster': 'the policy of this pod admits only identities of its own cluster',
-  'identity-not-allowed': 'the policy of this pod does not admit this identity',
-  'network-not-allowed': 'the policy of this pod does not admit clients of this network',
-  denied: 'the policy of this pod admits nobody',
-  'invalid-policy': 'the policy of this pod cannot be read',
-};
+/** Why a client is refused, what HTTP clients hear, and what to do about it. The reason is a metric label. */
+export const inboundRefusals = {
+  unauthenticated: {
+    text: 'the policy of this pod demands a mesh identity',
+    answer: 'unauthorized',
+    remedy: 'Mesh the client, or set `mesh.io/default-inbound-policy` to `all-unauthenticated`.',
+  },
+  'foreign-cluster': {
+    text: 'the policy of this pod admits only identities of its own cluster',
+    answer: 'unauthorized',
+    remedy: 'Set `mesh.io/default-inbound-policy` to `all-authenticated`.',
+  },
+  'identity-not-allowed': {
+    text: 'the policy of this pod does not admit this identity',
+    answer: 'unauthorized',
+    remedy: 'Add the identity to the policy; `client_id` of the metric has it.',
+  },
+  'network-not-allowed': {
+    text: 'the policy of this pod does not admit clients of this network',
+    answer: 'unauthorized',
+    remedy: 'Add the network to the policy.',
+  },
+  denied: {
+    text: 'the policy of this pod admits nobody',
+    answer: 'unauthorized',
+    remedy: 'Set `mesh.io/default-inbound-policy` to something else than `deny`.',
+  },
+  'invalid-policy': {
+    text: 'the policy of this pod cannot be read',
+    answer: 'unexpected',
+    remedy: 'Mend the policy that the control plane states for this port; until then nobody is admitted.',
+  },
+} as const satisfies Record<string, InboundRefusalFacts>;
+
+export type InboundRefusal = keyof typeof inboundRefusals;
 
 /** One rule that admits clients. */
 interface Authorization {
