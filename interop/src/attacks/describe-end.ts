@@ -7,9 +7,14 @@ const codeNames: ReadonlyMap<number, string> = new Map(
 
 const named = (code: number): string => codeNames.get(code) ?? String(code);
 
-/** How a connection ended, by what it received; `own`: the attacker ended it. */
-export function describeEnd(received: Buffer, own: boolean): string {
-  const by = own ? 'left open' : 'closed';
+/** Who ended a connection; `unknown` where TLS has taken its bytes over. */
+export type Ender = 'attacker' | 'proxy' | 'unknown';
+
+const words: Readonly<Record<Ender, string>> = { attacker: 'left open', proxy: 'closed', unknown: 'ended' };
+
+/** How a connection ended, by what it received. */
+export function describeEnd(received: Buffer, ender: Ender): string {
+  const by = words[ender];
   const statuses = received
     .toString('latin1')
     .match(/HTTP\/1\.1 (\d{3}) /g)

@@ -6,7 +6,7 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls, createSecureContext, type SecureContext } from 'node:tls';
 import { type Clock, sleep } from '@mesh/clock/clock';
 import type { TlsAttackSite } from '../testing/tls-attacks.ts';
-import { describeEnd } from './describe-end.ts';
+import { describeEnd, type Ender } from './describe-end.ts';
 import type { AttackerOrder } from './messages.ts';
 
 /**
@@ -146,18 +146,21 @@ export class RemoteSite implements TlsAttackSite {
     const received: Buffer[] = [];
     this.#connections++;
     this.#sockets.add(socket);
-    let own = true;
-    socket.on('error', () => (own = false));
-    socket.on('end', () => (own = false));
+    let ender: Ender = 'attacker';
+    socket.on('error', () => (ender = 'proxy'));
+    socket.on('end', () => (ender = 'proxy'));
+    let listened = false;
     // Listening to data would set it off before the attack listens.
     socket.on('newListener', function onListener(name) {
       if (name !== 'data') return;
       socket.off('newListener', onListener);
+      listened = true;
       socket.on('data', (chunk: Buffer) => received.push(chunk));
     });
     socket.on('close', () => {
       this.#sockets.delete(socket);
-      const end = describeEnd(Buffer.concat(received), own);
+      if (!listened && ender === 'attacker') ender = 'unknown';
+      const end = describeEnd(Buffer.concat(received), ender);
       this.#ends.set(end, (this.#ends.get(end) ?? 0) + 1);
     });
     await once(socket, event);

@@ -52,11 +52,14 @@ test('whatever else is wrong fails a row, each with its reason', () => {
 test('the end of a connection is told by what the attacker received', () => {
   const calm = frame(GOAWAY, 0, 0, u32(0, errorCode.enhanceYourCalm));
   const reset = frame(RST_STREAM, 0, 1, u32(errorCode.protocolError));
-  assert.equal(describeEnd(Buffer.concat([settings(), calm]), false), 'GOAWAY ENHANCE_YOUR_CALM');
-  assert.equal(describeEnd(Buffer.concat([reset, reset]), true), 'RST_STREAM PROTOCOL_ERROR, left open');
+  assert.equal(describeEnd(Buffer.concat([settings(), calm]), 'proxy'), 'GOAWAY ENHANCE_YOUR_CALM');
   assert.equal(
-    describeEnd(Buffer.from('HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 431 x\r\n\r\n'), false),
+    describeEnd(Buffer.concat([reset, reset]), 'attacker'),
+    'RST_STREAM PROTOCOL_ERROR, left open',
+  );
+  assert.equal(
+    describeEnd(Buffer.from('HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 431 x\r\n\r\n'), 'proxy'),
     '431, closed',
   );
-  assert.equal(describeEnd(Buffer.alloc(0), false), 'closed');
+  assert.equal(describeEnd(Buffer.alloc(0), 'proxy'), 'closed');
 });
