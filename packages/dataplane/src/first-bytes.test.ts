@@ -7,6 +7,8 @@ import { createServer, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { connect, type AddressInfo } from 'node:net';
 import { judgeProtocol } from '@mesh/transport/detect';
+import { TurnShare } from '@mesh/sockets/turn-share';
+import { eventually } from '@mesh/testkit/eventually';
 import { readFirstBytes } from './first-bytes.ts';
 
 void test('what was read is back in the socket', async (t) => {
@@ -69,4 +71,37 @@ void test('a silent client has no verdict when the time is up', async (t) => {
     }).then(({ port }) => dialTcp(t, port));
   });
   assert.equal(await verdict, 'timeout');
+});
+
+void test('of many connections whose first bytes are there at once, each turn looks at a few', async (t) => {
+  const verdicts: string[] = [];
+  const sockets: Socket[] = [];
+  let waits = 0;
+  const turns = { share: new TurnShare(2, 0), onWait: () => void waits++ };
+  const server = createServer({ pauseOnConnect: true }, (socket) => {
+    socket.on('error', () => {});
+    sockets.push(socket);
+    if (sockets.length < 10) return;
+    for (const one of sockets) {
+      readFirstBytes(one, {
+        clock: systemClock,
+        timeoutMs: 5000,
+        judge: judgeProtocol,
+        turns,
+        done: (verdict) => {
+          verdicts.push(verdict);
+          one.destroy();
+        },
+      });
+    }
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  for (let client = 0; client < 10; client++) {
+    (await dialTcp(t, (server.address() as AddressInfo).port)).write('GET / HTTP/1.1\r\n\r\n');
+  }
+  await eventually('all are judged', () => verdicts.length === 10);
+  assert.ok(verdicts.every((verdict) => verdict === 'http1'));
+  assert.ok(waits >= 4, `${waits} looks were put off`);
 });

@@ -62,6 +62,11 @@ export const dataplaneLimits = {
     unit: 'ms',
     why: 'How long a sidecar that was restarted waits for the control plane before it goes by what that said before.',
   },
+  first_looks_per_turn: {
+    default: 8,
+    unit: 'count',
+    why: 'New connections whose first bytes are looked at in one turn of the event loop; the others wait for the next ones.',
+  },
   peer_log_lines: {
     default: 20,
     unit: 'count',

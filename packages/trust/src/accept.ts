@@ -11,7 +11,7 @@ import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket, type TlsOptions } from 'node:tls';
 import type { Clock, Timer } from '@mesh/clock/clock';
 import { LimitLedger } from '@mesh/limits/limits';
-import { atTurnEnd, type TurnTask } from '@mesh/sockets/turn';
+import { TurnShare } from '@mesh/sockets/turn-share';
 import { type ChainAccepted, type ChainRefusal, checkChain, checkVerifiedLeaf } from './chain.ts';
 import { anchorsOf, type Credentials, type CredentialStore, secureContextOptions } from './credentials.ts';
 import { guardPeerCertificates, handshakeContext } from './handshake-context.ts';
@@ -63,17 +63,18 @@ interface Handshake<Mode extends ClientCertificate> {
   done: ((result: AcceptResult<Mode>) => void) | undefined;
 }
 
+/** Turns of the event loop behind one in which a handshake began: a request of somebody else needs some, from socket to socket. */
+const turnsBetween = 2;
+
 const ignore = (): void => {};
 
-export class TlsAcceptor<Mode extends ClientCertificate = 'required'> implements TurnTask {
+export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
   readonly #options: TlsAcceptorOptions<Mode>;
   readonly #limits: LimitLedger<TrustLimit>;
   readonly #required: boolean;
   readonly #server: Server;
   readonly #open: Set<Handshake<Mode>> = new Set();
-  /** Begun in this turn of the event loop, and those that wait for one of the next. */
-  #begun = 0;
-  #waiting: Handshake<Mode>[] = [];
+  readonly #turns: TurnShare;
   /** Refused clients whose whole chain was read. */
   #explained = 0;
   readonly #unsubscribe: () => void;
@@ -82,6 +83,7 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> implements
     this.#options = options;
     this.#limits = options.limits ?? new LimitLedger(trustLimits);
     this.#required = options.clientCertificate !== 'none';
+    this.#turns = new TurnShare(this.#limits.values.tls_handshakes_per_turn, turnsBetween);
     const { current } = options.credentials;
     this.#server = createServer({
       ...(current === undefined ? {} : contextOptions(current)),
@@ -147,29 +149,11 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> implements
     socket.once('close', () => {
       this.#refuse(handshake, 'closed-early', 'the connection ended during the handshake');
     });
-    if (this.#begun < this.#limits.values.tls_handshakes_per_turn) {
-      this.#begin(handshake);
-    } else {
-      this.#limits.hit('tls_handshakes_per_turn');
-      this.#waiting.push(handshake);
-    }
-  }
-
-  /** The next ones of those that wait. */
-  onTurnEnd(): void {
-    this.#begun = 0;
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const handshake of waiting) {
-      if (handshake.done === undefined) continue;
-      if (this.#begun < this.#limits.values.tls_handshakes_per_turn) this.#begin(handshake);
-      else this.#waiting.push(handshake);
-    }
-  }
-
-  #begin(handshake: Handshake<Mode>): void {
-    if (this.#begun++ === 0) atTurnEnd(this);
-    handshakeContext.run(handshake, () => this.#server.emit('connection', handshake.raw));
+    const begun = this.#turns.take(() => {
+      if (handshake.done !== undefined)
+        handshakeContext.run(handshake, () => this.#server.emit('connection', socket));
+    });
+    if (!begun) this.#limits.hit('tls_handshakes_per_turn');
   }
 
   /** Ends handshakes in progress and forgets the credentials. Accepted connections stay. */

@@ -15,7 +15,7 @@ export const trustLimits = {
   tls_handshakes_per_turn: {
     default: 1,
     unit: 'count',
-    why: 'handshakes begun in one turn of the event loop; each takes part of a millisecond, in which nobody else is served',
+    why: 'handshakes begun in one turn of the event loop, with two turns of everybody else behind it; each takes part of a millisecond',
   },
   tls_trust_anchors: {
     default: 16,

@@ -6,13 +6,14 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { HostPort } from '@mesh/control-api/convert';
 import { plainEndpoint } from '@mesh/dataplane/endpoint-spec';
 import type { ForwardContext } from '@mesh/dataplane/exchange';
-import { readFirstBytes, type Undecided } from '@mesh/dataplane/first-bytes';
+import { type FirstBytesOptions, readFirstBytes, type Undecided } from '@mesh/dataplane/first-bytes';
 import { type FixedTarget, FixedTargets } from '@mesh/dataplane/fixed-targets';
 import { PeerLog } from '@mesh/dataplane/peer-log';
 import { type DetectCells, type DetectResult, detectProtocol } from '@mesh/dataplane/protocol-detection';
 import { serveHttp } from '@mesh/dataplane/serve-http';
 import { forwardTcp } from '@mesh/dataplane/tcp-forwarder';
 import { readTransportHeader } from '@mesh/dataplane/transport-header-reader';
+import { TurnShare } from '@mesh/sockets/turn-share';
 import type { Labels } from '@mesh/telemetry/metrics';
 import { type DetectedProtocol, judgeProtocol } from '@mesh/transport/detect';
 import { type TransportHeader, transportHeaderAlpn } from '@mesh/transport/transport-header';
@@ -60,6 +61,8 @@ export class Inbound {
   readonly #targets: FixedTargets;
   readonly #metrics: InboundMetrics;
   readonly #log: PeerLog;
+  /** At first bytes of new connections. */
+  readonly #looks: Required<FirstBytesOptions<Opening>>['turns'];
   /** Before TLS, and inside it. */
   readonly #openings: DetectCells;
   readonly #detected: DetectCells;
@@ -79,6 +82,10 @@ export class Inbound {
     });
     this.#metrics = new InboundMetrics(registry);
     this.#log = new PeerLog(environment);
+    this.#looks = {
+      share: new TurnShare(limits.values.first_looks_per_turn, 0),
+      onWait: () => limits.hit('first_looks_per_turn'),
+    };
     this.#openings = environment.detect.cells({ direction: 'inbound', tls: 'no_identity' });
     this.#detected = environment.detect.cells({ direction: 'inbound', tls: 'true' });
     this.#targets = new FixedTargets({
@@ -127,6 +134,7 @@ export class Inbound {
       clock: environment.clock,
       timeoutMs: policy?.detectTimeoutMs ?? environment.detectTimeoutMs,
       judge: judgeOpening,
+      turns: this.#looks,
       done: (opening, { rest, ms }) => {
         this.#openings.count(resultOf(opening), ms);
         if (opening === 'closed') socket.destroy();

@@ -85,10 +85,9 @@ export const http2Attacks: readonly Attack[] = [
         Buffer.concat([request(odd(index)), frame(RST_STREAM, 0, odd(index), u32(8))]);
       const sent = await attacker.flood(100_000, round);
       await calmed(attacker);
-      assert.ok(
-        sent < 20_000 && (await site.requests()) <= 110,
-        `${await site.requests()} requests of ${sent}`,
-      );
+      // Ten come back each second that the attack takes.
+      const reached = await site.requests();
+      assert.ok(sent < 20_000 && reached <= 200, `${reached} requests of ${sent}`);
     },
   },
   {

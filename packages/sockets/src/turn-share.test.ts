@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { atTurnEnd } from './turn.ts';
+import { TurnShare } from './turn-share.ts';
+
+test('so many tasks in a turn, then a pause, in order, whatever is asked for at once', async () => {
+  const share = new TurnShare(2, 1);
+  const log: string[] = [];
+  const taken = [1, 2, 3, 4, 5].map((number) => share.take(() => log.push(String(number))));
+  assert.deepEqual(taken, [true, true, false, false, false]);
+  await new Promise<void>((resolve) => {
+    let turns = 0;
+    const look = (): void => {
+      log.push('|');
+      if (++turns === 8) resolve();
+      else atTurnEnd({ onTurnEnd: look });
+    };
+    atTurnEnd({ onTurnEnd: look });
+  });
+  assert.equal(log.join('').replace(/\|+$/, ''), '12|34||5');
+  assert.ok(
+    share.take(() => log.push('6')),
+    'what comes later finds its turn',
+  );
+});
+
+test('a task that asks for another one does not get it in the same turn', async () => {
+  const share = new TurnShare(1, 0);
+  let runs = 0;
+  await new Promise<void>((resolve) => {
+    const again = (): void => {
+      runs++;
+      if (runs === 3) resolve();
+      else assert.equal(share.take(again), false);
+    };
+    share.take(again);
+    assert.equal(runs, 1);
+  });
+});
