@@ -6,6 +6,7 @@ import { multiclusterNamespace as namespace } from '@mesh/multicluster/link';
 import {
   clusterAccess,
   deployment,
+  env,
   identityTokenMount,
   identityTokenVolume,
   type KubernetesObject,
@@ -13,6 +14,7 @@ import {
   service,
   serviceAccount,
 } from './objects.ts';
+import { dataPlaneEnvironment } from './program-command.ts';
 import { workloadEnv } from './sidecar.ts';
 import type { Values } from './values.ts';
 
@@ -48,7 +50,7 @@ function gateway(values: Values): KubernetesObject[] {
     image: values.image,
     replicas: values.gatewayReplicas,
     uid: 2102,
-    env: workloadEnv(values),
+    env: [...workloadEnv(values), ...env(dataPlaneEnvironment)],
     ports: [{ name: 'mc-gateway', containerPort: 4143 }],
     adminPort: 4191,
     graceSeconds: 60,

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { dataPlaneFlags } from './program-command.ts';
 import { injectionDecision, type PodTemplate, withSidecar } from './sidecar.ts';
 import { resolveValues } from './values.ts';
 
@@ -71,6 +72,16 @@ test('how much may be in flight is said only where it was asked for', () => {
   const cap = (template: PodTemplate): unknown => setting(template, 'MESH_MAX_IN_FLIGHT');
   assert.equal(cap(withSidecar(pod(), values)), undefined);
   assert.equal(cap(withSidecar(pod({}, { 'mesh.io/max-in-flight': '200' }), values)), '200');
+});
+
+test('the engine and the allocator of the proxy are told to stay small', () => {
+  const injected = withSidecar(pod(), values);
+  assert.equal(setting(injected, 'MALLOC_ARENA_MAX'), '1');
+  assert.deepEqual(injected.spec?.initContainers?.[1]?.['command'], [
+    'node',
+    ...dataPlaneFlags,
+    '/opt/mesh/proxy.js',
+  ]);
 });
 
 test('the proxy is told the TCP ports of the pod, each once', () => {

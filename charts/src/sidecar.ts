@@ -14,7 +14,7 @@ import {
   lockedDown,
 } from './objects.ts';
 import type { Values } from './values.ts';
-import { programCommand } from './program-command.ts';
+import { dataPlaneEnvironment, programCommand } from './program-command.ts';
 
 export const injectAnnotation = 'mesh.io/inject';
 export const proxyVersionAnnotation = 'mesh.io/proxy-version';
@@ -139,6 +139,7 @@ function proxyContainer(
         MESH_OPAQUE_PORTS: settings[opaquePortsAnnotation] ?? values.opaquePorts.join(','),
         MESH_INBOUND_PORTS: tcpPorts(containers).join(','),
         MESH_INBOUND_DEFAULT_POLICY: settings[inboundPolicyAnnotation] ?? values.inboundPolicy,
+        ...dataPlaneEnvironment,
         MESH_LAST_GOOD_DIR: lastGoodMount.mountPath,
       }),
       ...(maxInFlight === undefined ? [] : env({ MESH_MAX_IN_FLIGHT: maxInFlight })),

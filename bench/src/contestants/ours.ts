@@ -1,7 +1,7 @@
 /** The mesh's own sidecars: the bundles that pods run, configured by their environment and a control plane. */
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { dataPlaneFlags } from '@mesh/charts/program-command';
+import { dataPlaneEnvironment, dataPlaneFlags } from '@mesh/charts/program-command';
 import { multiclusterNamespace } from '@mesh/trust/names';
 import { controlPorts, hostAddress } from '../control-plane.ts';
 import type { Pod } from '../pod.ts';
@@ -19,6 +19,7 @@ function workloadEnvironment(
   writeFileSync(token, 'bench', { mode: 0o644 });
   const { identityPort, destinationPort } = controlPorts[cluster];
   return {
+    ...dataPlaneEnvironment,
     MESH_CLUSTER: cluster,
     MESH_TRUST_DOMAIN: `${cluster}.mesh.local`,
     MESH_TRUST_ANCHORS: trust.anchorsPem,
