@@ -26,6 +26,8 @@ const say = (text: string): void => void process.stderr.write(`${text}\n`);
  * about who gets one of few processors. Only root may say so.
  */
 const measuredFirst = process.getuid?.() === 0 ? ['chrt', '--rr', '1'] : [];
+/** Whatever hangs: a run that does not end is no result. */
+const longestRunMs = 90 * 60_000;
 /** For code to be compiled and windows to grow, before the first row. */
 const warmUpMs = 5000;
 
@@ -105,6 +107,14 @@ function withEarlier(rows: readonly Row[], file: string): Row[] {
 
 /** Exit code. */
 async function measure(asked: Arguments): Promise<number> {
+  clock.after(
+    longestRunMs,
+    () => {
+      say(`ended after ${longestRunMs / 60_000} minutes without being done`);
+      process.exit(1);
+    },
+    true,
+  );
   await prepareNetwork();
   const results = await measureAll(asked);
   if (asked.out === undefined) {

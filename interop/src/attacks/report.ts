@@ -17,18 +17,24 @@ export function markdown({ machine, options, rows }: AttackResults): string {
   const failed = rows.filter((row) => faults(row).length > 0);
   return `# Results of \`npm run endurance -- attacks\`
 
-${machine.cores} × ${machine.cpu}, ${machine.memoryGiB} GiB, Linux ${machine.kernel}, Node ${machine.node}; ${options.repeats} × ${options.seconds} s without and with
-each attack, in turn. ${rows.length} attacks, ${failed.length} failed. Measured ${measured(rows)}.
+${machine.cores} × ${machine.cpu}, ${machine.memoryGiB} GiB, Linux ${machine.kernel}, Node ${machine.node}. ${rows.length} attacks, ${failed.length} failed. Measured
+${measured(rows)}.
 
 Two sidecars, as pods run them, stand between a victim (200 requests/s at fixed times, 4 connections, latencies from when a request was
-due) and an application. The attacker has a certificate of the mesh and speaks to the sidecar before the application, on
-connections of its own (M-7 and M-8: a gateway stands between the sidecars, and the attacker is a peer of the other
-cluster who speaks to it); victim, attacker, application and both sidecars are processes of their own. p99 is the median of the
-windows'. It may be twice the baseline, or ${floorMs} ms above it. The attacker runs at the lowest priority and the rest at a real-time
-one, since five processes share two cores and the question is what the proxy does with its own time; it opens at most 25 connections a second where connections are
-not the attack. Memory and CPU are of the attacked sidecar: private bytes before, at most, after; share of a core without and with.
+due) and an application. The attacker has a certificate of the mesh and speaks to the sidecar before the application, on connections
+of its own (M-7 and M-8: a gateway stands between the sidecars, and the attacker is a peer of the other cluster who speaks to it). Victim,
+attacker, applications and proxies are processes of their own.
 
-| | attack | rounds, connections | attacker's end | counted | p50 ms | p99 ms | ratio | errors | memory MB | CPU % | |
+Windows of ${options.seconds} s without and with the attack take turns; where an attack takes longer, so does its window. p50 and p99 are medians over the
+windows. p99 may be twice the baseline, or ${floorMs} ms above it: the victim's requests take less than a millisecond, and a process that
+runs already keeps its processor for longer than that. The attacker runs at the lowest priority and the rest at a real-time one, since
+they share two cores and the question is what the proxy does with its own time. It opens at most 25 connections a second where
+connections are not the attack.
+
+*Counted* are limits that were hit and refusals, from the attacked proxy's metrics. Memory and CPU are of that proxy: private bytes
+before, at most, and after; share of a core without and with.
+
+| | attack | windows, rounds, connections | attacker's end | counted | p50 ms | p99 ms | ratio | errors | memory MB | CPU % | |
 |---|---|---|---|---|---|---|---|---|---|---|---|
 ${rows.map(line).join('\n')}
 ${failed.map((row) => `\n- **${row.id}**: ${faults(row).join('; ')}`).join('')}
@@ -58,7 +64,7 @@ function line(row: Row): string {
   const cells = [
     id,
     what.replaceAll('|', '\\|'),
-    `${sum(attacks.map(({ rounds }) => rounds))}, ${sum(attacks.map(({ connections }) => connections))}`,
+    `${attacks.length}, ${sum(attacks.map(({ rounds }) => rounds))}, ${sum(attacks.map(({ connections }) => connections))}`,
     listed(ends),
     listed(Object.entries(counted)),
     pair(p50(baseline), p50(attacked)),

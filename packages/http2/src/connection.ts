@@ -94,7 +94,6 @@ export abstract class Connection extends Session implements FrameSink {
   #readHeld(): void {
     const held = this.#held;
     this.#held = [];
-    if (this.state !== 'open') return;
     this.readAgain();
     for (const chunk of held) this.receiveFrom(chunk, 0, false);
   }
