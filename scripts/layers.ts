@@ -28,6 +28,12 @@ export const layers: readonly Layer[] = [
     within: [
       ['packages/config', 'packages/errors', 'refuses bad settings with a MeshError'],
       ['packages/telemetry', 'packages/clock', 'log lines carry the time'],
+      [
+        'packages/telemetry',
+        'packages/limits',
+        'shows how often limits were reached, and has some of its own',
+      ],
+      ['packages/telemetry', 'packages/sockets', 'the admin page has a cap of connections'],
       ['packages/testkit', 'packages/clock', 'brings the clock that tests steer'],
     ],
   },

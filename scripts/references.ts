@@ -20,6 +20,7 @@ import { http1Limits } from '../packages/http1/src/limits.ts';
 import { http2Limits } from '../packages/http2/src/limits.ts';
 import { kubeLimits } from '../packages/kube/src/limits.ts';
 import type { LimitSpec } from '../packages/limits/src/limits.ts';
+import { adminLimits } from '../packages/telemetry/src/limits.ts';
 import { trustLimits } from '../packages/trust/src/limits.ts';
 import { refusalReasons } from '../packages/trust/src/refusal.ts';
 import { destinationConfig } from '../services/destination/src/config.ts';
@@ -29,7 +30,7 @@ import { gatewayLimits } from '../services/gateway/src/limits.ts';
 import { identityConfig } from '../services/identity/src/config.ts';
 import { identityLimits } from '../services/identity/src/limits.ts';
 import { injectorConfig } from '../services/injector/src/config.ts';
-import { injectorLimits } from '../services/injector/src/server.ts';
+import { injectorLimits } from '../services/injector/src/limits.ts';
 import { mirrorConfig } from '../services/mirror/src/config.ts';
 import { proxyConfig } from '../services/proxy/src/config.ts';
 import { inboundRefusals } from '../services/proxy/src/inbound-policy.ts';
@@ -65,10 +66,11 @@ export const limitTables: readonly {
   { what: 'Data plane', file: 'packages/dataplane/src/limits.ts', table: dataplaneLimits },
   { what: 'Sidecar', file: 'services/proxy/src/limits.ts', table: proxyLimits },
   { what: 'TLS', file: 'packages/trust/src/limits.ts', table: trustLimits },
+  { what: 'Admin page', file: 'packages/telemetry/src/limits.ts', table: adminLimits },
   { what: 'Kubernetes client', file: 'packages/kube/src/limits.ts', table: kubeLimits },
   { what: 'Gateway', file: 'services/gateway/src/limits.ts', table: gatewayLimits },
   { what: 'Identity', file: 'services/identity/src/limits.ts', table: identityLimits },
-  { what: 'Injector', file: 'services/injector/src/server.ts', table: injectorLimits },
+  { what: 'Injector', file: 'services/injector/src/limits.ts', table: injectorLimits },
   { what: 'Node of local clusters', file: 'clusters/node/src/limits.ts', table: nodeLimits },
   { what: 'Embedded Kubernetes API', file: 'clusters/apiserver/src/limits.ts', table: apiserverLimits },
 ];

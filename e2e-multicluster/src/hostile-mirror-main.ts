@@ -7,6 +7,7 @@ import { systemClock as clock, systemRandom as random } from '@mesh/clock/system
 import { readConfig } from '@mesh/config/environment';
 import { ExportSchema, Federation } from '@mesh/control-api/gen/mesh/federation/v1/federation_pb';
 import { grpcService } from '@mesh/control-api/grpc-server';
+import { controlLimits } from '@mesh/dataplane/control-server';
 import { createWorkload } from '@mesh/dataplane/workload';
 import { mirrorConfig } from '@mesh/mirror/config';
 import { federationPort } from '@mesh/mirror/federation-port';
@@ -43,7 +44,7 @@ const federation = grpcService<typeof Federation, PeerIdentity>(Federation, {
     sink.onCancel(() => beat.cancel());
   },
 });
-const server = federationPort(federation, { config, workload, clock });
+const server = federationPort(federation, { config, workload, clock, limits: controlLimits() });
 await startAdmin({
   port: config.MESH_ADMIN_PORT,
   registry,

@@ -3,7 +3,7 @@
  * of cluster west, the sidecar of a server in west, each the real program; identity and discovery as the test says.
  */
 import type { TestContext } from 'node:test';
-import { cart, startWest, TestTrust, type TestWest } from '@mesh/gateway/testing/test-west';
+import { cart, startHere, startWest, TestTrust, type TestWest } from '@mesh/gateway/testing/test-west';
 import {
   newAnchor,
   startCluster,
@@ -22,6 +22,8 @@ export interface TwoClustersOptions {
   readonly environment?: Readonly<Record<string, string>>;
   /** Settings of the server's sidecar alone. */
   readonly serverEnvironment?: Readonly<Record<string, string>>;
+  /** Settings of the gateway. */
+  readonly gatewayEnvironment?: Readonly<Record<string, string>>;
 }
 
 export interface TwoClusters {
@@ -39,13 +41,21 @@ const clusterIp = '10.0.0.1:80';
 
 export async function startTwoClusters(
   test: TestContext,
-  { app, opaque = false, environment = {}, serverEnvironment = {} }: TwoClustersOptions,
+  {
+    app,
+    opaque = false,
+    environment = {},
+    serverEnvironment = {},
+    gatewayEnvironment = {},
+  }: TwoClustersOptions,
 ): Promise<TwoClusters> {
   const trust = newAnchor();
   const [east, west, gateway] = await Promise.all([
     startCluster(test, 'east', trust),
     startCluster(test, 'west', trust),
-    startWest(test, new TestTrust(trust.anchor)),
+    startWest(test, new TestTrust(trust.anchor), (settings, own) =>
+      startHere({ ...settings, ...gatewayEnvironment }, own),
+    ),
   ]);
   const [caller, server] = await Promise.all([
     startProxy(test, east, { environment }),

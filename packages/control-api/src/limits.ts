@@ -1,6 +1,11 @@
 import type { LimitSpec } from '@mesh/limits/limits';
 
 export const grpcLimits = {
+  grpc_connections: {
+    default: 20_000,
+    unit: 'count',
+    why: 'Open connections of one port of the control plane, those in a handshake included; more are closed at once. Each proxy needs one or two.',
+  },
   grpc_message_bytes: {
     default: 4 * 1024 * 1024,
     unit: 'bytes',

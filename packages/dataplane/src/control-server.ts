@@ -16,10 +16,12 @@ import type { ServerConnection } from '@mesh/http/message';
 import { type Http2LimitName, http2Limits } from '@mesh/http2/limits';
 import { serveHttp2 } from '@mesh/http2/server';
 import { LimitLedger } from '@mesh/limits/limits';
+import { capConnections } from '@mesh/sockets/connection-cap';
 import type { Logger } from '@mesh/telemetry/log';
 import type { MetricRegistry } from '@mesh/telemetry/metrics';
 import { TlsAcceptor } from '@mesh/trust/accept';
 import type { CredentialStore } from '@mesh/trust/credentials';
+import { type TrustLimit, trustLimits } from '@mesh/trust/limits';
 import type { PeerIdentity } from '@mesh/trust/names';
 
 /** A proxy keeps three streams for each target that its pods talk to. */
@@ -47,12 +49,14 @@ export function controlMetrics(registry: MetricRegistry): ControlMetrics {
 export interface ControlLimits {
   readonly grpc: LimitLedger<GrpcLimit>;
   readonly http2: LimitLedger<Http2LimitName>;
+  readonly tls: LimitLedger<TrustLimit>;
 }
 
 export function controlLimits(): ControlLimits {
   return {
     grpc: new LimitLedger(grpcLimits),
     http2: new LimitLedger(http2Limits, { http2_streams: streamsPerConnection }),
+    tls: new LimitLedger(trustLimits),
   };
 }
 
@@ -87,8 +91,11 @@ export class ControlServer {
       alpn: ['h2'],
       suffix: options.trustSuffix,
       acceptsCluster: (cluster) => cluster === options.cluster,
+      limits: options.limits.tls,
     });
     this.#server = createServer({ noDelay: true }, (socket) => this.#accept(socket));
+    const { grpc } = options.limits;
+    capConnections(this.#server, grpc.values.grpc_connections, () => grpc.hit('grpc_connections'));
   }
 
   /** The port that is listened on. */

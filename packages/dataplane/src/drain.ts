@@ -3,6 +3,9 @@ import type { Server, Socket } from 'node:net';
 import { once } from 'node:events';
 import type { Clock } from '@mesh/clock/clock';
 import type { ServerConnection } from '@mesh/http/message';
+import type { LimitLedger } from '@mesh/limits/limits';
+import { capConnections } from '@mesh/sockets/connection-cap';
+import type { DataplaneLimit } from './limits.ts';
 
 /** How long a connection on which nothing was said yet may still say something once the program stops. */
 const silentMs = 100;
@@ -24,9 +27,10 @@ export class Drain {
     return this.#sockets.size;
   }
 
-  /** Whatever it accepts is waited for, also what is still in a handshake when the program is told to stop. */
-  addServer(server: Server): void {
+  /** `accepted_connections` bounds it. Whatever it accepts is waited for, also what is still in a handshake when the program is told to stop. */
+  addServer(server: Server, limits: LimitLedger<DataplaneLimit>): void {
     this.#servers.add(server);
+    capConnections(server, limits.values.accepted_connections, () => limits.hit('accepted_connections'));
     server.on('connection', (socket) => {
       this.#sockets.add(socket);
       socket.once('close', () => {

@@ -2,6 +2,11 @@ import type { LimitSpec } from '@mesh/limits/limits';
 
 /** Limits of the forwarding path; each has a counter under its name. */
 export const dataplaneLimits = {
+  accepted_connections: {
+    default: 10_000,
+    unit: 'count',
+    why: 'Open connections of one listener of a sidecar, or of one worker of a gateway, those included that sent nothing yet; more are closed at once. Less where the process may not open so many files.',
+  },
   queue_requests: {
     default: 10_000,
     unit: 'count',

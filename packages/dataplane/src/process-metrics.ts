@@ -1,7 +1,6 @@
 /** What every data-plane program says about itself: build, process, limits that were hit. */
 import type { Clock } from '@mesh/clock/clock';
 import type { WindowBudget } from '@mesh/http2/window-budget';
-import type { LimitLedger } from '@mesh/limits/limits';
 import type { MetricRegistry } from '@mesh/telemetry/metrics';
 
 export interface ProcessFacts {
@@ -55,15 +54,5 @@ export function windowMetrics(registry: MetricRegistry, budget: WindowBudget): v
   registry.onCollect(() => {
     granted.with().set(budget.used);
     left.with().set(budget.left);
-  });
-}
-
-/** `mesh_limit_hits_total{limit}` of all ledgers. */
-export function limitMetrics(registry: MetricRegistry, ledgers: readonly LimitLedger<string>[]): void {
-  const hits = registry.counter('mesh_limit_hits_total', 'How often a named limit was reached.');
-  registry.onCollect(() => {
-    for (const ledger of ledgers) {
-      for (const [limit, count] of ledger.entries()) hits.with({ limit }).value = count;
-    }
   });
 }

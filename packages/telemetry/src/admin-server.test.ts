@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import test, { type TestContext } from 'node:test';
+import { LimitLedger } from '@mesh/limits/limits';
+import { eventually } from '@mesh/testkit/eventually';
 import { type AdminOptions, startAdmin } from './admin-server.ts';
+import { limitMetrics } from './limit-metrics.ts';
+import { adminLimits } from './limits.ts';
 import { MetricRegistry } from './metrics.ts';
 
 async function admin(context: TestContext, options: Partial<AdminOptions> = {}): Promise<string> {
@@ -72,4 +78,28 @@ test('actions are for POST alone', async (context) => {
   assert.equal(done, 0);
   assert.equal(await (await fetch(`${base}/shutdown`, { method: 'POST' })).text(), 'draining\n');
   assert.equal(done, 1);
+});
+
+test('connections beyond the cap of the page are closed, and the page says how many', async (context) => {
+  const registry = new MetricRegistry();
+  const limits = new LimitLedger(adminLimits, { admin_connections: 3 });
+  // A program may have several ledgers of one table: they add up.
+  const other = new LimitLedger(adminLimits);
+  other.hit('admin_connections');
+  limitMetrics(registry, [limits, other]);
+  const base = await admin(context, { registry, limits });
+  const idle = Array.from({ length: 3 }, () =>
+    connect({ host: '127.0.0.1', port: Number(new URL(base).port) }),
+  );
+  await Promise.all(idle.map((socket) => once(socket, 'connect')));
+  await assert.rejects(fetch(`${base}/metrics`));
+  for (const socket of idle) socket.destroy();
+  await eventually('the page has room again', async () => {
+    const page = await fetch(`${base}/metrics`).then(
+      (response) => response.text(),
+      () => '',
+    );
+    const [, hits] = /^mesh_limit_hits_total\{limit="admin_connections"\} (\d+)$/m.exec(page) ?? [];
+    return hits !== undefined && Number(hits) === 1 + limits.hits('admin_connections');
+  });
 });

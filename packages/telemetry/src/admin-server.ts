@@ -7,6 +7,9 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { LimitLedger } from '@mesh/limits/limits';
+import { capConnections } from '@mesh/sockets/connection-cap';
+import { type AdminLimit, adminLimits } from './limits.ts';
 
 export interface AdminRequest {
   readonly path: string;
@@ -40,6 +43,8 @@ export interface AdminOptions {
   host?: string;
   registry: MetricsPage;
   ready: () => Readiness;
+  /** Default: one that nobody reads. */
+  limits?: LimitLedger<AdminLimit>;
   /** Exact path to handler. */
   extra?: Readonly<Record<string, AdminRoute>>;
   /** Exact path to what a POST from loopback does; everybody else gets 403. */
@@ -51,7 +56,6 @@ export interface AdminServer {
   close(): Promise<void>;
 }
 
-const maxConnections = 64;
 const maxHeaderBytes = 8192;
 const requestTimeoutMs = 10_000;
 
@@ -81,7 +85,8 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
     { maxHeaderSize: maxHeaderBytes, headersTimeout: requestTimeoutMs, requestTimeout: requestTimeoutMs },
     (request, response) => void answer(routes, actions, request, response),
   );
-  server.maxConnections = maxConnections;
+  const limits = options.limits ?? new LimitLedger(adminLimits);
+  capConnections(server, limits.values.admin_connections, () => limits.hit('admin_connections'));
   server.listen(options.port, options.host ?? '0.0.0.0');
   await once(server, 'listening');
   return {

@@ -1,12 +1,14 @@
 import { systemClock as clock, systemRandom as random } from '@mesh/clock/system';
 import { readConfig } from '@mesh/config/environment';
 import { ControlServer, controlLimits, controlMetrics } from '@mesh/dataplane/control-server';
-import { limitMetrics } from '@mesh/dataplane/process-metrics';
 import { createWorkload } from '@mesh/dataplane/workload';
 import { describeError } from '@mesh/errors/mesh-error';
 import { KubeClient } from '@mesh/kube/client';
 import { inCluster } from '@mesh/kube/config';
 import { startAdmin } from '@mesh/telemetry/admin-server';
+import { LimitLedger } from '@mesh/limits/limits';
+import { limitMetrics } from '@mesh/telemetry/limit-metrics';
+import { adminLimits } from '@mesh/telemetry/limits';
 import { destinationConfig } from './config.ts';
 import { InformedObjects } from './informed-objects.ts';
 import { Notifier } from './notifier.ts';
@@ -70,7 +72,8 @@ async function main(): Promise<void> {
     serverAt(config.MESH_POLICY_PORT, services.policy),
   ];
 
-  limitMetrics(registry, [limits.grpc, limits.http2, workload.http2Limits]);
+  const adminLedger = new LimitLedger(adminLimits);
+  limitMetrics(registry, [...Object.values(limits), workload.http2Limits, client.limits, adminLedger]);
   const watched = registry.gauge('mesh_destination_targets', 'Targets that proxies watch now.').with();
   const age = registry
     .gauge('mesh_kube_state_age_seconds', 'Age of the least current copy of the API server’s state.')
@@ -83,6 +86,7 @@ async function main(): Promise<void> {
   const admin = await startAdmin({
     port: config.MESH_ADMIN_PORT,
     registry,
+    limits: adminLedger,
     ready: () => {
       const { missing } = objects;
       if (missing.length > 0) return { ready: false, reason: `not listed yet: ${missing.join(', ')}` };

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { connect, type Socket } from 'node:net';
 import test, { type TestContext } from 'node:test';
 import {
   create,
@@ -16,8 +17,10 @@ import { Destination, type Update } from '@mesh/control-api/gen/linkerd/destinat
 import { InboundServerPolicies } from '@mesh/control-api/gen/linkerd/inbound_pb';
 import { OutboundPolicies } from '@mesh/control-api/gen/linkerd/outbound_pb';
 import { Gateway } from '@mesh/control-api/gen/mesh/gateway/v1/gateway_pb';
+import { grpcLimits } from '@mesh/control-api/limits';
 import { grpcCode } from '@mesh/control-api/status';
-import { ControlServer, controlLimits } from '@mesh/dataplane/control-server';
+import { type ControlLimits, ControlServer, controlLimits } from '@mesh/dataplane/control-server';
+import { LimitLedger } from '@mesh/limits/limits';
 import { silentLogger } from '@mesh/telemetry/log';
 import { eventually } from '@mesh/testkit/eventually';
 import { CredentialStore, type Credentials } from '@mesh/trust/credentials';
@@ -45,7 +48,11 @@ interface Running {
   registry: TargetRegistry;
 }
 
-async function start(context: TestContext, linksKnown = () => true): Promise<Running> {
+async function start(
+  context: TestContext,
+  linksKnown = () => true,
+  limits: ControlLimits = controlLimits(),
+): Promise<Running> {
   const notifier = new Notifier({ clock: systemClock, delayMs: 1 });
   const cluster = new ModelCluster((topic) => notifier.mark(topic));
   const registry = new TargetRegistry({ objects: cluster, notifier, settings: modelSettings });
@@ -61,7 +68,7 @@ async function start(context: TestContext, linksKnown = () => true): Promise<Run
     clock: systemClock,
     log: silentLogger,
     metrics: { call() {}, connections() {}, refused: (reason) => refused.push(reason) },
-    limits: controlLimits(),
+    limits,
     maxAgeMs: 60_000,
   });
   await server.start();
@@ -280,4 +287,28 @@ test('callers of other clusters and without a certificate are refused', async (c
   }
   assert.ok(running.refused.includes('unknown-domain'), running.refused.join(' '));
   assert.ok(running.refused.includes('no-certificate'), running.refused.join(' '));
+});
+
+test('connections beyond the cap of the port are closed before their handshake, those in it included', async (context) => {
+  const grpc = new LimitLedger(grpcLimits, { grpc_connections: 3 });
+  const running = await start(context, () => true, { ...controlLimits(), grpc });
+  running.cluster.service({ name: 'cart', clusterIP: '10.96.0.1' });
+  const proxy = client(context, running, credentialsFor(proxyIdentity, 'east'));
+  const known = watch(proxy, Destination.method.get, { path: 'cart.shop.svc.cluster.local:80' });
+  await eventually('the first answer', () => known.messages.length === 1);
+  const open = new Set<Socket>();
+  for (let at = 0; at < 20; at++) {
+    const socket = connect({ host: '127.0.0.1', port: running.server.port });
+    socket.on('error', () => {});
+    socket.once('close', () => open.delete(socket));
+    open.add(socket.resume());
+  }
+  context.after(() => {
+    for (const socket of open) socket.destroy();
+  });
+  await eventually('the rest is closed', () => open.size === 2);
+  assert.equal(grpc.hits('grpc_connections'), 18);
+  running.cluster.pod({ name: 'cart-1', ip: '10.0.0.1' });
+  running.cluster.slice({ service: 'cart', pods: ['cart-1'] });
+  await eventually('who was there before hears on', () => known.messages.length === 2);
 });

@@ -74,7 +74,7 @@ export class Gateway {
       { noDelay: true, allowHalfOpen: true, pauseOnConnect: true, keepAlive: true, keepAliveInitialDelay },
       (socket) => this.#accept(socket),
     );
-    options.drain.addServer(this.#server);
+    options.drain.addServer(this.#server, limits);
   }
 
   /** Whether the control plane has said what is exported. */

@@ -5,10 +5,11 @@
 import type { Clock, Random } from '@mesh/clock/clock';
 import type { Config } from '@mesh/config/environment';
 import { ControlChannel } from '@mesh/dataplane/control-channel';
-import { limitMetrics } from '@mesh/dataplane/process-metrics';
 import type { Workload } from '@mesh/dataplane/workload';
 import { LimitLedger } from '@mesh/limits/limits';
 import { type MetricsPage, type Readiness, startAdmin } from '@mesh/telemetry/admin-server';
+import { limitMetrics } from '@mesh/telemetry/limit-metrics';
+import { type AdminLimit, adminLimits } from '@mesh/telemetry/limits';
 import { controlPlaneIdentity } from '@mesh/trust/names';
 import type { gatewayConfig } from './config.ts';
 import { gatewayLimits } from './limits.ts';
@@ -55,10 +56,12 @@ export async function startGateway(options: StartOptions): Promise<RunningGatewa
     serverIdentity: controlPlaneIdentity('mesh-destination', cluster, suffix),
     suffix,
   });
-  const serving = workers === 1 ? oneLoop(options, channel) : severalLoops(options, channel);
+  const limits = new LimitLedger(adminLimits);
+  const serving = workers === 1 ? oneLoop(options, channel, limits) : severalLoops(options, channel, limits);
   const admin = await startAdmin({
     port: config.MESH_ADMIN_PORT,
     registry: serving.page,
+    limits,
     ready: () => {
       if (credentials.current === undefined) return { ready: false, reason: identityClient.fault };
       return serving.ready();
@@ -78,17 +81,25 @@ export async function startGateway(options: StartOptions): Promise<RunningGatewa
   };
 }
 
-function oneLoop({ config, workload, clock, random }: StartOptions, streams: ControlChannel): Serving {
-  const serving = createServing({ config, workload, clock, random, streams });
+function oneLoop(
+  { config, workload, clock, random }: StartOptions,
+  streams: ControlChannel,
+  admin: LimitLedger<AdminLimit>,
+): Serving {
+  const serving = createServing({ config, workload, clock, random, streams, alsoCounted: [admin] });
   return { ...serving, page: workload.registry };
 }
 
-function severalLoops(options: StartOptions, streams: ControlChannel): Serving {
+function severalLoops(
+  options: StartOptions,
+  streams: ControlChannel,
+  admin: LimitLedger<AdminLimit>,
+): Serving {
   const { config, workload, clock, random, workers } = options;
   const { log, registry, credentials } = workload;
   const relay = new StreamRelay({ clock, streams });
   const limits = new LimitLedger(gatewayLimits);
-  limitMetrics(registry, [limits, workload.http2Limits]);
+  limitMetrics(registry, [limits, workload.http2Limits, admin]);
   const pool = new WorkerPool({
     clock,
     random,

@@ -7,16 +7,17 @@ import { SocketConnector } from '@mesh/dataplane/connector';
 import type { ControlStreams } from '@mesh/dataplane/control-channel';
 import { Discovery } from '@mesh/dataplane/discovery';
 import { Drain } from '@mesh/dataplane/drain';
+import { forwardingLimits } from '@mesh/dataplane/forwarding-config';
 import { FixedTargets } from '@mesh/dataplane/fixed-targets';
 import { HttpMetrics } from '@mesh/dataplane/http-metrics';
-import { dataplaneLimits } from '@mesh/dataplane/limits';
 import { OpaqueExpiry } from '@mesh/dataplane/opaque-expiry';
 import { defaultCodecs } from '@mesh/dataplane/peer';
 import { PeerPool } from '@mesh/dataplane/peer-pool';
-import { limitMetrics, windowMetrics } from '@mesh/dataplane/process-metrics';
+import { windowMetrics } from '@mesh/dataplane/process-metrics';
 import type { Workload } from '@mesh/dataplane/workload';
 import { LimitLedger } from '@mesh/limits/limits';
 import type { Readiness } from '@mesh/telemetry/admin-server';
+import { limitMetrics } from '@mesh/telemetry/limit-metrics';
 import { trustLimits } from '@mesh/trust/limits';
 import { gatewayIdentity } from '@mesh/trust/names';
 import type { gatewayConfig } from './config.ts';
@@ -33,6 +34,8 @@ export interface ServingOptions {
   random: Random;
   workload: Pick<Workload, 'cluster' | 'suffix' | 'log' | 'registry' | 'credentials' | 'http2Limits'>;
   streams: ControlStreams;
+  /** Ledgers of the program around it, for the same page. */
+  alsoCounted?: readonly LimitLedger<string>[];
 }
 
 export interface Serving {
@@ -46,9 +49,16 @@ export interface Serving {
 }
 
 /** The certificate may come later: until then handshakes are refused. */
-export function createServing({ config, workload, clock, random, streams }: ServingOptions): Serving {
+export function createServing({
+  config,
+  workload,
+  clock,
+  random,
+  streams,
+  alsoCounted = [],
+}: ServingOptions): Serving {
   const { cluster, suffix, log, registry, credentials } = workload;
-  const limits = new LimitLedger(dataplaneLimits, { in_flight_requests: config.MESH_MAX_IN_FLIGHT });
+  const limits = forwardingLimits(config, 1);
   const codecs = defaultCodecs(workload.http2Limits);
   const peers = new PeerPool({
     clock,
@@ -58,7 +68,7 @@ export function createServing({ config, workload, clock, random, streams }: Serv
     ...codecs,
   });
   const tlsLimits = new LimitLedger(trustLimits);
-  limitMetrics(registry, [limits, tlsLimits, codecs.http1Limits, codecs.http2Limits]);
+  limitMetrics(registry, [limits, tlsLimits, codecs.http1Limits, codecs.http2Limits, ...alsoCounted]);
   windowMetrics(registry, codecs.windowBudget);
   const http = new HttpMetrics(registry);
   const forgetting = registry.forgetIdle(clock);

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import type { ClientHttp2Session } from 'node:http2';
+import { connect, type Socket } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { http2Limits } from '@mesh/http2/limits';
 import { eventually } from '@mesh/testkit/eventually';
@@ -71,6 +72,25 @@ describe('a gateway with two workers', { concurrency: true }, () => {
     assert.ok(performance.now() - startedAt < 1000);
     await eventually('no connection is counted any more', async () =>
       /^gateway_connections\{source_cluster="east"\} 0$/m.test(await west.metrics()),
+    );
+  });
+
+  it('connections that no worker has room for are closed, not dealt round for ever', async (t) => {
+    const { west, sessions } = await start(t, { MESH_MAX_CONNECTIONS: '2' });
+    const open = new Set<Socket>();
+    for (let at = 0; at < 20; at++) {
+      const socket = connect({ host: '127.0.0.1', port: west.port });
+      socket.on('error', () => {});
+      socket.once('close', () => open.delete(socket));
+      open.add(socket.resume());
+    }
+    t.after(() => {
+      for (const socket of open) socket.destroy();
+    });
+    await eventually('one more for each worker stays', () => open.size === 2);
+    for (const each of sessions) assert.equal((await ask(each)).status, 200);
+    await eventually('all are counted', async () =>
+      /^mesh_limit_hits_total\{limit="accepted_connections"\} 18$/m.test(await west.metrics()),
     );
   });
 

@@ -6,6 +6,8 @@ import { KubeClient } from '@mesh/kube/client';
 import { inCluster } from '@mesh/kube/config';
 import { LimitLedger } from '@mesh/limits/limits';
 import { startAdmin } from '@mesh/telemetry/admin-server';
+import { limitMetrics } from '@mesh/telemetry/limit-metrics';
+import { adminLimits } from '@mesh/telemetry/limits';
 import { createLogger } from '@mesh/telemetry/log';
 import { MetricRegistry } from '@mesh/telemetry/metrics';
 import { CredentialStore } from '@mesh/trust/credentials';
@@ -101,24 +103,20 @@ async function main(): Promise<void> {
     limits: bundleLimits,
     maxAgeMs: bundleMaxAgeMs,
   });
-  const hits = registry.counter('mesh_limit_hits_total', 'How often a named limit was reached.');
-  const ledgers: readonly LimitLedger<string>[] = [
+  const adminLedger = new LimitLedger(adminLimits);
+  limitMetrics(registry, [
     limits,
+    adminLedger,
     server.grpcLimits,
     server.http2Limits,
     server.trustLimits,
-    bundleLimits.grpc,
-    bundleLimits.http2,
-  ];
-  registry.onCollect(() => {
-    for (const ledger of ledgers) {
-      for (const [limit, count] of ledger.entries()) hits.with({ limit }).value = count;
-    }
-  });
+    ...Object.values(bundleLimits),
+  ]);
   let serving = false;
   const admin = await startAdmin({
     port: config.MESH_ADMIN_PORT,
     registry,
+    limits: adminLedger,
     ready: () => ({
       ready: serving && source.current !== undefined,
       reason: source.fault === '' ? 'starting' : source.fault,

@@ -14,6 +14,7 @@ import { GrpcError, grpcCode } from '@mesh/control-api/status';
 import { type Http2LimitName, http2Limits } from '@mesh/http2/limits';
 import { serveHttp2 } from '@mesh/http2/server';
 import { LimitLedger } from '@mesh/limits/limits';
+import { capConnections } from '@mesh/sockets/connection-cap';
 import type { Logger } from '@mesh/telemetry/log';
 import { TlsAcceptor } from '@mesh/trust/accept';
 import type { CredentialStore } from '@mesh/trust/credentials';
@@ -80,6 +81,10 @@ export class IdentityServer {
       limits: this.trustLimits,
     });
     this.#server = createServer({ noDelay: true }, (socket) => this.#accept(socket));
+    const { limits } = options;
+    capConnections(this.#server, limits.values.identity_connections, () =>
+      limits.hit('identity_connections'),
+    );
   }
 
   /** The port that is listened on. */
@@ -101,12 +106,7 @@ export class IdentityServer {
   }
 
   #accept(socket: Socket): void {
-    const { limits, metrics, log } = this.#options;
-    if (this.#open.size >= limits.values.identity_connections) {
-      limits.hit('identity_connections');
-      socket.destroy();
-      return;
-    }
+    const { metrics, log } = this.#options;
     this.#open.add(socket);
     socket.once('close', () => this.#open.delete(socket));
     this.#acceptor.accept(socket, (result) => {

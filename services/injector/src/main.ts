@@ -6,7 +6,10 @@ import { describeError } from '@mesh/errors/mesh-error';
 import { KubeClient } from '@mesh/kube/client';
 import { inCluster } from '@mesh/kube/config';
 import { namespaces } from '@mesh/kube/resources';
+import { LimitLedger } from '@mesh/limits/limits';
 import { startAdmin } from '@mesh/telemetry/admin-server';
+import { limitMetrics } from '@mesh/telemetry/limit-metrics';
+import { adminLimits } from '@mesh/telemetry/limits';
 import { createLogger } from '@mesh/telemetry/log';
 import { MetricRegistry } from '@mesh/telemetry/metrics';
 import { CertificateKeeper } from './certificate-keeper.ts';
@@ -44,6 +47,8 @@ async function main(): Promise<void> {
       },
     },
   });
+  const adminLedger = new LimitLedger(adminLimits);
+  limitMetrics(registry, [server.limits, client.limits, adminLedger]);
   const keeper = new CertificateKeeper({
     client,
     clock: systemClock,
@@ -55,6 +60,7 @@ async function main(): Promise<void> {
   const admin = await startAdmin({
     port: config.MESH_ADMIN_PORT,
     registry,
+    limits: adminLedger,
     ready: () => ({ ready: server.serving, reason: 'no certificate yet' }),
   });
   const stop = async (): Promise<void> => {

@@ -3,19 +3,13 @@ import { createServer, type Server } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describeError } from '@mesh/errors/mesh-error';
-import { LimitLedger, type LimitSpec } from '@mesh/limits/limits';
+import { LimitLedger } from '@mesh/limits/limits';
+import { capConnections } from '@mesh/sockets/connection-cap';
 import type { Logger } from '@mesh/telemetry/log';
 import type { Counter, Family } from '@mesh/telemetry/metrics';
+import { type InjectorLimit, injectorLimits } from './limits.ts';
 import type { ServingMaterial } from './serving-certificate.ts';
 import { type Cluster, review } from './webhook.ts';
-
-export const injectorLimits = {
-  injector_review_bytes: {
-    default: 3 * 1024 * 1024,
-    unit: 'bytes',
-    why: 'The API server stores no larger object.',
-  },
-} as const satisfies Record<string, LimitSpec>;
 
 interface Options {
   port: number;
@@ -26,7 +20,7 @@ interface Options {
 
 /** The HTTPS side of the webhook; its certificate can be swapped while it serves. */
 export class InjectorServer {
-  readonly limits: LimitLedger<keyof typeof injectorLimits> = new LimitLedger(injectorLimits);
+  readonly limits: LimitLedger<InjectorLimit> = new LimitLedger(injectorLimits);
   readonly #options: Options;
   #server: Server | undefined;
 
@@ -55,6 +49,8 @@ export class InjectorServer {
         response.writeHead(400, { 'content-type': 'text/plain' }).end(`${describeError(failure)}\n`);
       });
     });
+    const { limits } = this;
+    capConnections(server, limits.values.injector_connections, () => limits.hit('injector_connections'));
     server.listen(this.#options.port);
     await once(server, 'listening');
     this.#server = server;

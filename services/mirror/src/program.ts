@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { resolve4 } from 'node:dns/promises';
 import type { Clock, Random } from '@mesh/clock/clock';
 import type { Config } from '@mesh/config/environment';
+import { controlLimits } from '@mesh/dataplane/control-server';
 import type { Workload } from '@mesh/dataplane/workload';
 import { connectHttp2 } from '@mesh/http2/client';
 import type { KubeClient } from '@mesh/kube/client';
@@ -10,8 +11,11 @@ import { EventRecorder } from '@mesh/kube/event-recorder';
 import { Informer } from '@mesh/kube/informer';
 import { endpointSlices, namespaces, pods, type ResourceType, services } from '@mesh/kube/resources';
 import type { EndpointSlice, KubeObject, Service } from '@mesh/kube/types';
+import { LimitLedger } from '@mesh/limits/limits';
 import { multiclusterNamespace } from '@mesh/multicluster/link';
 import { startAdmin } from '@mesh/telemetry/admin-server';
+import { limitMetrics } from '@mesh/telemetry/limit-metrics';
+import { adminLimits } from '@mesh/telemetry/limits';
 import { dialTls } from '@mesh/trust/dial';
 import { gatewayIdentity } from '@mesh/trust/names';
 import type { mirrorConfig } from './config.ts';
@@ -134,7 +138,10 @@ export async function startMirror({
     onLinkChange: (listener) => controller.onLinkChange(listener),
     subscribers: registry.gauge('mesh_federation_subscribers', 'Peers that follow our exports now.').with(),
   });
-  const server = federationPort(federation, { config, workload, clock });
+  const limits = controlLimits();
+  const adminLedger = new LimitLedger(adminLimits);
+  limitMetrics(registry, [...Object.values(limits), workload.http2Limits, client.limits, adminLedger]);
+  const server = federationPort(federation, { config, workload, clock, limits });
   const exported = registry.gauge('mesh_exported_services', 'Services that peers may see.').with();
   registry.onCollect(() => exported.set(exports.size));
 
@@ -142,6 +149,7 @@ export async function startMirror({
   const admin = await startAdmin({
     port: config.MESH_ADMIN_PORT,
     registry,
+    limits: adminLedger,
     ready: () => {
       const missing = informers.filter(({ hasSynced }) => !hasSynced).map(({ type }) => type.plural);
       if (missing.length > 0) return { ready: false, reason: `not listed yet: ${missing.join(', ')}` };

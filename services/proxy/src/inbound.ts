@@ -106,7 +106,7 @@ export class Inbound {
       { allowHalfOpen: true, pauseOnConnect: true, noDelay: true, keepAlive: true, keepAliveInitialDelay },
       (socket) => this.#accept(socket),
     );
-    environment.inboundDrain.addServer(this.server);
+    environment.inboundDrain.addServer(this.server, limits);
   }
 
   close(): void {

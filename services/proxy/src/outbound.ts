@@ -70,7 +70,7 @@ export class Outbound {
     this.server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) =>
       this.#accept(socket),
     );
-    environment.outboundDrain.addServer(this.server);
+    environment.outboundDrain.addServer(this.server, limits);
   }
 
   close(): void {

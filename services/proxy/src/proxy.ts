@@ -7,19 +7,21 @@ import { SocketConnector } from '@mesh/dataplane/connector';
 import { ControlChannel } from '@mesh/dataplane/control-channel';
 import { Discovery } from '@mesh/dataplane/discovery';
 import { Drain, listenOn } from '@mesh/dataplane/drain';
+import { forwardingLimits } from '@mesh/dataplane/forwarding-config';
 import { HttpMetrics } from '@mesh/dataplane/http-metrics';
 import { IdentityClient } from '@mesh/dataplane/identity-client';
 import { LastGoodMemory } from '@mesh/dataplane/last-good-streams';
-import { dataplaneLimits } from '@mesh/dataplane/limits';
 import { OpaqueExpiry } from '@mesh/dataplane/opaque-expiry';
 import { defaultCodecs } from '@mesh/dataplane/peer';
 import { PeerPool } from '@mesh/dataplane/peer-pool';
-import { limitMetrics, processMetrics, windowMetrics } from '@mesh/dataplane/process-metrics';
+import { processMetrics, windowMetrics } from '@mesh/dataplane/process-metrics';
 import { Profiles } from '@mesh/dataplane/profiles';
 import { DetectMetrics } from '@mesh/dataplane/protocol-detection';
 import { TransportMetrics } from '@mesh/dataplane/transport-metrics';
 import { LimitLedger } from '@mesh/limits/limits';
 import { type AdminResponse, type AdminServer, startAdmin } from '@mesh/telemetry/admin-server';
+import { limitMetrics } from '@mesh/telemetry/limit-metrics';
+import { type AdminLimit, adminLimits } from '@mesh/telemetry/limits';
 import type { Logger } from '@mesh/telemetry/log';
 import { MetricRegistry } from '@mesh/telemetry/metrics';
 import { CredentialStore } from '@mesh/trust/credentials';
@@ -65,6 +67,7 @@ export class Proxy {
   readonly #profiles: Profiles;
   readonly #outbound: Outbound;
   readonly #forgetting: Timer;
+  readonly #adminLimits: LimitLedger<AdminLimit> = new LimitLedger(adminLimits);
   #inbound: Inbound | undefined;
   #admin: AdminServer | undefined;
 
@@ -75,7 +78,7 @@ export class Proxy {
     const suffix = config.MESH_TRUST_DOMAIN.slice(cluster.length + 1);
     const registry = new MetricRegistry();
     const codecs = defaultCodecs();
-    const limits = new LimitLedger(dataplaneLimits, { in_flight_requests: config.MESH_MAX_IN_FLIGHT });
+    const limits = forwardingLimits(config, 2);
     const policyLimits = new LimitLedger(proxyLimits);
     const tlsLimits = new LimitLedger(trustLimits);
     const credentials = new CredentialStore();
@@ -115,7 +118,14 @@ export class Proxy {
       idleMs: config.MESH_DISCOVERY_IDLE,
     };
     processMetrics(registry, { clock, facts: { version, cluster, program: 'proxy' } });
-    limitMetrics(registry, [limits, policyLimits, tlsLimits, codecs.http1Limits, codecs.http2Limits]);
+    limitMetrics(registry, [
+      limits,
+      policyLimits,
+      tlsLimits,
+      codecs.http1Limits,
+      codecs.http2Limits,
+      this.#adminLimits,
+    ]);
     windowMetrics(registry, codecs.windowBudget);
     this.#forgetting = registry.forgetIdle(clock);
     const control = { clock, random, log, http2Limits: codecs.http2Limits, suffix };
@@ -223,6 +233,7 @@ export class Proxy {
       port: config.MESH_ADMIN_PORT,
       registry: this.#environment.registry,
       ready: () => this.ready(),
+      limits: this.#adminLimits,
       actions: config.MESH_SHUTDOWN_ENDPOINT === 'enabled' ? { '/shutdown': () => this.#shutdown() } : {},
     });
     this.#identityClient.start();

@@ -206,7 +206,11 @@ export async function startWest(
 }
 
 /** In this process, with a certificate as if the identity service had issued it. */
-async function startHere(settings: Readonly<Record<string, string>>, trust: TestTrust): Promise<Started> {
+/** In this process. */
+export async function startHere(
+  settings: Readonly<Record<string, string>>,
+  trust: TestTrust,
+): Promise<Started> {
   const config = readConfig(gatewayConfig, settings);
   const own = createWorkload({ config, clock, random, program: 'gateway', version: 'test', write: () => {} });
   const current = trust.credentials(gatewayIdentity('west')).current;

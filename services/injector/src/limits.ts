@@ -1,0 +1,17 @@
+import type { LimitSpec } from '@mesh/limits/limits';
+
+/** Limits of the admission webhook. */
+export const injectorLimits = {
+  injector_review_bytes: {
+    default: 3 * 1024 * 1024,
+    unit: 'bytes',
+    why: 'The API server stores no larger object.',
+  },
+  injector_connections: {
+    default: 1024,
+    unit: 'count',
+    why: 'Open connections; only API servers have a reason to call, and they keep a few.',
+  },
+} as const satisfies Record<string, LimitSpec>;
+
+export type InjectorLimit = keyof typeof injectorLimits;
