@@ -83,7 +83,7 @@ async function proven(test: TestContext, lifetimes: Lifetimes, serve: (socket: S
   };
 }
 
-async function connect(test: TestContext, lifetimes: Lifetimes) {
+async function connect(test: TestContext, lifetimes: Lifetimes, serverIdleMs?: number) {
   const streams: ServerStream[] = [];
   const { clock, dialled, peers, port } = await proven(test, lifetimes, (socket) => {
     serveHttp2(
@@ -95,7 +95,9 @@ async function connect(test: TestContext, lifetimes: Lifetimes) {
         },
         onClose() {},
       },
-      { clock: systemClock, limits: new LimitLedger(http2Limits) },
+      serverIdleMs === undefined
+        ? { clock: systemClock, limits: new LimitLedger(http2Limits) }
+        : { clock, limits: new LimitLedger(http2Limits, { http2_idle_ms: serverIdleMs }) },
     );
   });
   const peer = peers.hold({ host: '127.0.0.1', port, identity: server, gateway: false });
@@ -160,6 +162,27 @@ for (const [what, lifetimes, usedFor] of [
     await eventually('what was in flight is answered on the old one', () => answers.includes(200, 1));
   });
 }
+
+const long: Lifetimes = { server: 1440 * minute, client: 1440 * minute };
+
+test('a server that ends an idle connection costs no request, also not one that crosses its GOAWAY', async (t) => {
+  const { answers, answer, dialled, request, rest } = await connect(t, long, 5 * minute);
+  for (let round = 1; round <= 5; round++) {
+    await request();
+    answer();
+    await eventually('answered', () => answers.length === 2 * round - 1);
+    rest(5 * minute);
+    // The server's GOAWAY is not read yet.
+    await request();
+    answer();
+    await eventually('the one that crossed is answered', () => answers.length === 2 * round);
+  }
+  assert.deepEqual(
+    answers,
+    Array.from({ length: 10 }, () => 200),
+  );
+  assert.equal(dialled(), 5, 'each time over a new connection');
+});
 
 for (const [what, lifetimes, usedFor] of [
   ["the server's certificate", { server: 120 * minute, client: 1440 * minute }, 120],

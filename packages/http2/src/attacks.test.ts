@@ -34,7 +34,8 @@ class Target implements AttackSite {
   #formerRequests = 0;
   #sockets: Set<Socket> = new Set();
   #markedBytes = 0;
-  #markedTimers = 0;
+  /** The victim's connection watches whether it is idle. */
+  #markedTimers = 1;
 
   async listen(t: TestContext): Promise<void> {
     const { port } = await listen(t, (socket) => {

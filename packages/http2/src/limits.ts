@@ -50,6 +50,11 @@ export const http2Limits = {
     unit: 'ms',
     why: 'Time from the connection to the first SETTINGS frame of the peer.',
   },
+  http2_idle_ms: {
+    default: 3_600_000,
+    unit: 'ms',
+    why: 'A connection to a server on which no stream is open for this long is asked to go by GOAWAY, then closed; PINGs do not make it busy, an open stream does, however silent. Long, because a client that means to come back pays with a handshake.',
+  },
   http2_streams: {
     default: 100,
     unit: 'count',

@@ -38,10 +38,15 @@ export class Http2Server extends Connection implements ServerConnection {
   #acceptedTo = maxStreamId;
   #drain: 'no' | 'announced' | 'final' = 'no';
   #drainTimer: Timer | undefined;
+  /** Since when no stream is open. The timer looks at it now and then: requests start and stop none. */
+  #idleSince: number;
+  #idleTimer: Timer;
 
   constructor(transport: Transport, listener: RequestListener, options: Http2ServerOptions) {
     super(transport, options);
     this.#listener = listener;
+    this.#idleSince = this.clock.now();
+    this.#idleTimer = this.#lookAgain(this.limits.values.http2_idle_ms);
     this.announce([
       [settingId.maxConcurrentStreams, this.limits.values.http2_streams],
       ...this.commonSettings(),
@@ -145,7 +150,9 @@ export class Http2Server extends Connection implements ServerConnection {
   }
 
   protected override onStreamGone(): void {
-    if (this.#drain === 'final' && this.streams.size === 0) this.finish();
+    if (this.streams.size > 0) return;
+    this.#idleSince = this.clock.now();
+    if (this.#drain === 'final') this.finish();
   }
 
   protected override lossReason(): ResetReason {
@@ -157,6 +164,7 @@ export class Http2Server extends Connection implements ServerConnection {
   protected override onGone(): void {
     super.onGone();
     this.#drainTimer?.cancel();
+    this.#idleTimer.cancel();
     this.#listener.onClose();
   }
 
@@ -179,6 +187,22 @@ export class Http2Server extends Connection implements ServerConnection {
     this.sendResponse(stream, 431, ['content-length', '0'], true);
     if (!endStream) this.resetStream(stream, errorCode.noError);
     return this.state === 'open';
+  }
+
+  #lookAgain(delayMs: number): Timer {
+    return this.clock.after(delayMs, () => this.#checkIdle(), true);
+  }
+
+  #checkIdle(): void {
+    const { http2_idle_ms: idleMs } = this.limits.values;
+    const leftMs = this.streams.size > 0 ? idleMs : this.#idleSince + idleMs - this.clock.now();
+    if (leftMs > 0) {
+      this.#idleTimer = this.#lookAgain(leftMs);
+      return;
+    }
+    if (this.state !== 'open' || this.#drain !== 'no') return;
+    this.limits.hit('http2_idle_ms');
+    this.drain();
   }
 
   #drainFinally(): void {
