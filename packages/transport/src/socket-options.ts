@@ -1,6 +1,6 @@
-/** Options of a TCP socket that Node does not offer, through the libc that is part of every Node process. */
-import { createRequire } from 'node:module';
+/** Options of a TCP socket that Node does not offer. */
 import type { Socket } from 'node:net';
+import { libcFunction } from './libc.ts';
 
 /** From <netinet/in.h> and <linux/tcp.h>. */
 const ipProtoTcp = 6;
@@ -30,38 +30,16 @@ interface Libc {
   setsockopt: (fd: number, level: number, name: number, value: Buffer, length: number) => number;
 }
 
-interface NativeLoader {
-  load(path: string | null): { func<Signature>(definition: string): Signature };
-}
-
 let loaded: Libc | undefined;
 
-/** Loaded on first use: programs that never ask do not pay for it. */
 function libc(): Libc {
-  if (loaded === undefined) {
-    // The process itself is searched.
-    const self = nativeLoader().load(null);
-    loaded = {
-      getsockopt: self.func(
-        'int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint8_t *length)',
-      ),
-      setsockopt: self.func('int setsockopt(int fd, int level, int name, uint8_t *value, uint32_t length)'),
-    };
-  }
+  loaded ??= {
+    getsockopt: libcFunction(
+      'int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint8_t *length)',
+    ),
+    setsockopt: libcFunction('int setsockopt(int fd, int level, int name, uint8_t *value, uint32_t length)'),
+  };
   return loaded;
-}
-
-/**
- * The native half of koffi by itself. The other half, which finds and wraps it, loads modules of Node that nothing here needs:
- * 2.5 MB of resident memory. It is left the machines on which its native half lies elsewhere.
- */
-function nativeLoader(): NativeLoader {
-  const load = createRequire(import.meta.url);
-  try {
-    return load(`@koromix/koffi-linux-${process.arch}/linux_${process.arch}/koffi.node`);
-  } catch {
-    return load('koffi');
-  }
 }
 
 /** The first `bytes` of an option's value; undefined on a closed socket and where the kernel refuses. */

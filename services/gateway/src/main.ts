@@ -5,6 +5,7 @@ import { systemClock as clock, systemRandom as random } from '@mesh/clock/system
 import { readConfig } from '@mesh/config/environment';
 import { createWorkload } from '@mesh/dataplane/workload';
 import { describeError } from '@mesh/errors/mesh-error';
+import { releaseFreeMemoryRegularly } from '@mesh/transport/free-memory';
 import { gatewayConfig } from './config.ts';
 import { cpuLimit } from './cpu-limit.ts';
 import { startGateway } from './program.ts';
@@ -58,6 +59,7 @@ function readText(path: string): string | undefined {
   }
 }
 
+releaseFreeMemoryRegularly(clock);
 (cluster.isPrimary ? main() : work()).catch((failure: unknown) => {
   process.stderr.write(`gateway: ${describeError(failure)}\n`);
   process.exit(1);

@@ -3,6 +3,7 @@ import { systemClock, systemRandom } from '@mesh/clock/system';
 import { readConfig } from '@mesh/config/environment';
 import { describeError } from '@mesh/errors/mesh-error';
 import { createLogger } from '@mesh/telemetry/log';
+import { releaseFreeMemoryRegularly } from '@mesh/transport/free-memory';
 import { originalDestination } from '@mesh/transport/original-destination';
 import { proxyConfig } from './config.ts';
 import { Proxy } from './proxy.ts';
@@ -34,6 +35,7 @@ try {
   });
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
+  releaseFreeMemoryRegularly(systemClock);
   const ports = await proxy.start();
   log.info('listening', { ...ports });
 } catch (thrown) {
