@@ -60,6 +60,8 @@ export interface Report extends RunFacts {
   readonly verdicts: Readonly<Record<string, Verdict>>;
   /** Programs that hold more at the end than before, and what. */
   readonly kept: readonly string[];
+  /** Private memory before the first client and when nothing was left to do, MB. */
+  readonly quiet: readonly { readonly program: string; readonly before: number; readonly after: number }[];
 }
 
 export function reportOf(churned: Churned, facts: RunFacts & { options: ChurnOptions }): Report {
@@ -72,6 +74,11 @@ export function reportOf(churned: Churned, facts: RunFacts & { options: ChurnOpt
     kills: churned.kills,
     verdicts: Object.fromEntries(isPrivate.map(({ program, slope }) => [program, verdictOf(slope)])),
     kept: churned.tracks.filter(({ before, after }) => !isBack(after, before)).map(keptBy),
+    quiet: churned.tracks.map(({ name, before, after }) => ({
+      program: name,
+      before: before.privateBytes / 1e6,
+      after: after.privateBytes / 1e6,
+    })),
   };
 }
 
@@ -110,7 +117,7 @@ export function isGood({ verdicts, kept, options }: Report): boolean {
 }
 
 export function markdown(report: Report): string {
-  const { date, machine, options, clients, kills, kept } = report;
+  const { date, machine, options, clients, kills, kept, quiet } = report;
   const failed = Object.entries(clients.failed);
   const failures = failed.reduce((sum, [, count]) => sum + count, 0);
   return `# Results of \`npm run endurance -- churn\`
@@ -124,6 +131,9 @@ ${options.minutes < leastMinutes ? '' : slopes(report)}## Left behind
 
 Descriptors, connections and requests of each program, when the clients had gone, beside what there was before them:
 ${kept.length === 0 ? 'nothing is left.\n' : `\n${list(kept)}`}
+Private memory before the first client, and when nothing was left to do (an engine without work does not collect, and an allocator
+keeps what it may need again): ${quiet.map(({ program, before, after }) => `${program} ${before.toFixed(1)} and ${after.toFixed(1)} MB`).join(', ')}.
+
 ${failed.length === 0 ? '' : `## What clients met instead\n\n${list(failed.map(([what, count]) => `${count} × ${what}`))}`}`;
 }
 

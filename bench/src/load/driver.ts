@@ -16,7 +16,10 @@ export interface OpenLoopOrder extends DriverOrder {
   readonly path: string;
   /** Requests per second, whatever the answers do; 0: a closed loop, as wrk's. */
   readonly rate: number;
-  /** Whether 503 is an answer that is expected, and counted by itself. */
+  /**
+   * Whether 503 is an answer that is expected, and counted by itself. Connections are used in turn then: one that says nothing for
+   * 10 s is opaque to a proxy, and counts against what may be in flight.
+   */
   readonly shedding?: boolean;
 }
 

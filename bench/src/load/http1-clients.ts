@@ -129,7 +129,7 @@ export class Http1Clients implements LoadClients {
   }
 
   send(dueMs: number): void {
-    const client = this.#idle.pop();
+    const client = this.#order.shedding === true ? this.#idle.shift() : this.#idle.pop();
     if (client === undefined) this.#waiting.push(dueMs);
     else client.send(dueMs);
   }
