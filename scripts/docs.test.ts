@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { test } from 'node:test';
+import { type SyntheticCause, syntheticCauses } from '../packages/http/src/synthetic.ts';
 import { configTables, limitTables, references } from './references.ts';
 
 const root = resolve(import.meta.dirname, '..');
@@ -58,6 +59,17 @@ for (const [file, text] of references()) {
     assert.equal(read(file), text);
   });
 }
+
+test('every cause of an answer is given somewhere, or marked as reserved and given nowhere', () => {
+  const answering = globSync('{packages/dataplane,services/*}/src/*.ts', { cwd: root })
+    .filter((path) => !path.endsWith('.test.ts'))
+    .map(read)
+    .filter((text) => text.includes("from '@mesh/http/synthetic'"))
+    .join('');
+  for (const [cause, { reserved }] of Object.entries<SyntheticCause>(syntheticCauses)) {
+    assert.equal(answering.includes(`'${cause}'`), reserved !== true, cause);
+  }
+});
 
 test('every table of limits is in docs/limits.md', () => {
   const tables = globSync('{packages,services,clusters}/*/src/**/*.ts', { cwd: root })

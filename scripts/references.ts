@@ -14,7 +14,7 @@ import { grpcLimits } from '../packages/control-api/src/limits.ts';
 import { dataplaneLimits } from '../packages/dataplane/src/limits.ts';
 import { workloadConfig } from '../packages/dataplane/src/workload.ts';
 import { errorCodes } from '../packages/errors/src/codes.ts';
-import { syntheticCauses } from '../packages/http/src/synthetic.ts';
+import { type SyntheticCause, syntheticCauses } from '../packages/http/src/synthetic.ts';
 import { http1Faults } from '../packages/http1/src/faults.ts';
 import { http1Limits } from '../packages/http1/src/limits.ts';
 import { http2Limits } from '../packages/http2/src/limits.ts';
@@ -117,13 +117,13 @@ function answers(): string {
       'explanations are left out for clients of the inbound side that have no mesh identity. “Closes” is said with ' +
       '`l5d-proxy-connection: close`: the HTTP/1 connection of the client ends with the answer.',
     head: ['Cause', 'HTTP', 'gRPC', 'Closes', 'Meaning', 'Remedy'],
-    rows: Object.entries(syntheticCauses).map(([cause, { status, grpcStatus, closes, message, remedy }]) => [
+    rows: Object.entries<SyntheticCause>(syntheticCauses).map(([cause, facts]) => [
       `\`${cause}\``,
-      String(status),
-      String(grpcStatus),
-      closes ? 'yes' : 'no',
-      message,
-      remedy,
+      String(facts.status),
+      String(facts.grpcStatus),
+      facts.closes ? 'yes' : 'no',
+      facts.reserved === true ? `${facts.message} (reserved for policies to come)` : facts.message,
+      facts.remedy,
     ]),
   });
 }

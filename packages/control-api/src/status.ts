@@ -111,6 +111,7 @@ const resetCodes: Readonly<Record<ResetReason, GrpcCode>> = {
   closed: grpcCode.unavailable,
   timeout: grpcCode.deadlineExceeded,
   protocol: grpcCode.internal,
+  complaint: grpcCode.internal,
   calm: grpcCode.resourceExhausted,
   http11: grpcCode.internal,
   internal: grpcCode.internal,

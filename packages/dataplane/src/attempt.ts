@@ -10,11 +10,12 @@ import type {
   ResponseHead,
 } from '@mesh/http/message';
 import { asksToClose } from '@mesh/http/synthetic';
+import { connectCauses } from './connector.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { Exchange } from './exchange.ts';
 import { type HttpCells, isFailure, noGrpcStatus, type StreamFault } from './http-metrics.ts';
 import { stripL5d } from './l5d-headers.ts';
-import type { ConnectFault, Lane, Submission } from './lane.ts';
+import type { Lane, LaneFault, Submission } from './lane.ts';
 
 export class Attempt implements ClientHandler, Submission {
   readonly #exchange: Exchange;
@@ -56,12 +57,12 @@ export class Attempt implements ClientHandler, Submission {
     exchange.onAttached(this.stream, bodiless);
   }
 
-  onConnectFailed(fault: ConnectFault): void {
+  onConnectFailed(fault: LaneFault): void {
     this.#settled = true;
     this.#member.end();
     this.#member.forgo();
     if (fault.kind === 'overloaded') this.#exchange.fail('overloaded', fault.detail);
-    else this.#exchange.retryUnsent(this.#member, fault.detail);
+    else this.#exchange.retryUnsent(this.#member, connectCauses[fault.kind], fault.detail);
   }
 
   onInform(head: ResponseHead): void {

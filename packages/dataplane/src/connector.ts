@@ -1,8 +1,10 @@
 /** Opens sockets to endpoints: TCP, then mutual TLS when an identity is demanded. */
 import { connect, type Socket } from 'node:net';
 import type { Clock } from '@mesh/clock/clock';
+import type { SyntheticReason } from '@mesh/http/synthetic';
 import type { CredentialStore } from '@mesh/trust/credentials';
-import { dialTls } from '@mesh/trust/dial';
+import { dialTls, TlsDialError } from '@mesh/trust/dial';
+import { identityRefusals } from '@mesh/trust/refusal';
 import { dataplaneLimits } from './limits.ts';
 
 export interface DialTarget {
@@ -14,15 +16,38 @@ export interface DialTarget {
   readonly gateway: boolean;
 }
 
+/** Why there is no connection. `identity`: the other end did not prove the one that it must have. */
+export type ConnectFaultKind = 'refused' | 'timeout' | 'identity';
+
+/** What requests are told that found no endpoint because of it. */
+export const connectCauses: Readonly<Record<ConnectFaultKind, SyntheticReason>> = {
+  refused: 'failfast',
+  timeout: 'connect-timeout',
+  identity: 'identity-required',
+};
+
 /** A connection could not be made; the message names the target and the cause. */
 export class ConnectError extends Error {
-  readonly timedOut: boolean;
+  readonly kind: ConnectFaultKind;
 
-  constructor(message: string, options: { timedOut: boolean; cause?: unknown }) {
+  constructor(message: string, options: { kind: ConnectFaultKind; cause?: unknown }) {
     super(message, { cause: options.cause });
     this.name = 'ConnectError';
-    this.timedOut = options.timedOut;
+    this.kind = options.kind;
   }
+}
+
+export interface ConnectFault {
+  readonly kind: ConnectFaultKind;
+  readonly detail: string;
+}
+
+/** What a connector's rejection says. */
+export function connectFault(thrown: unknown): ConnectFault {
+  return {
+    kind: thrown instanceof ConnectError ? thrown.kind : 'refused',
+    detail: thrown instanceof Error ? thrown.message : String(thrown),
+  };
 }
 
 export interface Connector {
@@ -66,7 +91,7 @@ export class SocketConnector implements Connector {
     } catch (thrown) {
       socket.destroy();
       throw new ConnectError(`${describeTarget(target)}: ${messageOf(thrown)}`, {
-        timedOut: false,
+        kind: kindOf(thrown),
         cause: thrown,
       });
     }
@@ -90,7 +115,7 @@ export function connectTcp(
     const onError = (fault: Error): void => {
       timer.cancel();
       reject(
-        new ConnectError(`${describeTarget(target)}: ${messageOf(fault)}`, { timedOut: false, cause: fault }),
+        new ConnectError(`${describeTarget(target)}: ${messageOf(fault)}`, { kind: 'refused', cause: fault }),
       );
     };
     const timer = clock.after(timeoutMs, () => {
@@ -99,7 +124,7 @@ export function connectTcp(
       socket.destroy();
       reject(
         new ConnectError(`${describeTarget(target)}: no connection within ${timeoutMs} ms`, {
-          timedOut: true,
+          kind: 'timeout',
         }),
       );
     });
@@ -110,6 +135,12 @@ export function connectTcp(
       resolve(socket);
     });
   });
+}
+
+function kindOf(thrown: unknown): ConnectFaultKind {
+  if (!(thrown instanceof TlsDialError)) return 'refused';
+  if (thrown.reason === 'timeout') return 'timeout';
+  return thrown.reason in identityRefusals ? 'identity' : 'refused';
 }
 
 function describeTarget({ host, port }: DialTarget): string {

@@ -11,6 +11,7 @@ import { defaultTiers, type TierOptions } from '@mesh/balance/tier-choice';
 import type { Timer } from '@mesh/clock/clock';
 import type { SyntheticReason } from '@mesh/http/synthetic';
 import type { LimitLedger } from '@mesh/limits/limits';
+import { connectCauses, type ConnectFaultKind } from './connector.ts';
 import { Endpoint } from './endpoint.ts';
 import { type EndpointSpec, sameEndpoint } from './endpoint-spec.ts';
 import type { HttpCells } from './http-metrics.ts';
@@ -149,7 +150,7 @@ export class EndpointPool {
       return;
     }
     if (this.#failing || this.#closed) {
-      waiter.onEndpointsFailed('failfast', this.#failfastText());
+      waiter.onEndpointsFailed(this.#failfastReason(), this.#failfastText());
       return;
     }
     if (this.#waiters.size >= this.#options.limits.values.queue_requests) {
@@ -161,7 +162,7 @@ export class EndpointPool {
     this.#failfast ??= this.#options.peers.environment.clock.after(this.#options.failfastMs, () => {
       this.#failfast = undefined;
       this.#failing = true;
-      this.#failWaiters('failfast', this.#failfastText());
+      this.#failWaiters(this.#failfastReason(), this.#failfastText());
     });
   }
 
@@ -273,10 +274,22 @@ export class EndpointPool {
     return this.#state === 'absent' ? `${this.name} does not exist` : `${this.name} has no endpoints`;
   }
 
+  /** What all endpoints have in common, if it has an answer of its own. */
+  #failfastReason(): SyntheticReason {
+    let common: ConnectFaultKind | undefined;
+    for (const { target } of this.#balancer.members()) {
+      const kind = target.peer.lastFault?.kind;
+      if (kind === undefined || (common !== undefined && kind !== common)) return 'failfast';
+      common = kind;
+    }
+    return common === undefined ? 'failfast' : connectCauses[common];
+  }
+
   #failfastText(): string {
     let why = this.#state === 'unknown' ? 'discovery has not answered yet' : '';
     for (const { target } of this.#balancer.members()) {
-      if (target.peer.lastFault !== '') why = `last fault: ${target.peer.lastFault}`;
+      const { lastFault } = target.peer;
+      if (lastFault !== undefined) why = `last fault: ${lastFault.detail}`;
     }
     const text = `no endpoint of ${this.name} became ready within ${this.#options.failfastMs} ms`;
     return why === '' ? text : `${text}; ${why}`;

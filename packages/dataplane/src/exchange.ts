@@ -43,8 +43,14 @@ const sameEndpointPauseMs = 50;
 /** Ends of an attempt that have an answer of their own; others are passed on where the client speaks HTTP/2. */
 const abortCauses: Partial<Record<ResetReason, readonly [SyntheticReason, string]>> = {
   closed: ['endpoint-failed', 'closed the connection before its answer was complete'],
-  timeout: ['policy-timeout', 'took too long'],
+  timeout: ['endpoint-failed', 'stopped reading in the middle of the request'],
   protocol: ['endpoint-protocol', 'broke the protocol'],
+};
+
+/** In words, for clients that speak no HTTP/2. */
+const endedTexts: Partial<Record<ResetReason, string>> = {
+  complaint: 'says that the request breaks the protocol',
+  http11: 'wants HTTP/1.1',
 };
 
 /** What all requests of one connection to one destination have in common. */
@@ -273,13 +279,13 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
   }
 
   /** Nothing was sent: the connection could not be made. Costs the endpoint nothing, so no budget is asked. */
-  retryUnsent(member: Member<Endpoint>, detail: string): void {
+  retryUnsent(member: Member<Endpoint>, reason: SyntheticReason, detail: string): void {
     this.#attempt = undefined;
     if (this.#done) return;
     const now = this.context.clock.now();
     const late = now - this.startedAt >= this.context.pool.failfastMs;
     if (late || !this.#replayable) {
-      this.fail('connect-timeout', detail);
+      this.fail(reason, detail);
       return;
     }
     this.context.retries.value++;
@@ -327,7 +333,10 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
       this.#stream.reset(reason);
       return;
     }
-    const [synthetic, text] = cause ?? ['endpoint-failed', `ended the request: ${reason}`];
+    const [synthetic, text] = cause ?? [
+      'endpoint-failed',
+      endedTexts[reason] ?? `ended the request: ${reason}`,
+    ];
     const message = `${endpoint.spec.key} ${text}`;
     if (!this.#responded) {
       this.#answer(synthetic, message);

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { ClientConnection, ClientStream } from '@mesh/http/message';
 import { FakeClock } from '@mesh/testkit/fake-clock';
 import { ConnectError } from './connector.ts';
-import { type ConnectFault, Lane, type LaneOptions, type Submission } from './lane.ts';
+import { Lane, type LaneFault, type LaneOptions, type Submission } from './lane.ts';
 
 /** A connection with a number of streams, kept by hand. */
 class Connection implements ClientConnection {
@@ -47,14 +47,14 @@ class Connection implements ClientConnection {
 
 class Request implements Submission {
   connection: Connection | undefined;
-  fault: ConnectFault | undefined;
+  fault: LaneFault | undefined;
 
   onConnection(connection: ClientConnection): void {
     this.connection = connection as Connection;
     this.connection.activeStreams++;
   }
 
-  onConnectFailed(fault: ConnectFault): void {
+  onConnectFailed(fault: LaneFault): void {
     this.fault = fault;
   }
 }
@@ -191,7 +191,7 @@ void test('a failed connect is told to the peer first, then to all who wait', as
   const left = submit();
   lane.withdraw(left);
   assert.equal(dials.length, 1);
-  dials[0]?.reject(new ConnectError('no connection', { timedOut: true }));
+  dials[0]?.reject(new ConnectError('no connection', { kind: 'timeout' }));
   await new Promise((resolve) => setImmediate(resolve));
   assert.deepEqual(verdicts, ['timeout']);
   for (const { fault } of requests) assert.deepEqual(fault, { kind: 'timeout', detail: 'no connection' });

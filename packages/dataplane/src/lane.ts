@@ -7,16 +7,18 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '@mesh/clock/clock';
 import type { ClientConnection } from '@mesh/http/message';
+import { type ConnectFault, connectFault } from './connector.ts';
 
 /** Who waits for a connection. Exactly one of the two is called, unless it is withdrawn first. */
 export interface Submission {
   /** `connection` is usable and has capacity; start the request before returning. */
   onConnection(connection: ClientConnection): void;
-  onConnectFailed(fault: ConnectFault): void;
+  onConnectFailed(fault: LaneFault): void;
 }
 
-export interface ConnectFault {
-  readonly kind: 'refused' | 'timeout' | 'overloaded';
+/** `overloaded`: so many wait that no more may. */
+export interface LaneFault {
+  readonly kind: ConnectFault['kind'] | 'overloaded';
   readonly detail: string;
 }
 
@@ -210,10 +212,7 @@ export class Lane {
 
   #failed(thrown: unknown): void {
     if (this.#closed) return;
-    const timedOut =
-      typeof thrown === 'object' && thrown !== null && 'timedOut' in thrown && thrown.timedOut === true;
-    const detail = thrown instanceof Error ? thrown.message : String(thrown);
-    const fault: ConnectFault = { kind: timedOut ? 'timeout' : 'refused', detail };
+    const fault = connectFault(thrown);
     // First the verdict, so that those who wait do not pick this endpoint again.
     this.#options.onFailure(fault);
     this.#failWaiters(fault);

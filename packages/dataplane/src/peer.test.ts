@@ -26,7 +26,7 @@ function setup(port = 1, facts: Partial<DialTarget> = {}) {
     connector: {
       connect: (asked) => {
         dialledAt.push(clock.now());
-        if (refuse) return Promise.reject(new ConnectError('ECONNREFUSED', { timedOut: false }));
+        if (refuse) return Promise.reject(new ConnectError('ECONNREFUSED', { kind: 'refused' }));
         return connectTcp(asked, { clock, timeoutMs: 1000 });
       },
     },
@@ -59,7 +59,7 @@ void test('a refused connect makes a peer unreachable at once; it is tried again
   await clock.advanceAsync(0, 1);
   await new Promise((resolve) => setImmediate(resolve));
   assert.deepEqual(heard, [false]);
-  assert.equal(peer.lastFault, 'ECONNREFUSED');
+  assert.deepEqual(peer.lastFault, { kind: 'refused', detail: 'ECONNREFUSED' });
   await clock.advanceAsync(60_000, 10);
   const pauses = dialledAt.slice(1).map((at, index) => at - (dialledAt[index] ?? 0));
   for (const [index, pause] of pauses.entries()) {
@@ -82,7 +82,7 @@ void test('a connection that succeeds makes it reachable, and the next failure s
   await clock.advanceAsync(5000, 10);
   await eventually('it is reachable', () => heard.at(-1) === true);
   assert.deepEqual(heard, [false, true]);
-  assert.equal(peer.lastFault, '');
+  assert.equal(peer.lastFault, undefined);
   const dials = dialledAt.length;
   await clock.advanceAsync(60_000, 100);
   assert.equal(dialledAt.length, dials, 'no more tries once it is there');

@@ -15,9 +15,15 @@ import { WindowBudget } from '@mesh/http2/window-budget';
 import { LimitLedger } from '@mesh/limits/limits';
 import { setUserTimeout } from '@mesh/transport/socket-options';
 import { dialledUntil } from '@mesh/trust/dial';
-import { ConnectError, type Connector, type DialTarget } from './connector.ts';
+import {
+  ConnectError,
+  type ConnectFault,
+  connectFault,
+  type Connector,
+  type DialTarget,
+} from './connector.ts';
 import { keepAlive, peerKeepAlive, type PingableConnection, signsOfLife } from './keep-alive.ts';
-import { type ConnectFault, Lane, type WrappedSocket } from './lane.ts';
+import { Lane, type WrappedSocket } from './lane.ts';
 import type { DataplaneLimit } from './limits.ts';
 import type { SharedTicker } from './shared-ticker.ts';
 import type { SilentPaths } from './silent-paths.ts';
@@ -77,8 +83,8 @@ export class Peer {
   #timer: Timer | undefined;
   #reachable = true;
   #closed = false;
-  /** Why the last connect failed; empty when it did not. */
-  lastFault = '';
+  /** Why the last connect failed; undefined when it did not. */
+  lastFault: ConnectFault | undefined;
 
   constructor(target: DialTarget, environment: PeerEnvironment & PeerWatch, observer?: SocketObserver) {
     this.target = target;
@@ -149,7 +155,7 @@ export class Peer {
       socket = await this.#environment.connector.connect(this.target, alpn);
     } catch (thrown) {
       this.#lastLane = undefined;
-      this.#failed({ kind: 'refused', detail: thrown instanceof Error ? thrown.message : String(thrown) });
+      this.#failed(connectFault(thrown));
       throw thrown;
     }
     this.#succeeded();
@@ -213,14 +219,14 @@ export class Peer {
     return new Promise((resolve, reject) => {
       const timer = clock.after(limits.values.connect_ms, () => {
         connection.destroy();
-        reject(new ConnectError(`${host}:${port}: no answer on a new connection`, { timedOut: true }));
+        reject(new ConnectError(`${host}:${port}: no answer on a new connection`, { kind: 'timeout' }));
       });
       connection.onChange = () => {
         if (connection.usable) return;
         timer.cancel();
         reject(
           new ConnectError(`${host}:${port}: closed after the handshake; it may refuse our certificate`, {
-            timedOut: false,
+            kind: 'refused',
           }),
         );
       };
@@ -233,7 +239,7 @@ export class Peer {
 
   #failed(fault: ConnectFault): void {
     if (this.#closed) return;
-    this.lastFault = fault.detail;
+    this.lastFault = fault;
     this.#become(false);
     this.#timer?.cancel();
     this.#timer = this.#environment.clock.after(
@@ -253,7 +259,7 @@ export class Peer {
     this.#attempt = 0;
     this.#timer?.cancel();
     this.#timer = undefined;
-    this.lastFault = '';
+    this.lastFault = undefined;
     this.#become(true);
   }
 

@@ -51,7 +51,8 @@ export interface ResponseHead {
  *   stream id, connection lost before any byte of the request was written), or it may be repeated and met the end of
  *   a connection that was idle. Safe to retry.
  * - `cancel`: the other side lost interest. - `closed`: the connection ended. - `timeout`: a limit of ours.
- * - `protocol`: the peer broke the protocol. - `calm`: the peer was too greedy (ENHANCE_YOUR_CALM).
+ * - `protocol`: the peer broke the protocol. - `complaint`: it says that we did (PROTOCOL_ERROR and its kin).
+ * - `calm`: the peer was too greedy (ENHANCE_YOUR_CALM).
  * - `http11`: the peer wants HTTP/1.1 (HTTP_1_1_REQUIRED). - `internal`: our fault or anything else.
  */
 export type ResetReason =
@@ -60,6 +61,7 @@ export type ResetReason =
   | 'closed'
   | 'timeout'
   | 'protocol'
+  | 'complaint'
   | 'calm'
   | 'http11'
   | 'internal';

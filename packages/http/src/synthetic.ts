@@ -18,6 +18,8 @@ export interface SyntheticCause {
   readonly message: string;
   /** What to do about it; for docs/errors.md. */
   readonly remedy: string;
+  /** Nothing answers it yet: it waits for the policy that will. */
+  readonly reserved?: true;
 }
 
 const grpc = {
@@ -38,6 +40,7 @@ export const syntheticCauses = {
     closes: false,
     message: 'no route matches the request',
     remedy: 'Add a route that matches, or send what a route matches.',
+    reserved: true,
   },
   'unknown-service': {
     status: 404,
@@ -61,6 +64,7 @@ export const syntheticCauses = {
     closes: false,
     message: 'the rate limit is used up',
     remedy: 'Send less, or raise the limit of the policy.',
+    reserved: true,
   },
   redirected: {
     status: 302,
@@ -68,6 +72,7 @@ export const syntheticCauses = {
     closes: false,
     message: 'redirected',
     remedy: 'Follow `location`.',
+    reserved: true,
   },
   'failure-injected': {
     status: 500,
@@ -75,6 +80,7 @@ export const syntheticCauses = {
     closes: false,
     message: 'a failure was injected by policy',
     remedy: 'Remove the failure from the policy when the experiment is over.',
+    reserved: true,
   },
   'policy-timeout': {
     status: 504,
@@ -82,6 +88,7 @@ export const syntheticCauses = {
     closes: false,
     message: 'a timeout of the route passed',
     remedy: 'Answer sooner, or raise the timeout of the route.',
+    reserved: true,
   },
   'profile-timeout': {
     status: 504,
@@ -89,6 +96,7 @@ export const syntheticCauses = {
     closes: true,
     message: 'the timeout of the service profile passed',
     remedy: 'Answer sooner, or raise the timeout of the profile.',
+    reserved: true,
   },
   failfast: {
     status: 504,

@@ -31,13 +31,12 @@ export function reasonOfCode(code: number): ResetReason {
     case errorCode.http11Required:
       return 'http11';
     case errorCode.settingsTimeout:
-      return 'timeout';
     case errorCode.protocolError:
     case errorCode.flowControlError:
     case errorCode.streamClosed:
     case errorCode.frameSizeError:
     case errorCode.compressionError:
-      return 'protocol';
+      return 'complaint';
     default:
       return 'internal';
   }
@@ -49,6 +48,7 @@ const codes: Readonly<Record<ResetReason, number>> = {
   closed: errorCode.internalError,
   timeout: errorCode.cancel,
   protocol: errorCode.protocolError,
+  complaint: errorCode.protocolError,
   calm: errorCode.enhanceYourCalm,
   http11: errorCode.http11Required,
   internal: errorCode.internalError,

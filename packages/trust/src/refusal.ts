@@ -3,8 +3,12 @@ interface RefusalFacts {
   readonly remedy: string;
 }
 
-/** Why a TLS peer is refused. Used as a metric label, so the set is closed. */
-export const refusalReasons = {
+/** The peer did not prove who it is, or is somebody else. */
+export const identityRefusals = {
+  'not-tls': {
+    meaning: 'The bytes are no TLS.',
+    remedy: 'Call the port with mesh TLS, through a proxy of the mesh.',
+  },
   // the certificate chain
   'no-certificate': {
     meaning: 'The client shows no certificate.',
@@ -95,11 +99,9 @@ export const refusalReasons = {
     meaning: 'The server proves another identity than the one that was dialled.',
     remedy: 'See what runs at the address. If addresses were just reused, it passes.',
   },
-  // the handshake
-  'not-tls': {
-    meaning: 'The bytes are no TLS.',
-    remedy: 'Call the port with mesh TLS, through a proxy of the mesh.',
-  },
+} as const satisfies Record<string, RefusalFacts>;
+
+const handshakeRefusals = {
   'tls-version': {
     meaning: 'The peer speaks no TLS 1.3.',
     remedy: 'Call through a proxy of the mesh.',
@@ -129,6 +131,9 @@ export const refusalReasons = {
     remedy: 'Look at the log of the peer: it refused us, or a probe of the port met TLS.',
   },
 } as const satisfies Record<string, RefusalFacts>;
+
+/** Why a TLS peer is refused. Used as a metric label, so the set is closed. */
+export const refusalReasons = { ...identityRefusals, ...handshakeRefusals };
 
 export type RefusalReason = keyof typeof refusalReasons;
 

@@ -38,6 +38,10 @@ const http1: Client = (port, { headers, ...ask } = {}) =>
 const http2: Client = (port, { method = 'GET', path = '/', body, headers = {} } = {}) =>
   sendHttp2(port, { ':method': method, ':path': path, ':authority': 'cart.shop', ...headers }, body);
 
+/** A gRPC call. */
+const call = (port: number): Promise<Http2Answer> =>
+  sendHttp2(port, { ':method': 'POST', ':authority': 'cart.shop', 'content-type': 'application/grpc' });
+
 for (const [name, client] of [
   ['HTTP/1', http1],
   ['HTTP/2', http2],
@@ -109,15 +113,50 @@ async function pair(
   return { east, app, server };
 }
 
-void test('an endpoint that proves another identity than discovery promised gets nothing', async (t) => {
+void test('an endpoint that proves another identity than discovery promised, or none, gets nothing', async (t) => {
   const { east, app, server } = await pair(t);
+  const { trust } = east;
+  const payments = new TlsAcceptor({
+    credentials: credentialsOf(trust, workload('payments', 'east'), 'east'),
+    clock: systemClock,
+    alpn: ['h2'],
+  });
+  t.after(() => payments.close());
+  const other = await listen(t, (socket) => payments.accept(socket, () => {}));
+  // A sidecar takes TLS for another name as TLS of its application, which here speaks none.
+  const cases = [
+    { port: other.port, identity: server.identity, says: /last fault: .*the server is payments\.shop/ },
+    { port: server.ports.inbound, identity: workload('payments', 'east'), says: /last fault: .*SSL/ },
+  ];
+  const clients = cases.map(async ({ says, ...endpoint }, index) => {
+    const caller = await startProxy(t, east);
+    caller.dials = { host: `10.0.0.${index}`, port: 80 };
+    east.destination.service(`10.0.0.${index}:80`, `cart-${index}.shop.svc.cluster.local`, [endpoint]);
+    const { outbound } = caller.ports;
+    const [answer, grpc] = await Promise.all([http1(outbound), call(outbound)]);
+    assert.equal(answer.status, 502);
+    assert.equal(grpc.headers['grpc-status'], '14');
+    for (const { headers } of [answer, grpc]) assert.match(String(headers['l5d-proxy-error']), says);
+  });
+  await Promise.all(clients);
+  assert.equal(app.requests.length, 0);
+});
+
+void test('a policy that cannot be read is nobody’s fault but ours', async (t) => {
+  const { east, app, server } = await pair(t, { MESH_POD_NAME: 'cart-1' });
+  east.destination.policy('cart-1', { protocol: {} });
   const caller = await startProxy(t, east);
   east.destination.service('10.0.0.1:80', 'cart.shop.svc.cluster.local', [
-    { port: server.ports.inbound, identity: workload('payments', 'east') },
+    { port: server.ports.inbound, identity: server.identity },
   ]);
   const answer = await http1(caller.ports.outbound);
-  assert.equal(answer.status, 504);
-  assert.match(String(answer.headers['l5d-proxy-error']), /no endpoint of cart\.shop/);
+  const grpc = await call(caller.ports.outbound);
+  assert.equal(answer.status, 500);
+  assert.equal(grpc.headers['grpc-status'], '13');
+  for (const { headers } of [answer, grpc]) {
+    assert.equal(headers['l5d-proxy-error'], 'the policy of this pod cannot be read');
+    assert.equal(headers['l5d-proxy-name'], `inbound ${server.identity}`);
+  }
   assert.equal(app.requests.length, 0);
 });
 

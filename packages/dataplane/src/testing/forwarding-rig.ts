@@ -23,7 +23,7 @@ import { serveHttp2 } from '@mesh/http2/server';
 import { LimitLedger } from '@mesh/limits/limits';
 import { MetricRegistry } from '@mesh/telemetry/metrics';
 import { listen, listening } from '@mesh/testkit/servers';
-import { connectTcp } from '../connector.ts';
+import { type Connector, connectTcp } from '../connector.ts';
 import { outboundLabels } from '../endpoint.ts';
 import { EndpointPool } from '../endpoint-pool.ts';
 import type { EndpointSpec } from '../endpoint-spec.ts';
@@ -53,6 +53,8 @@ export interface RigOptions {
   /** Default: the process clock. */
   clock?: Clock;
   limits?: Partial<Record<DataplaneLimit, number>>;
+  /** Default: plain TCP, given up after a second. */
+  connector?: Connector;
   /** Changes what the proxy's connections have in common. */
   context?: Partial<ForwardContext>;
 }
@@ -66,6 +68,7 @@ export async function rig(
     failfastMs = 300,
     clock = systemClock,
     limits: overrides = {},
+    connector = { connect: (target) => connectTcp(target, { clock, timeoutMs: 1000 }) },
     context: changes = {},
   }: RigOptions = {},
 ): Promise<Rig> {
@@ -76,7 +79,7 @@ export async function rig(
   const peers = new PeerPool({
     clock,
     random: seededRandom(4),
-    connector: { connect: (target) => connectTcp(target, { clock, timeoutMs: 1000 }) },
+    connector,
     limits,
     ...codecs,
   });
