@@ -12,17 +12,17 @@ import { writeResults } from './endurance-results.ts';
 
 const root = resolve(import.meta.dirname, '..');
 
-/** Test file of each subject, which ENDURANCE=1 makes the long form, or a program of its own. */
+/** Test file of each subject; ENDURANCE=1 makes it the long form. */
 const subjects: Readonly<Record<string, string>> = {
   'rolling-restarts': 'e2e-multicluster/src/rolling-restarts.test.ts',
-  churn: 'bench/src/churn/main.ts',
   'keep-alive': 'packages/dataplane/src/keep-alive-endurance.test.ts',
-  overload: 'bench/src/overload/main.ts',
 };
 
 /** Those that are programs of their own, with arguments of their own. */
 const programs: Readonly<Record<string, string>> = {
   attacks: 'interop/src/attacks/main.ts',
+  churn: 'bench/src/churn/main.ts',
+  overload: 'bench/src/overload/main.ts',
 };
 
 const [subject = '', ...rest] = process.argv.slice(2);
