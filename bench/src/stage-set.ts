@@ -171,10 +171,15 @@ export class StageSet {
   }
 }
 
+/** Of the service of a stage. */
+export function serviceName(clusterIp: string): string {
+  return `cart-${clusterIp.slice(clusterIp.lastIndexOf('.') + 1)}.shop.svc.cluster.local`;
+}
+
 /** What the control plane of `cluster` says of the stage's service. */
 function servedService(stage: Stage, cluster: Cluster): ServedService {
   const { scene, clusterIp, endpoints, middle, trust } = stage;
-  const name = `cart-${clusterIp.slice(clusterIp.lastIndexOf('.') + 1)}.shop.svc.cluster.local`;
+  const name = serviceName(clusterIp);
   const common = { clusterIp: `${clusterIp}:80`, name, opaque: scene.traffic === 'tcp' };
   if (cluster === 'east' && middle !== undefined) {
     const identity = gatewayIdentity('bench');

@@ -90,7 +90,8 @@ test('a request that passed a gateway is not taken by it again, whoever says so'
   const witness = await startWitness(t);
   const path = await startTwoClusters(t, { app: witness.port });
   const session = await http2Session(t, path, 'gateway');
-  await loops(session, (alpn) => dialAs(path, path.gateway, frontend, [...alpn]));
+  const exported = { cluster: 'west', authority: `${cart}:80` };
+  await loops(session, (alpn) => dialAs(path, path.gateway, frontend, [...alpn]), exported);
   assert.equal(witness.connections(), 0);
   assert.match(
     await path.gateway.metrics(),

@@ -58,6 +58,7 @@ class Door implements TlsAttackSite {
   readonly longestPassMs = 0;
   readonly scale = 1;
   readonly serverName: string;
+  readonly exported = '';
   readonly identity: string;
   readonly trusted: TlsAttackSite['trusted'];
   readonly #port: number;

@@ -15,7 +15,7 @@ import { ours, oursWithGateway } from '@mesh/bench/contestants/ours';
 import { memoryOf } from '@mesh/bench/measure';
 import { Pod } from '@mesh/bench/pod';
 import { cpuMicros, processTree, sumOf } from '@mesh/bench/process-usage';
-import { type Playing, StageSet } from '@mesh/bench/stage-set';
+import { type Playing, serviceName, StageSet } from '@mesh/bench/stage-set';
 import { makeTrust, type TrustMaterial, type WorkloadFiles } from '@mesh/bench/trust-material';
 import type { Clock } from '@mesh/clock/clock';
 import { gatewayIdentity } from '@mesh/trust/names';
@@ -52,7 +52,7 @@ interface Attacked {
   readonly contestant: Contestant;
   readonly hop: HopName;
   /** What the attacker needs to know of it. */
-  target(stage: Stage): Pick<AttackerOrder, 'host' | 'ports' | 'serverIdentity'>;
+  target(stage: Stage): Pick<AttackerOrder, 'host' | 'ports' | 'serverIdentity' | 'exported'>;
   /** Who he is. */
   attacker(trust: TrustMaterial): WorkloadFiles;
 }
@@ -66,6 +66,7 @@ const places: Readonly<Record<Place, Attacked>> = {
       host: server.address,
       ports: { shared: appPort, own: ownPort },
       serverIdentity: trust.server.identity,
+      exported: '',
     }),
     attacker: ({ client }) => client,
   },
@@ -73,10 +74,11 @@ const places: Readonly<Record<Place, Attacked>> = {
     scene: throughGateway,
     contestant: oursWithGateway(1),
     hop: 'gateway',
-    target: ({ server, middle }) => ({
+    target: ({ server, middle, clusterIp }) => ({
       host: (middle ?? server).address,
       ports: { shared: proxyPorts.inbound, own: proxyPorts.inbound },
       serverIdentity: gatewayIdentity('bench'),
+      exported: `${serviceName(clusterIp)}:80`,
     }),
     attacker: ({ peer }) => peer,
   },

@@ -16,6 +16,8 @@ export interface AttackerOrder {
   readonly ports: { readonly shared: number; readonly own: number };
   /** Name in the proxy's certificate. */
   readonly serverIdentity: string;
+  /** What a gateway exports, `host:port`; empty for a sidecar. */
+  readonly exported: string;
   /** The attacker, who is known to the mesh, and his PEM files. */
   readonly identity: string;
   readonly chain: string;

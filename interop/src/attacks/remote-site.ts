@@ -26,6 +26,7 @@ export class RemoteSite implements TlsAttackSite {
   readonly #clock: Clock;
   readonly trusted: { readonly cert: Buffer; readonly key: Buffer; readonly ca: Buffer };
   readonly serverName: string;
+  readonly exported: string;
   readonly identity: string;
   readonly #secureContext: SecureContext;
   readonly #sockets: Set<Socket> = new Set();
@@ -47,6 +48,7 @@ export class RemoteSite implements TlsAttackSite {
       ca: readFileSync(order.anchors),
     };
     this.serverName = order.serverIdentity;
+    this.exported = order.exported;
     this.identity = order.identity;
     this.#secureContext = createSecureContext(this.trusted);
   }

@@ -126,13 +126,27 @@ export async function openToTargets(dial: Dial): Promise<void> {
   for (const name of ['', cart]) await opaque(dial, name, 4191);
 }
 
+interface Exported {
+  /** Of the gateway. */
+  readonly cluster: string;
+  /** Something that it exports. */
+  readonly authority: string;
+}
+
 /** Requests and connections that passed a gateway, whoever says so. */
-export async function loops(session: ClientHttp2Session, dial: Dial): Promise<void> {
-  for (const passed of ['west', 'east,west', 'west,east', 'a,b,c,d,e,f,g,h', 'x,'.repeat(1000)]) {
-    const { status } = await ask(session, { 'l5d-cluster-path': passed });
+export async function loops(
+  session: ClientHttp2Session,
+  dial: Dial,
+  { cluster, authority }: Exported,
+): Promise<void> {
+  const other = 'east';
+  const many = ['a,b,c,d,e,f,g,h', 'x,'.repeat(1000)];
+  for (const passed of [cluster, `${other},${cluster}`, `${cluster},${other}`, ...many]) {
+    const { status } = await ask(session, { ':authority': authority, 'l5d-cluster-path': passed });
     assert.equal(status, 508, passed.slice(0, 40));
   }
-  for (const hops of [8, 9, 255]) await opaque(dial, cart, 80, hops);
+  const name = authority.replace(/:\d+$/, '');
+  for (const hops of [8, 9, 255]) await opaque(dial, name, 80, hops);
 }
 
 async function sessionOf(site: TlsAttackSite): Promise<ClientHttp2Session> {
@@ -156,7 +170,9 @@ export const relayAttacks: readonly TlsAttack[] = [
     id: 'M-8',
     what: 'what has passed a gateway already',
     async run(site) {
-      await loops(await sessionOf(site), (alpn) => site.connect(alpn));
+      const cluster = site.serverName.split('.').at(-3) ?? '';
+      const { exported: authority } = site;
+      await loops(await sessionOf(site), (alpn) => site.connect(alpn), { cluster, authority });
       assert.equal(await site.requests(), 0);
     },
   },

@@ -26,6 +26,8 @@ export interface TlsAttackSite extends AttackSite {
   connect(alpn?: readonly string[]): Promise<Socket>;
   /** The identity in the certificate of what is attacked. */
   readonly serverName: string;
+  /** What a gateway exports. */
+  readonly exported: string;
   /** One whom the mesh knows, and his certificate. */
   readonly identity: string;
   readonly trusted: Pick<ConnectionOptions, 'cert' | 'key' | 'ca'>;
