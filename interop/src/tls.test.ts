@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { connect as connectHttp2, type IncomingHttpHeaders } from 'node:http2';
 import { createServer as createTcpServer, type Socket } from 'node:net';
 import {
   connect as connectTls,
@@ -187,6 +188,75 @@ test('whose TLS it is goes by server name and protocol; the rest reaches the app
       client.destroy();
     }
   }
+});
+
+/** Statuses of requests on one connection between proxies; `no TLS` when the server name leads to nobody who ends TLS. */
+async function ask(
+  socket: TLSSocket,
+  authorities: readonly string[],
+): Promise<readonly (number | 'no TLS')[]> {
+  const secure = await new Promise((resolve) => {
+    socket.once('secureConnect', () => resolve(true));
+    socket.once('close', () => resolve(false));
+  });
+  if (secure === false) return authorities.map(() => 'no TLS');
+  const session = connectHttp2('https://mesh', { createConnection: () => socket });
+  session.on('error', () => {});
+  const statuses: number[] = [];
+  for (const authority of authorities) {
+    const stream = session.request({ ':path': '/x', ':authority': authority, 'l5d-orig-proto': 'HTTP/1.1' });
+    stream.resume();
+    const [head] = (await once(stream, 'response')) as [IncomingHttpHeaders];
+    statuses.push(Number(head[':status']));
+  }
+  session.destroy();
+  return statuses;
+}
+
+test('server name, authority and identity: 12 combinations, alone and on one connection', async (t) => {
+  const witness = await startWitness(t);
+  const path = await startTwoClusters(t, { app: witness.port });
+  const frontend = workload('frontend', 'east');
+  const exported = 'cart.shop.svc.cluster.local:80';
+  const unknown = 'catalog.shop.svc.cluster.local:80';
+  const payments = workload('payments', 'west');
+  const sidecar = { port: path.server.ports.inbound, as: neighbour };
+  const gateway = { port: path.gateway.port, as: frontend };
+  // [where, server name, authority, status]. Everybody else's identity fails on the client's side: see dial.test.ts.
+  const combinations = [
+    [gateway, path.gateway.identity, exported, 200],
+    [gateway, path.gateway.identity, unknown, 404],
+    // What a gateway serves goes by caller and authority; its certificate is the same under any name.
+    [gateway, payments, exported, 200],
+    [gateway, payments, unknown, 404],
+    [gateway, 'bank.example', exported, 200],
+    [gateway, 'bank.example', unknown, 404],
+    // A sidecar has one application, whatever a client calls it.
+    [sidecar, path.server.identity, 'cart.shop', 200],
+    [sidecar, path.server.identity, 'payments.shop', 200],
+    // TLS for others is not the sidecar's to end; this application speaks none.
+    [sidecar, payments, 'cart.shop', 'no TLS'],
+    [sidecar, payments, 'payments.shop', 'no TLS'],
+    [sidecar, 'bank.example', 'cart.shop', 'no TLS'],
+    [sidecar, 'bank.example', 'payments.shop', 'no TLS'],
+  ] as const;
+  assert.equal(combinations.length, 12);
+  const open = ({ port, as }: typeof gateway, servername: string): TLSSocket =>
+    dial(t, port, { ...showing(path, as), servername, ALPNProtocols: ['h2'] });
+  let reached = 0;
+  for (const [where, servername, authority, status] of combinations) {
+    assert.deepEqual(
+      await ask(open(where, servername), [authority]),
+      [status],
+      `${servername}, ${authority}`,
+    );
+    if (status === 200) reached++;
+    assert.equal(witness.seen.length, reached, `${servername}, ${authority}`);
+  }
+  // One connection for all authorities: each request is judged by itself, and another connection would not help.
+  const coalesced = await ask(open(gateway, path.gateway.identity), [exported, unknown, exported]);
+  assert.deepEqual(coalesced, [200, 404, 200]);
+  assert.equal(witness.seen.length, reached + 2);
 });
 
 test('nothing but TLS 1.3, and no session goes on, at sidecar and gateway', async (t) => {

@@ -245,6 +245,25 @@ void test('seven failures in a row eject, one probe at a time brings back', () =
   assert.ok((pickCounts(balancer, 50).get('bad') ?? 0) > 5);
 });
 
+void test('pauses of an ejected member double from 1 s to 60 s, half more or less', () => {
+  const { clock, balancer } = setup(2);
+  balancer.reset([spec('good'), spec('bad')]);
+  const bad = balancer.get('bad');
+  failSeven(bad);
+  const pauses: number[] = [];
+  for (let ejection = 0; ejection < 12; ejection++) {
+    const since = clock.now();
+    while (!pickCounts(balancer, 1).has('bad')) clock.advance(50);
+    pauses.push(clock.now() - since);
+    bad?.fail();
+  }
+  for (const [ejection, pause] of pauses.entries()) {
+    const due = Math.min(60_000, 1000 * 2 ** ejection);
+    assert.ok(pause >= due * 0.5 && pause <= due * 1.5 + 50, `pause ${ejection} was ${pause} ms`);
+  }
+  assert.ok(Math.max(...pauses) > 30_000);
+});
+
 void test('a success between failures keeps the breaker closed', () => {
   const { balancer } = setup();
   balancer.reset([spec('a'), spec('b')]);

@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { seededRandom } from '@mesh/clock/seeded';
 import { LimitLedger } from '@mesh/limits/limits';
 import { FakeClock } from '@mesh/testkit/fake-clock';
 import { listen } from '@mesh/testkit/servers';
+import { silentPort } from '@mesh/testkit/silent-port';
 import { eventually } from '@mesh/testkit/eventually';
 import { FaultRelay } from '@mesh/testkit/fault-relay';
 import { ConnectError, connectTcp, type DialTarget } from './connector.ts';
 import { peerTickMs } from './keep-alive.ts';
+import type { LaneFault } from './lane.ts';
 import { dataplaneLimits } from './limits.ts';
 import { defaultCodecs, Peer } from './peer.ts';
 import { SharedTicker } from './shared-ticker.ts';
@@ -88,6 +90,41 @@ void test('a connection that succeeds makes it reachable, and the next failure s
   assert.equal(dialledAt.length, dials, 'no more tries once it is there');
   peer.close({ graceful: false });
 });
+
+for (const [what, lane, arrange, says] of [
+  [
+    'an address that never answers',
+    'h1',
+    (test: TestContext) => silentPort(test),
+    /no connection within 1000 ms/,
+  ],
+  [
+    'a proxy that accepts and never shows that it serves',
+    'h2',
+    async (test: TestContext) => (await listen(test, () => {})).port,
+    /no answer on a new connection/,
+  ],
+] as const) {
+  void test(`${what} is unreachable after the time of a connect, and those who wait hear why`, async (test) => {
+    const { clock, peer, heard, accept } = setup(await arrange(test), { identity: 'peer' });
+    accept();
+    const faults: LaneFault[] = [];
+    peer[lane].submit({ onConnection: () => {}, onConnectFailed: (fault) => faults.push(fault) });
+    // Time in which a connection that can be made is made.
+    for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+    await clock.advanceAsync(dataplaneLimits.connect_ms.default - 1);
+    assert.deepEqual([heard, faults], [[], []]);
+    await clock.advanceAsync(1);
+    assert.deepEqual(heard, [false]);
+    assert.deepEqual(
+      faults.map(({ kind }) => kind),
+      ['timeout'],
+    );
+    assert.match(faults[0]?.detail ?? '', says);
+    assert.equal(peer.lastFault?.kind, 'timeout');
+    peer.close({ graceful: false });
+  });
+}
 
 for (const [what, lane, facts, watched] of [
   ['HTTP/1 to a stranger', 'h1', { host: '127.0.0.2' }, 1],

@@ -218,8 +218,9 @@ export class Peer {
     const { host, port } = this.target;
     return new Promise((resolve, reject) => {
       const timer = clock.after(limits.values.connect_ms, () => {
-        connection.destroy();
+        // Before its end, which would be taken for the peer's.
         reject(new ConnectError(`${host}:${port}: no answer on a new connection`, { kind: 'timeout' }));
+        connection.destroy();
       });
       connection.onChange = () => {
         if (connection.usable) return;

@@ -20,6 +20,13 @@ const judged: [text: string, protocol: DetectedProtocol | undefined][] = [
   ['get / HTTP/1.1\r\n', 'opaque'],
   [`GET /${'a'.repeat(2000)}`, 'http1'],
   [`GET /${'a'.repeat(1000)} b c HTTP/1.1`, 'opaque'],
+  [`GET /${'a'.repeat(detectBytes - 6)}`, undefined],
+  [`GET /${'a'.repeat(detectBytes - 5)}`, 'http1'],
+  [`GET /${'a'.repeat(detectBytes - 4)}`, 'http1'],
+  // Of CONNECT, whose target starts with a letter, nothing is so long.
+  [`GET a${'a'.repeat(detectBytes - 6)}`, undefined],
+  [`GET a${'a'.repeat(detectBytes - 5)}`, 'opaque'],
+  [`GET a${'a'.repeat(detectBytes - 4)}`, 'opaque'],
   ['GET key\r\n', 'opaque'],
   ['SET /a b\r\n', 'opaque'],
   ['HELO mail\r\n', 'opaque'],
@@ -36,6 +43,14 @@ const judged: [text: string, protocol: DetectedProtocol | undefined][] = [
 test('protocols by their first bytes', () => {
   for (const [text, protocol] of judged) {
     assert.equal(judgeProtocol(Buffer.from(text, 'latin1')), protocol, JSON.stringify(text.slice(0, 40)));
+  }
+});
+
+test('a request line is one wherever in it the bytes end that are looked at', () => {
+  for (let length = detectBytes - 1; length <= detectBytes + 12; length++) {
+    const line = `GET /${'a'.repeat(length - 16)} HTTP/1.1\r\n`;
+    assert.equal(line.length, length);
+    assert.equal(judgeProtocol(Buffer.from(line)), 'http1', `a line of ${length} bytes`);
   }
 });
 

@@ -10,7 +10,8 @@ const requestLine = /^[A-Z][A-Z_-]{0,31} [/*0-9A-Za-z[][!-~\x80-\xff]* HTTP\/1\.
 /** A request line so far: method in capitals, a target, part of the version. */
 const startOfRequestLine =
   /^[A-Z][A-Z_-]{0,31}(?: (?:[/*0-9A-Za-z[][!-~\x80-\xff]*(?: [HTP/1.0]{0,8}\r?)?)?)?$/;
-const longTarget = /^[A-Z][A-Z_-]{0,31} [/hH][!-~\x80-\xff]+$/;
+/** A target that goes on, or the version behind it that does. */
+const longTarget = /^[A-Z][A-Z_-]{0,31} [/hH][!-~\x80-\xff]+(?: [HTP/1.0]{0,8}\r?)?$/;
 
 /**
  * Judges `bytes`, all that came so far. HTTP/2 by its preface (RFC 9113 §3.4), HTTP/1 by a request line (RFC 9112 §3),
