@@ -294,6 +294,7 @@ test('nothing but TLS 1.3, and no session goes on, at sidecar and gateway', asyn
     const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0';
     now.write(preface);
     await once(now, 'data');
+    assert.ok(sessions.length > 0, 'there is something to go on with');
     for (const session of sessions) {
       const again = dial(t, port, { ...options, session });
       await once(again, 'secureConnect');

@@ -160,6 +160,7 @@ async function resumption(site: TlsAttackSite): Promise<void> {
   // Sessions come right behind the handshake, before the answer to anything.
   first.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0');
   await once(first, 'data');
+  assert.ok(sessions.length > 0, 'there is something to go on with');
   for (const session of sessions) {
     const again = await tls(site, { ...site.trusted, session });
     await once(again, 'secureConnect');

@@ -1,6 +1,6 @@
 /**
- * The canonical request: checked and brought to one form once, right after parsing, by both codecs. Routing, policy,
- * tap and forwarding then read the same method, authority and path, and none of them has to doubt it.
+ * The canonical request: checked and brought to one form once, right after parsing, by both codecs. Policy and
+ * forwarding then read the same method, authority and path, and none of them has to doubt it.
  *
  * Nothing is repaired that two readers could understand differently: paths are not decoded or normalised, and an
  * authority has exactly one accepted spelling after lower-casing and dropping one trailing dot of the host.

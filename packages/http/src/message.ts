@@ -1,5 +1,5 @@
 /**
- * The one message shape that HTTP/1 and HTTP/2 share between codec, router, balancer and tap.
+ * The one message shape that HTTP/1 and HTTP/2 share from codec to balancer, and for a router and tap to come.
  *
  * An exchange is two half-streams. Codecs push events into a handler object that the owner supplied; the owner
  * calls methods on the stream. There is no promise, event emitter or closure per request (design D3): one object

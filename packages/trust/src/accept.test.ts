@@ -503,6 +503,7 @@ test('a session cannot be resumed past the check', async (context) => {
   const sessions: Buffer[] = [];
   first.on('session', (session) => sessions.push(session));
   await once(first, 'data');
+  assert.ok(sessions.length > 0, 'there is something to resume');
   for (const session of sessions) {
     const second = dial(context, served.port, { ...present(clientLeaf, west), session });
     await once(second, 'data');

@@ -125,8 +125,16 @@ void test('an endpoint that proves another identity than discovery promised, or 
   const other = await listen(t, (socket) => payments.accept(socket, () => {}));
   // A sidecar takes TLS for another name as TLS of its application, which here speaks none.
   const cases = [
-    { port: other.port, identity: server.identity, says: /last fault: .*the server is payments\.shop/ },
-    { port: server.ports.inbound, identity: workload('payments', 'east'), says: /last fault: .*SSL/ },
+    {
+      port: other.port,
+      identity: server.identity,
+      says: /within 3000 ms; last fault: .*the server is payments\.shop/,
+    },
+    {
+      port: server.ports.inbound,
+      identity: workload('payments', 'east'),
+      says: /within 3000 ms; last fault: .*SSL/,
+    },
   ];
   const clients = cases.map(async ({ says, ...endpoint }, index) => {
     const caller = await startProxy(t, east);
@@ -140,6 +148,29 @@ void test('an endpoint that proves another identity than discovery promised, or 
   });
   await Promise.all(clients);
   assert.equal(app.requests.length, 0);
+});
+
+void test('clients of an application that accepts nothing wait one second', async (t) => {
+  const east = await startCluster(t);
+  const [app = 0] = await freePorts(1);
+  const server = await startProxy(t, east, { serviceAccount: 'cart', app });
+  const identity = workload('frontend', 'east');
+  const socket = await dialTls({
+    host: '127.0.0.1',
+    port: server.ports.inbound,
+    identity: server.identity,
+    alpn: [],
+    credentials: credentialsOf(east.trust, identity, 'east'),
+    clock: systemClock,
+    timeoutMs: 2000,
+  });
+  socket.write('GET / HTTP/1.1\r\nhost: cart\r\n\r\n');
+  const [answer] = (await once(socket, 'data')) as [Buffer];
+  socket.destroy();
+  assert.match(
+    answer.toString(),
+    /^HTTP\/1\.1 504 [^]*l5d-proxy-error: .* within 1000 ms; last fault: .*ECONNREFUSED/,
+  );
 });
 
 void test('a policy that cannot be read is nobody’s fault but ours', async (t) => {
@@ -517,6 +548,21 @@ void test('the admin page tells readiness, and ends the sidecar only where that 
   assert.equal((await fetch(shutdown, { method: 'POST' })).status, 200);
   await eventually('it drains', () => !job.proxy.ready().ready);
   assert.ok(caller.log.every((line) => !line.includes('PRIVATE KEY') && !line.includes('good')));
+});
+
+void test('without a certificate it is not ready, although the control plane answers, and says why', async (t) => {
+  const east = await startCluster(t);
+  await startProxy(t, east);
+  const [nobody = 0] = await freePorts(1);
+  const environment = { MESH_IDENTITY_ADDR: `127.0.0.1:${nobody}` };
+  const { ports } = await startProxy(t, east, { serviceAccount: 'cart', unready: true, environment });
+  await eventually('it tried', async () => {
+    const ready = await fetch(`http://127.0.0.1:${ports.admin}/ready`);
+    assert.equal(ready.status, 503);
+    assert.match(await ready.text(), /^no certificate: .*ECONNREFUSED/);
+    return true;
+  });
+  assert.equal((await fetch(`http://127.0.0.1:${ports.admin}/live`)).status, 200);
 });
 
 void test('detection counts what it found, before TLS and inside it, and how long it took', async (t) => {
