@@ -131,10 +131,18 @@ ${options.minutes < leastMinutes ? '' : slopes(report)}## Left behind
 
 Descriptors, connections and requests of each program, when the clients had gone, beside what there was before them:
 ${kept.length === 0 ? 'nothing is left.\n' : `\n${list(kept)}`}
-Private memory before the first client, and when nothing was left to do (an engine without work does not collect, and an allocator
-keeps what it may need again): ${quiet.map(({ program, before, after }) => `${program} ${before.toFixed(1)} and ${after.toFixed(1)} MB`).join(', ')}.
+${quietText(quiet)}${failed.length === 0 ? '' : `## What clients met instead\n\n${list(failed.map(([what, count]) => `${count} × ${what}`))}`}`;
+}
 
-${failed.length === 0 ? '' : `## What clients met instead\n\n${list(failed.map(([what, count]) => `${count} × ${what}`))}`}`;
+function quietText(quiet: Report['quiet']): string {
+  if (quiet.length === 0) return '';
+  const each = quiet.map(
+    ({ program, before, after }) => `${program} ${before.toFixed(1)} and ${after.toFixed(1)} MB`,
+  );
+  return `Private memory before the first client, and when nothing was left to do (an engine without work does not collect, and an allocator
+keeps what it may need again): ${each.join(', ')}.
+
+`;
 }
 
 const list = (lines: readonly string[]): string => lines.map((line) => `- ${line}\n`).join('');
