@@ -22,6 +22,7 @@ const subjects: Readonly<Record<string, string>> = {
 const programs: Readonly<Record<string, string>> = {
   attacks: 'interop/src/attacks/main.ts',
   churn: 'bench/src/churn/main.ts',
+  'dead-peers': 'bench/src/dead-peers/main.ts',
   overload: 'bench/src/overload/main.ts',
 };
 

@@ -99,6 +99,16 @@ export function oursFromSources(flags: (stage: Stage) => readonly string[]): Con
   };
 }
 
+/** In the middle of the stage, with so many processes. */
+export function startGateway(stage: Stage, workers: number): Hop {
+  const pod = stage.middle ?? stage.server;
+  return start(stage, 'gateway', bundledGateway, {
+    ...workloadEnvironment(stage, pod, { cluster: 'bench', serviceAccount: 'mesh-gateway' }),
+    MESH_NAMESPACE: multiclusterNamespace,
+    MESH_WORKERS: String(workers),
+  });
+}
+
 /** Sidecar, gateway and sidecar, with so many processes of the gateway. */
 export function oursWithGateway(workers: number): Contestant {
   return {
@@ -107,17 +117,6 @@ export function oursWithGateway(workers: number): Contestant {
     intercepted: true,
     declines: ({ gateway }) => (gateway ? undefined : 'has a gateway on the way'),
     probe,
-    start: (stage) => [
-      outbound(stage),
-      start(stage, 'gateway', bundledGateway, {
-        ...workloadEnvironment(stage, stage.middle ?? stage.server, {
-          cluster: 'bench',
-          serviceAccount: 'mesh-gateway',
-        }),
-        MESH_NAMESPACE: multiclusterNamespace,
-        MESH_WORKERS: String(workers),
-      }),
-      inbound(stage),
-    ],
+    start: (stage) => [outbound(stage), startGateway(stage, workers), inbound(stage)],
   };
 }
