@@ -25,6 +25,9 @@ const limits = new LimitLedger(http2Limits);
 const h2spec = process.env['H2SPEC'] ?? '';
 const h2specd = process.env['H2SPECD'] ?? '';
 
+/** Tests that the binary lists for servers. Its documentation, and so our own rewriting, speaks of 147. */
+const serverTests = 146;
+
 const howToGet = `H2SPEC names no binary. It must be h2spec (https://github.com/summerwind/h2spec), for example:
   GOBIN=/tmp/h2spec go install github.com/summerwind/h2spec/cmd/h2spec@latest
   GOBIN=/tmp/h2spec go install github.com/summerwind/h2spec/cmd/h2specd@latest
@@ -74,7 +77,7 @@ if (h2spec === '') {
 
 test('server codec, in the clear', async (t) => {
   const server = createServer((socket) => void serveHttp2(socket, new EchoListener(), { clock, limits }));
-  await judge(t, h2spec, target(await listening(t, server)), 146);
+  await judge(t, h2spec, target(await listening(t, server)), serverTests);
 });
 
 test('server codec behind TLS', async (t) => {
@@ -94,7 +97,7 @@ test('server codec behind TLS', async (t) => {
     },
     (socket) => void serveHttp2(socket, new EchoListener(), { clock, limits }),
   );
-  await judge(t, h2spec, [...target(await listening(t, server)), '-t', '-k'], 146);
+  await judge(t, h2spec, [...target(await listening(t, server)), '-t', '-k'], serverTests);
 });
 
 test('a sidecar, through a TLS client with a certificate', async (t) => {
@@ -129,7 +132,7 @@ test('a sidecar, through a TLS client with a certificate', async (t) => {
       () => plain.destroy(),
     );
   });
-  await judge(t, h2spec, target(await listening(t, shim)), 146);
+  await judge(t, h2spec, target(await listening(t, shim)), serverTests);
 });
 
 test('client codec', { skip: h2specd === '' ? 'H2SPECD names no binary' : false }, async (t) => {

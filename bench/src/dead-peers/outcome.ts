@@ -37,7 +37,19 @@ const killedMs = 300;
 const silenceMs = 1500;
 const roundTrips = 6;
 
-/** Within what a gateway must have been left, ms. */
+/** What the machine that measures may add: timers of two processes that share its processors with all others. */
+const machineMs = 100;
+
+/**
+ * Within what a gateway must have been left, ms. A gateway that is silent is left so long after its last byte, which may have
+ * been on its way for half a round trip.
+ */
 export function boundMs(death: Death, roundTripMs: number): number {
   return death === 'killed' ? killedMs : Math.max(silenceMs, roundTrips * roundTripMs);
+}
+
+/** Whether it was left in time, and another one answered in time. */
+export function isInTime(death: Death, roundTripMs: number, { leftAfterMs, firstGoodMs }: Outcome): boolean {
+  const slackMs = death === 'killed' ? 0 : roundTripMs / 2 + machineMs;
+  return Math.max(leftAfterMs, firstGoodMs) <= boundMs(death, roundTripMs) + slackMs;
 }

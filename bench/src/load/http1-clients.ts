@@ -91,6 +91,8 @@ export class Http1Clients implements LoadClients {
   /** Due times of requests that found no idle connection. */
   readonly #waiting: number[] = [];
   onAnswer: LoadClients['onAnswer'] = () => {};
+  /** Asked when a request is sent: from when its latency counts. */
+  countedFrom: (dueMs: number) => number = (dueMs) => dueMs;
 
   constructor(order: OpenLoopOrder) {
     this.#order = order;
@@ -131,12 +133,16 @@ export class Http1Clients implements LoadClients {
   send(dueMs: number): void {
     const client = this.#order.shedding === true ? this.#idle.shift() : this.#idle.pop();
     if (client === undefined) this.#waiting.push(dueMs);
-    else client.send(dueMs);
+    else this.#send(client, dueMs);
   }
 
   #next(client: Client): void {
     const dueMs = this.#waiting.shift();
     if (dueMs === undefined) this.#idle.push(client);
-    else client.send(dueMs);
+    else this.#send(client, dueMs);
+  }
+
+  #send(client: Client, dueMs: number): void {
+    client.send(this.countedFrom(dueMs));
   }
 }

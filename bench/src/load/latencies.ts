@@ -17,6 +17,17 @@ export class Latencies {
     if (this.#count < this.#values.length) this.#values[this.#count++] = ms;
   }
 
+  /** With those that a client would have seen that sends every `expectedMs` and was held up by a long one (coordinated omission). */
+  corrected(expectedMs: number): Latencies {
+    const values = this.#values.subarray(0, this.#count);
+    const corrected = new Latencies(Math.min(10 * this.#count, this.#values.length));
+    for (const ms of values) {
+      corrected.add(ms);
+      for (let missed = ms - expectedMs; missed > expectedMs; missed -= expectedMs) corrected.add(missed);
+    }
+    return corrected;
+  }
+
   /** NaN of none. */
   summary(): Latency {
     const sorted = this.#values.subarray(0, this.#count).sort();

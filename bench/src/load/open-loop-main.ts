@@ -18,6 +18,8 @@ const { rate, seconds, connections, shedding = false } = order;
 
 /** Shortest pause between wakes. What is due within one is sent together. */
 const shortestPeriodMs = 0.25;
+/** Of h2load's timers, libev's least with a margin. */
+const h2loadPeriodMs = 10;
 /** For those that are still under way at the end. */
 const graceMs = 2000;
 
@@ -63,7 +65,7 @@ function closedLoop(clients: LoadClients): void {
 
 function openLoop(clients: LoadClients): void {
   const total = Math.floor(rate * (seconds + warmUpMs / 1000));
-  const periodMs = Math.max(1000 / rate, shortestPeriodMs);
+  const periodMs = order.asH2load === true ? h2loadPeriodMs : Math.max(1000 / rate, shortestPeriodMs);
   const start = clock.now();
   clients.onAnswer = (dueMs, status, received) => {
     if (dueMs - start >= warmUpMs || !expected(status)) onAnswer(dueMs, status, received);
@@ -98,6 +100,11 @@ function openLoop(clients: LoadClients): void {
   });
 }
 
+/** wrk assumes that each connection meant to send at the mean of its intervals (`stats_correct` of its source). */
+function asWrk(elapsedSeconds: number): Latencies {
+  return latencies.corrected((elapsedSeconds * 1000 * connections) / latencies.count);
+}
+
 function finish(elapsedSeconds: number): void {
   const result: LoadResult = {
     operations: latencies.count,
@@ -105,14 +112,20 @@ function finish(elapsedSeconds: number): void {
     warmUp: warmedUp,
     seconds: elapsedSeconds,
     bytes,
-    latencyMs: latencies.summary(),
+    latencyMs: (rate === 0 ? asWrk(elapsedSeconds) : latencies).summary(),
     ...(shedding ? { shed: { count: shed.count, latencyMs: shed.summary() } } : {}),
     ...(rate === 0 ? {} : { lateMs: late.summary() }),
   };
   process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0));
 }
 
-const clients: LoadClients = order.protocol === 'http1' ? new Http1Clients(order) : new GrpcClients(order);
+function httpClients(): Http1Clients {
+  const clients = new Http1Clients(order);
+  if (order.asH2load === true) clients.countedFrom = clock.now;
+  return clients;
+}
+
+const clients: LoadClients = order.protocol === 'http1' ? httpClients() : new GrpcClients(order);
 await clients.connect();
 if (rate === 0) closedLoop(clients);
 else openLoop(clients);

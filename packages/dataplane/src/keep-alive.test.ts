@@ -3,7 +3,13 @@ import { test } from 'node:test';
 import { seededRandom } from '@mesh/clock/seeded';
 import type { ClientStream } from '@mesh/http/message';
 import { FakeClock } from '@mesh/testkit/fake-clock';
-import { keepAlive, peerKeepAlive, peerTickMs, type PingableConnection } from './keep-alive.ts';
+import {
+  keepAlive,
+  peerKeepAlive,
+  peerTickMs,
+  type PingableConnection,
+  type Siblings,
+} from './keep-alive.ts';
 import { SharedTicker } from './shared-ticker.ts';
 import { SimulatedPath } from './testing/simulated-path.ts';
 
@@ -60,8 +66,15 @@ class Connection implements PingableConnection {
   }
 }
 
-function setup({ rttMs = 2, loss = 0, seed = 1 }: { rttMs?: number; loss?: number; seed?: number } = {}) {
-  const clock = new FakeClock();
+interface Setup {
+  readonly rttMs?: number;
+  readonly loss?: number;
+  readonly seed?: number;
+  readonly clock?: FakeClock;
+  readonly siblings?: Siblings;
+}
+
+function setup({ rttMs = 2, loss = 0, seed = 1, clock = new FakeClock(), siblings = new Set() }: Setup = {}) {
   const random = seededRandom(seed);
   const path = () => new SimulatedPath({ clock, random, delayMs: rttMs / 2, loss, recoveryMs: 350 });
   const [there, back] = [path(), path()];
@@ -78,6 +91,7 @@ function setup({ rttMs = 2, loss = 0, seed = 1 }: { rttMs?: number; loss?: numbe
       acknowledgedBytes: connection.acknowledgedBytes,
     }),
     onSilence: () => {},
+    siblings,
     ...peerKeepAlive,
   });
   const setDead = (dead: boolean) => {
@@ -116,6 +130,47 @@ for (const [rttMs, most] of [
     }
   });
 }
+
+void test('where one connection fell silent, those to the same peer that brought nothing since are not used either', () => {
+  const clock = new FakeClock();
+  const siblings: Siblings = new Set();
+  const [busy, idle, late, fresh, alive] = [1, 2, 3, 4, 5].map(() => setup({ rttMs: 200, clock, siblings }));
+  assert.ok(busy && idle && late && fresh && alive);
+  busy.connection.activeStreams = 1;
+  clock.advance(3000);
+  for (const one of [busy, idle, late, fresh]) one.setDead(true);
+  clock.advance(900);
+  late.connection.activeStreams = 1;
+  const pongs = clock.every(100, () => alive.connection.received++);
+  clock.advance(400);
+  fresh.connection.activeStreams = 1;
+  const waitedMs = cutAfter({ clock, connection: busy.connection });
+  assert.ok(900 + 400 + waitedMs <= 1500);
+  assert.deepEqual(
+    [idle, late, fresh, alive].map(({ connection }) => connection.cut),
+    [true, true, false, false],
+    'a request that is younger than two round trips may still be answered',
+  );
+  clock.advance(500);
+  assert.equal(fresh.connection.cut, true);
+  clock.advance(10_000);
+  assert.equal(alive.connection.cut, false);
+  pongs.cancel();
+  assert.equal(siblings.size, 1);
+});
+
+void test('a suspicion ends with the first byte', () => {
+  const clock = new FakeClock();
+  const siblings: Siblings = new Set();
+  const [dead, alive] = [1, 2].map(() => setup({ rttMs: 200, clock, siblings }));
+  assert.ok(dead && alive);
+  dead.connection.activeStreams = 1;
+  dead.setDead(true);
+  clock.advance(1300);
+  alive.connection.activeStreams = 1;
+  clock.advance(30_000);
+  assert.deepEqual([dead.connection.cut, alive.connection.cut], [true, false]);
+});
 
 void test('a connection on which nothing is waited for is not pinged, nor cut', () => {
   const { clock, connection, setDead } = setup();

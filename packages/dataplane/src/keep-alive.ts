@@ -30,7 +30,11 @@ export interface KeepAliveOptions {
   onSilence: () => void;
   /** Ask only while requests wait for the peer. */
   onlyBusy: boolean;
+  /** The connections to the same peer that are followed; where one fell silent, those that brought nothing since fall with it. */
+  siblings?: Siblings;
 }
+
+export type Siblings = Set<{ suspect(ticks: number, rttMs: number): void }>;
 
 /** How often peers in the data plane are looked at, ms. */
 export const peerTickMs = 50;
@@ -58,8 +62,11 @@ class KeepAlive {
   readonly #timer: Timer;
   /** Bytes received when we last looked. */
   #seen: number;
-  /** Ticks of silence. */
+  /** Ticks of silence while requests wait, and with or without them. */
   #silent = 0;
+  #quiet = 0;
+  /** A sibling fell silent, and nothing came since. */
+  #suspected = false;
   /** Longest time without an acknowledgement during the silence, ms. */
   #quietMs = 0;
   #acknowledgedHalfway = 0;
@@ -75,32 +82,69 @@ class KeepAlive {
     this.#options = options;
     this.#seen = options.received();
     this.#timer = options.ticker.add(() => this.#tick());
+    options.siblings?.add(this);
+  }
+
+  /** A sibling brought nothing for so many ticks. A request that is younger than two round trips may still be answered. */
+  suspect(ticks: number, rttMs: number): void {
+    // One less: whose tick comes first in a period is by chance.
+    if (this.#quiet < ticks - 1) return;
+    this.#suspected = true;
+    if (this.#rttMs === 0) this.#rttMs = rttMs;
+    if (this.#connection.activeStreams === 0 || this.#silent >= this.#suspectedTicks()) this.#cut();
   }
 
   #tick(): void {
-    const { onlyBusy, onSilence, received, roundTrips, silenceMs, ticker } = this.#options;
+    const { onlyBusy, received, roundTrips, silenceMs, ticker } = this.#options;
     const connection = this.#connection;
     const busy = connection.activeStreams > 0;
     if (!connection.usable && !busy) {
-      this.#timer.cancel();
+      this.#stop();
       return;
     }
     const now = received();
+    this.#quiet++;
+    if (now !== this.#seen) {
+      this.#quiet = 0;
+      this.#suspected = false;
+    }
     if (now !== this.#seen || (onlyBusy && !busy)) {
       this.#seen = now;
       this.#silent = 0;
       return;
     }
     this.#silent++;
+    if (this.#suspected && this.#silent >= this.#suspectedTicks()) {
+      this.#cut();
+      return;
+    }
     // One less: the last byte may have come right after a tick.
     const allowed = Math.floor(Math.max(silenceMs, roundTrips * this.#rttMs) / ticker.periodMs) - 1;
     if (!this.#outOfPatience(allowed)) {
       if (this.#silent % 2 === 1) connection.ping(this.#onPong);
       return;
     }
+    // First, so that nothing is sent on them instead.
+    for (const sibling of this.#options.siblings ?? [])
+      if (sibling !== this) sibling.suspect(this.#silent, this.#rttMs);
+    this.#cut();
+  }
+
+  #suspectedTicks(): number {
+    const { silenceMs, ticker } = this.#options;
+    const enoughMs = this.#rttMs === 0 ? silenceMs / 2 : 2 * this.#rttMs;
+    return Math.ceil(enoughMs / ticker.periodMs) + 2;
+  }
+
+  #cut(): void {
+    this.#stop();
+    this.#options.onSilence();
+    this.#connection.destroy();
+  }
+
+  #stop(): void {
     this.#timer.cancel();
-    onSilence();
-    connection.destroy();
+    this.#options.siblings?.delete(this);
   }
 
   /**

@@ -22,7 +22,13 @@ import {
   type Connector,
   type DialTarget,
 } from './connector.ts';
-import { keepAlive, peerKeepAlive, type PingableConnection, signsOfLife } from './keep-alive.ts';
+import {
+  keepAlive,
+  peerKeepAlive,
+  type PingableConnection,
+  type Siblings,
+  signsOfLife,
+} from './keep-alive.ts';
 import { Lane, type WrappedSocket } from './lane.ts';
 import type { DataplaneLimit } from './limits.ts';
 import type { SharedTicker } from './shared-ticker.ts';
@@ -104,6 +110,7 @@ export class Peer {
     });
     // What a peer allows is not asked of every connection anew: a burst would overrun it before its SETTINGS come.
     let latest: Http2ClientConnection | undefined;
+    const siblings: Siblings = new Set();
     this.h2 = this.#lane({
       alpn: target.gateway ? ['h2'] : [],
       exclusive: false,
@@ -117,7 +124,8 @@ export class Peer {
         // A stranger may count our PINGs as an attack; its kernel is all that is watched.
         if (target.identity === undefined) return { connection, confirmed: undefined };
         const onSilence = (): void => environment.limits.hit('peer_silence_ms');
-        keepAlive(connection, { ticker, silenceMs, onSilence, ...signsOfLife(socket), ...peerKeepAlive });
+        const watched = { ticker, silenceMs, onSilence, siblings };
+        keepAlive(connection, { ...watched, ...signsOfLife(socket), ...peerKeepAlive });
         setUserTimeout(socket, userTimeoutMs);
         return { connection, confirmed: this.#confirm(connection) };
       },
