@@ -47,6 +47,8 @@ function serveGrpc(stream: ServerHttp2Stream): void {
   stream.on('error', () => {});
   stream.on('data', (chunk: Buffer) => chunks.push(chunk));
   stream.on('end', () => {
+    // Who called has gone; answering would end this process.
+    if (stream.destroyed) return;
     stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
     stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
     stream.end(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks));

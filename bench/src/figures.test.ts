@@ -6,6 +6,7 @@ import { cells } from './cells.ts';
 import { chart } from './chart.ts';
 import { choose } from './choose.ts';
 import { summary } from './load/h2load.ts';
+import { differences } from './cross-check.ts';
 import { Latencies } from './load/latencies.ts';
 import { cpuOfHops, type Sample } from './measure.ts';
 import { median } from './median.ts';
@@ -136,4 +137,20 @@ test('arguments: everything by default, less when asked, faults named', () => {
   assert.throws(() => benchArguments(['--seconds', '0']), /--seconds 0/);
   assert.throws(() => benchArguments(['--fast']), /--fast/);
   assert.throws(() => choose('cell', cells, ['nothing']), /there is no cell nothing/);
+});
+
+test('a closed loop is charged for the requests that it would have sent during a long one', () => {
+  const latencies = new Latencies(1000);
+  for (const ms of [1, 1, 1, 10]) latencies.add(ms);
+  const { count } = latencies.corrected(2);
+  assert.equal(count, 4 + 3, 'beside the 10 ms those of 8, 6 and 4');
+  assert.equal(latencies.corrected(2).summary().p99, 10);
+  assert.equal(latencies.corrected(20).count, 4);
+});
+
+test('two load generators see the same within the tolerance of each figure', () => {
+  const theirs = { rate: 1000, p50: 1, p99: 4 };
+  assert.deepEqual(differences({ theirs, ours: { rate: 1090, p50: 0.8, p99: 2.1 } }), []);
+  assert.deepEqual(differences({ theirs, ours: { rate: 1120, p50: 0.7, p99: 1.9 } }), ['rate', 'p50', 'p99']);
+  assert.deepEqual(differences({ theirs, ours: { ...theirs, p50: Number.NaN } }), ['p50']);
 });

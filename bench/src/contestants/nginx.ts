@@ -54,7 +54,7 @@ ${temporary.join('\n')}
 
   upstream cart {
     random two least_conn;
-${role.upstream.map((address) => `    server ${address};`).join('\n')}
+${role.upstream.map((address) => `    server ${address} max_fails=0;`).join('\n')}
     keepalive 512;
     keepalive_requests 1000000000;
     keepalive_timeout 120s;

@@ -49,7 +49,7 @@ const bundledGateway: Command = [...dataPlaneFlags, 'dist/gateway.js'];
 
 function start(stage: Stage, name: HopName, command: Command, environment: Record<string, string>): Hop {
   const lines = Object.entries(environment).map(([setting, value]) => `${setting}=${JSON.stringify(value)}`);
-  writeConfiguration(stage, `${name}.env`, `${lines.join('\n')}\n`);
+  writeConfiguration(stage, `${name}.env`, `# node ${command.join(' ')}\n${lines.join('\n')}\n`);
   const program = join(stage.root, command.at(-1) ?? '');
   return startHop(stage, name, [process.execPath, ...command.slice(0, -1), program], environment);
 }
