@@ -9,6 +9,9 @@ import { Fleet, type LoadSample, patience, shop } from './fleet.ts';
 
 const gateway = { app: 'mesh-gateway', container: 'gateway', namespace: multiclusterNamespace };
 
+/** For a machine that runs three clusters at once; how soon it is, `npm run endurance -- dead-peers` measures. */
+const movedWithinMs = 5000;
+
 /** Requests that failed since `at`, and how long after it the first good answer of another cluster came. */
 function outcome(
   samples: readonly LoadSample[],
@@ -56,7 +59,7 @@ describe('failover', () => {
     const local = outcome(await fleet.endLoad('east'), { at: cartDied, from: 'east' });
     t.diagnostic(`local copies died: ${local.failed.length} failed, moved after ${local.movedAfterMs} ms`);
     assert.ok(local.failed.length <= 5, JSON.stringify(local.failed));
-    assert.ok(local.movedAfterMs < 5000, `moved after ${local.movedAfterMs} ms`);
+    assert.ok(local.movedAfterMs < movedWithinMs, `moved after ${local.movedAfterMs} ms`);
 
     const [peer = ''] = peers;
     const third = peer === 'west' ? 'north' : 'west';
@@ -77,7 +80,7 @@ describe('failover', () => {
       `gateway of ${peer} died: ${remote.failed.length} failed, moved after ${remote.movedAfterMs} ms`,
     );
     assert.ok(remote.failed.length <= 5, JSON.stringify(remote.failed));
-    assert.ok(remote.movedAfterMs < 5000, `moved after ${remote.movedAfterMs} ms`);
+    assert.ok(remote.movedAfterMs < movedWithinMs, `moved after ${remote.movedAfterMs} ms`);
 
     await fleet.scale(peer, 'mesh-gateway', 1, multiclusterNamespace);
     await fleet.scale('east', 'cart', 1, shop);
