@@ -33,6 +33,7 @@ import { injectorConfig } from '../services/injector/src/config.ts';
 import { injectorLimits } from '../services/injector/src/limits.ts';
 import { mirrorConfig } from '../services/mirror/src/config.ts';
 import { proxyConfig } from '../services/proxy/src/config.ts';
+import { connectionErrors } from '../services/proxy/src/connection-errors.ts';
 import { inboundRefusals } from '../services/proxy/src/inbound-policy.ts';
 import { initConfig } from '../services/proxy/src/init-config.ts';
 import { proxyLimits } from '../services/proxy/src/limits.ts';
@@ -91,7 +92,7 @@ function errors(): string {
     intro:
       'Every error that a user or an operator can cause has a name that never changes its meaning. First those of programs and ' +
       'commands, then what proxies and gateways answer, refuse and count.',
-    body: [codes(), answers(), inbound(), admission(), tlsRefusals(), faults()].join('\n'),
+    body: [codes(), answers(), inbound(), admission(), tlsRefusals(), connections(), faults()].join('\n'),
   });
 }
 
@@ -158,12 +159,24 @@ function tlsRefusals(): string {
       'Label `reason` of `mesh_tls_refused_total` (sidecars) and `gateway_connections_refused_total` (gateways), and in the text of a ' +
       'connection that failed. Nothing of a refused peer is read.',
     head: ['Reason', 'Meaning', 'Remedy'],
-    rows: Object.entries(refusalReasons).map(([reason, { meaning, remedy }]) => [
-      `\`${reason}\``,
-      meaning,
-      remedy,
-    ]),
+    rows: meaningRows(refusalReasons),
   });
+}
+
+function connections(): string {
+  return errorSection({
+    title: 'Connections that a sidecar ends',
+    file: 'services/proxy/src/connection-errors.ts',
+    text:
+      'Label `error` of `inbound_tcp_errors_total` and `outbound_tcp_errors_total`. “On purpose” is what proxies do that have opaque bytes ' +
+      'for the pod: they dial the inbound port itself and begin with a transport header.',
+    head: ['Error', 'Meaning', 'Remedy'],
+    rows: meaningRows(connectionErrors),
+  });
+}
+
+function meaningRows(reasons: Readonly<Record<string, { meaning: string; remedy: string }>>): string[][] {
+  return Object.entries(reasons).map(([name, { meaning, remedy }]) => [`\`${name}\``, meaning, remedy]);
 }
 
 function faults(): string {

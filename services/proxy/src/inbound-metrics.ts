@@ -2,6 +2,7 @@
 import type { DetectedProtocol } from '@mesh/transport/detect';
 import type { Counter, Family, Labels, MetricRegistry } from '@mesh/telemetry/metrics';
 import type { RefusalReason } from '@mesh/trust/refusal';
+import type { ConnectionError } from './connection-errors.ts';
 import type { InboundRefusal } from './inbound-policy.ts';
 
 export class InboundMetrics {
@@ -80,7 +81,7 @@ export class InboundMetrics {
     this.#headers.with({ session_protocol: protocol, target_port: String(port) }).add();
   }
 
-  error(error: string): void {
+  error(error: ConnectionError): void {
     this.#errors.with({ error }).add();
   }
 }

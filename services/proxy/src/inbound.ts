@@ -12,7 +12,7 @@ import { PeerLog } from '@mesh/dataplane/peer-log';
 import { type DetectCells, type DetectResult, detectProtocol } from '@mesh/dataplane/protocol-detection';
 import { serveHttp } from '@mesh/dataplane/serve-http';
 import { forwardTcp } from '@mesh/dataplane/tcp-forwarder';
-import { readTransportHeader } from '@mesh/dataplane/transport-header-reader';
+import { type HeaderFault, readTransportHeader } from '@mesh/dataplane/transport-header-reader';
 import { TurnShare } from '@mesh/sockets/turn-share';
 import type { Labels } from '@mesh/telemetry/metrics';
 import { type DetectedProtocol, judgeProtocol } from '@mesh/transport/detect';
@@ -20,6 +20,7 @@ import { type TransportHeader, transportHeaderAlpn } from '@mesh/transport/trans
 import { type AcceptedPeer, TlsAcceptor } from '@mesh/trust/accept';
 import { gatewayIdentity } from '@mesh/trust/names';
 import { peekClientHello } from '@mesh/trust/peek';
+import type { ConnectionError } from './connection-errors.ts';
 import type { ProxyEnvironment } from './environment.ts';
 import { InboundListener } from './inbound-listener.ts';
 import { InboundMetrics } from './inbound-metrics.ts';
@@ -234,10 +235,10 @@ export class Inbound {
     });
   }
 
-  #direct(client: Client, header: TransportHeader | { readonly fault: string }): void {
+  #direct(client: Client, header: TransportHeader | { readonly fault: HeaderFault }): void {
     const { inboundPort, ownPorts } = this.#options;
     if ('fault' in header) {
-      this.#drop(client.socket, header.fault);
+      this.#drop(client.socket, `transport header ${header.fault}`);
       return;
     }
     if (header.name !== '') {
@@ -356,7 +357,7 @@ export class Inbound {
     };
   }
 
-  #drop(socket: Socket, error: string): void {
+  #drop(socket: Socket, error: ConnectionError): void {
     this.#metrics.error(error);
     this.#log.warn('inbound connection refused', { error });
     socket.destroy();

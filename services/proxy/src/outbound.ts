@@ -19,6 +19,7 @@ import { forwardTcp } from '@mesh/dataplane/tcp-forwarder';
 import type { TransportCells } from '@mesh/dataplane/transport-metrics';
 import type { Counter, Family } from '@mesh/telemetry/metrics';
 import type { DetectedProtocol } from '@mesh/transport/detect';
+import type { ConnectionError } from './connection-errors.ts';
 import type { ProxyEnvironment } from './environment.ts';
 import { inRanges } from './redirect-rules.ts';
 
@@ -151,7 +152,7 @@ export class Outbound {
         onClose: (fault) => {
           held.release();
           if (fault === '') return;
-          this.#errors.with({ error: 'i/o' }).add();
+          this.#countError('i/o');
           log.debug('opaque connection failed', { target: held.pool.name, detail: fault });
         },
       });
@@ -192,10 +193,14 @@ export class Outbound {
     return context;
   }
 
-  #fail(socket: Socket, error: string): void {
-    this.#errors.with({ error }).add();
+  #fail(socket: Socket, error: ConnectionError): void {
+    this.#countError(error);
     this.#options.environment.log.warn('outbound connection refused', { error });
     socket.destroy();
+  }
+
+  #countError(error: ConnectionError): void {
+    this.#errors.with({ error }).add();
   }
 }
 
