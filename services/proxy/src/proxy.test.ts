@@ -559,7 +559,7 @@ void test('without a certificate it is not ready, although the control plane ans
   await eventually('it tried', async () => {
     const ready = await fetch(`http://127.0.0.1:${ports.admin}/ready`);
     assert.equal(ready.status, 503);
-    assert.match(await ready.text(), /^no certificate: .*ECONNREFUSED/);
+    assert.match(await ready.text(), /^not ready: no certificate: .*ECONNREFUSED/);
     return true;
   });
   assert.equal((await fetch(`http://127.0.0.1:${ports.admin}/live`)).status, 200);
