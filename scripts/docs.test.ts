@@ -107,3 +107,20 @@ test('names of limits are snake_case and unique, as their metric label is', () =
   );
   assert.deepEqual([...new Set(names)], names);
 });
+
+test('every limit is counted where it is reached, or says why it is not', () => {
+  const text = globSync('{packages,services,clusters}/*/src/**/*.ts', { cwd: root })
+    .filter((path) => !/\.test\.ts$|\/testing\/|\/gen\/|\/limits\.ts$/.test(path))
+    .map(read)
+    .join('\n');
+  const wrong: string[] = [];
+  for (const { file, table } of limitTables) {
+    for (const [name, { uncounted }] of Object.entries(table)) {
+      // Values are read as properties: a name in quotes is one that goes to `hit`, at once or by a table of faults.
+      const counted = text.includes(`'${name}'`);
+      if (counted === (uncounted === undefined)) continue;
+      wrong.push(`${file}: ${name} is ${counted ? 'counted, and says that it is not' : 'counted nowhere'}`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+});

@@ -21,6 +21,7 @@ import { http2Limits } from '../packages/http2/src/limits.ts';
 import { kubeLimits } from '../packages/kube/src/limits.ts';
 import type { LimitSpec } from '../packages/limits/src/limits.ts';
 import { adminLimits } from '../packages/telemetry/src/limits.ts';
+import { transportLimits } from '../packages/transport/src/limits.ts';
 import { trustLimits } from '../packages/trust/src/limits.ts';
 import { refusalReasons } from '../packages/trust/src/refusal.ts';
 import { destinationConfig } from '../services/destination/src/config.ts';
@@ -67,6 +68,11 @@ export const limitTables: readonly {
   { what: 'Data plane', file: 'packages/dataplane/src/limits.ts', table: dataplaneLimits },
   { what: 'Sidecar', file: 'services/proxy/src/limits.ts', table: proxyLimits },
   { what: 'TLS', file: 'packages/trust/src/limits.ts', table: trustLimits },
+  {
+    what: 'Connections before their protocol is known',
+    file: 'packages/transport/src/limits.ts',
+    table: transportLimits,
+  },
   { what: 'Admin page', file: 'packages/telemetry/src/limits.ts', table: adminLimits },
   { what: 'Kubernetes client', file: 'packages/kube/src/limits.ts', table: kubeLimits },
   { what: 'Gateway', file: 'services/gateway/src/limits.ts', table: gatewayLimits },
@@ -275,12 +281,13 @@ function limits(): string {
   const sections = limitTables.map(
     ({ what, file, table: entries }) =>
       `## ${what}\n\n\`${file}\`\n\n${table(
-        ['Limit', 'Default', 'Unit', 'Why'],
-        Object.entries(entries).map(([name, { default: value, unit, why }]) => [
+        ['Limit', 'Default', 'Unit', 'Why', 'Counted'],
+        Object.entries(entries).map(([name, { default: value, unit, why, uncounted }]) => [
           `\`${name}\``,
           value.toString(),
           unit,
           why,
+          uncounted === undefined ? 'yes' : `no: ${uncounted}`,
         ]),
       )}`,
   );
@@ -288,7 +295,8 @@ function limits(): string {
     title: 'Limits',
     intro:
       'Everything that a peer can make grow has a named limit. Programs with a metrics page count how often each one was ' +
-      'reached in `mesh_limit_hits_total{limit}`.',
+      'reached in `mesh_limit_hits_total{limit}`; where one is not counted there, the last column says why. A test holds the ' +
+      'sources to that.',
     body: sections.join('\n'),
   });
 }

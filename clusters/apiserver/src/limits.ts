@@ -16,11 +16,13 @@ export const apiserverLimits = {
     default: 20_000,
     unit: 'count',
     why: 'past events kept for watches that resume and for pages of a list; older versions answer 410',
+    uncounted: 'Older events are always dropped; who asks for one is answered 410.',
   },
   apiserver_journal_entries: {
     default: 50_000,
     unit: 'count',
     why: 'journal lines before a snapshot replaces them, which bounds the disk and the time of a restart',
+    uncounted: 'A setting: when to write a snapshot.',
   },
   apiserver_update_retries: {
     default: 8,

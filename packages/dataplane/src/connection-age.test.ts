@@ -64,7 +64,7 @@ async function proven(test: TestContext, lifetimes: Lifetimes, serve: (socket: S
       clock,
       credentials: store(client, lifetimes.client),
       suffix: 'mesh.local',
-      timeoutMs: 5000,
+      limits: new LimitLedger(dataplaneLimits, { connect_ms: 5000 }),
     }),
     limits,
     ...defaultCodecs(),
@@ -200,7 +200,7 @@ for (const [what, lifetimes, usedFor] of [
       name: 'db:5432',
       peers,
       limits,
-      failfastMs: 1000,
+      failfast: 'failfast_outbound_ms',
       cells: () => metrics.cells({}),
     });
     pool.apply([spec(port, { identity: server, protocol: 'opaque' })], { replace: true });

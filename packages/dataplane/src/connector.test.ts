@@ -5,6 +5,7 @@ import { test, type TestContext } from 'node:test';
 import { createAnchor, createIssuer } from '@mesh/ca/authority';
 import { issueCredentials } from '@mesh/ca/credentials';
 import { systemClock } from '@mesh/clock/system';
+import { LimitLedger } from '@mesh/limits/limits';
 import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
 import { listen } from '@mesh/testkit/servers';
@@ -13,6 +14,7 @@ import { TlsAcceptor } from '@mesh/trust/accept';
 import { CredentialStore } from '@mesh/trust/credentials';
 import { identityName } from '@mesh/trust/names';
 import { ConnectError, type ConnectFaultKind, SocketConnector } from './connector.ts';
+import { dataplaneLimits } from './limits.ts';
 
 const timeoutMs = 1000;
 const identityOf = (serviceAccount: string): string =>
@@ -108,10 +110,11 @@ for (const { what, arrange, kind, says, afterMs } of failing) {
     const mesh = trust();
     const { clock } = mesh;
     const port = await arrange(t, mesh);
+    const limits = new LimitLedger(dataplaneLimits, { connect_ms: timeoutMs });
     const connector = new SocketConnector({
       clock,
       credentials: mesh.store('frontend'),
-      timeoutMs,
+      limits,
       suffix: 'mesh.local',
     });
     let fault: unknown;
@@ -128,6 +131,7 @@ for (const { what, arrange, kind, says, afterMs } of failing) {
     await eventually('it failed', () => fault !== undefined);
     assert.ok(fault instanceof ConnectError);
     assert.equal(fault.kind, kind);
+    assert.equal(limits.hits('connect_ms'), kind === 'timeout' ? 1 : 0);
     assert.match(fault.message, says);
     assert.equal(clock.pending, 0);
   });

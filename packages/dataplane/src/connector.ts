@@ -2,10 +2,11 @@
 import { connect, type Socket } from 'node:net';
 import type { Clock } from '@mesh/clock/clock';
 import type { SyntheticReason } from '@mesh/http/synthetic';
+import type { LimitLedger } from '@mesh/limits/limits';
 import type { CredentialStore } from '@mesh/trust/credentials';
 import { dialTls, TlsDialError } from '@mesh/trust/dial';
 import { identityRefusals } from '@mesh/trust/refusal';
-import { dataplaneLimits } from './limits.ts';
+import { type DataplaneLimit, dataplaneLimits } from './limits.ts';
 
 export interface DialTarget {
   readonly host: string;
@@ -59,8 +60,8 @@ export interface SocketConnectorOptions {
   clock: Clock;
   /** For targets with an identity; absent in programs that dial only plaintext. */
   credentials: CredentialStore;
-  /** TCP connect and TLS handshake together. */
-  timeoutMs: number;
+  /** `connect_ms` is for TCP connect and TLS handshake together. */
+  limits: LimitLedger<DataplaneLimit>;
   /** Suffix of trust domains. */
   suffix: string;
 }
@@ -73,9 +74,11 @@ export class SocketConnector implements Connector {
   }
 
   async connect(target: DialTarget, alpn: readonly string[]): Promise<Socket> {
-    const { clock, credentials, suffix, timeoutMs } = this.#options;
+    const { clock, credentials, limits, suffix } = this.#options;
+    const { connect_ms: timeoutMs } = limits.values;
+    const onTimeout = (): void => limits.hit('connect_ms');
     const started = clock.now();
-    const socket = await connectTcp(target, { clock, timeoutMs });
+    const socket = await connectTcp(target, { clock, timeoutMs, onTimeout });
     if (target.identity === undefined) return socket;
     const left = Math.max(1, timeoutMs - (clock.now() - started));
     try {
@@ -89,9 +92,11 @@ export class SocketConnector implements Connector {
         suffix,
       });
     } catch (thrown) {
+      const kind = kindOf(thrown);
+      if (kind === 'timeout') onTimeout();
       socket.destroy();
       throw new ConnectError(`${describeTarget(target)}: ${messageOf(thrown)}`, {
-        kind: kindOf(thrown),
+        kind,
         cause: thrown,
       });
     }
@@ -101,7 +106,7 @@ export class SocketConnector implements Connector {
 /** Rejects with a ConnectError. */
 export function connectTcp(
   target: DialTarget,
-  { clock, timeoutMs }: { clock: Clock; timeoutMs: number },
+  { clock, timeoutMs, onTimeout }: { clock: Clock; timeoutMs: number; onTimeout?: () => void },
 ): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({
@@ -119,6 +124,7 @@ export function connectTcp(
       );
     };
     const timer = clock.after(timeoutMs, () => {
+      onTimeout?.();
       socket.removeListener('error', onError);
       socket.on('error', () => {});
       socket.destroy();

@@ -31,7 +31,7 @@ function setup() {
     name: 'cart:80',
     peers,
     limits,
-    failfastMs: 3000,
+    failfast: 'failfast_outbound_ms' as const,
     cells: (spec) => metrics.cells(outboundLabels(spec)),
   });
   const target = new Target('cart:80', pool, { clock, log: silentLogger });

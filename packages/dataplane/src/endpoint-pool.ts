@@ -31,7 +31,8 @@ export interface EndpointPoolOptions {
   name: string;
   peers: PeerPool;
   limits: LimitLedger<DataplaneLimit>;
-  failfastMs: number;
+  /** How long requests wait for a ready endpoint. */
+  failfast: 'failfast_outbound_ms' | 'failfast_inbound_ms';
   cells: (spec: EndpointSpec) => HttpCells;
   /** Corrects what discovery says, for what only this program knows. */
   adapt?: (spec: EndpointSpec) => EndpointSpec;
@@ -128,7 +129,8 @@ export class EndpointPool {
   }
 
   get failfastMs(): number {
-    return this.#options.failfastMs;
+    const { failfast, limits } = this.#options;
+    return limits.values[failfast];
   }
 
   get waiting(): number {
@@ -159,7 +161,8 @@ export class EndpointPool {
       return;
     }
     this.#waiters.add(waiter);
-    this.#failfast ??= this.#options.peers.environment.clock.after(this.#options.failfastMs, () => {
+    this.#failfast ??= this.#options.peers.environment.clock.after(this.failfastMs, () => {
+      this.#options.limits.hit(this.#options.failfast);
       this.#failfast = undefined;
       this.#failing = true;
       this.#failWaiters(this.#failfastReason(), this.#failfastText());
@@ -291,7 +294,7 @@ export class EndpointPool {
       const { lastFault } = target.peer;
       if (lastFault !== undefined) why = `last fault: ${lastFault.detail}`;
     }
-    const text = `no endpoint of ${this.name} became ready within ${this.#options.failfastMs} ms`;
+    const text = `no endpoint of ${this.name} became ready within ${this.failfastMs} ms`;
     return why === '' ? text : `${text}; ${why}`;
   }
 }

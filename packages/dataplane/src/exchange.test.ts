@@ -100,12 +100,13 @@ void test('a stream that is refused every time ends in 502, not in a loop', asyn
     tries++;
     stream.close(7);
   });
-  const { port: proxy, pool } = await rig(t);
+  const { port: proxy, pool, limits } = await rig(t);
   pool.apply([carried(port)], { replace: true });
   const answer = await send(proxy);
   assert.equal(answer.status, 502);
   assert.match(String(answer.headers['l5d-proxy-error']), /refused the request/);
   assert.equal(tries, 3);
+  assert.equal(limits.hits('refused_tries'), 1);
 });
 
 void test('a destination without endpoints answers 503 at once and says so', async (t) => {
@@ -128,11 +129,12 @@ void test('requests wait for a first endpoint', async (t) => {
 
 void test('when no endpoint becomes ready in time all fail at once, until one is there', async (t) => {
   const clock = new FakeClock();
-  const { port: proxy, pool } = await rig(t, { clock, failfastMs: 3000 });
+  const { port: proxy, pool, limits } = await rig(t, { clock, failfastMs: 3000 });
   pool.apply([spec(closedPort)], { replace: true });
   const waiting = send(proxy);
   await eventually('the request waits', () => pool.waiting === 1);
   clock.advance(3000);
+  assert.equal(limits.hits('failfast_outbound_ms'), 1);
   const answer = await waiting;
   assert.equal(answer.status, 504);
   assert.match(
@@ -302,11 +304,12 @@ void test('a body beyond the replay limit is forwarded but not sent again', asyn
       if (received > 100_000) stream.close(7);
     });
   });
-  const { port: proxy, pool } = await rig(t);
+  const { port: proxy, pool, limits } = await rig(t);
   pool.apply([carried(port)], { replace: true });
   const answer = await send(proxy, { method: 'POST', body: Buffer.alloc(1_000_000) });
   assert.equal(answer.status, 502);
   assert.equal(tries, 1);
+  assert.equal(limits.hits('replay_bytes'), 1);
 });
 
 void test('a request given up after a long wait tells the balancer how long it was', async (t) => {

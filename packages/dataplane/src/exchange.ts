@@ -147,7 +147,7 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
         this.#body ??= [];
         this.#body.push(chunk);
       } else {
-        this.#forgetBody();
+        this.#outgrowReplay();
       }
     }
     // Not connected yet: the credit that is held back bounds what the client can send.
@@ -229,7 +229,7 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
     let flowing = true;
     if (this.#body !== undefined) {
       for (const chunk of this.#body) flowing = upstream.write(chunk);
-      if (this.#bodyBytes > this.context.limits.values.replay_bytes) this.#forgetBody();
+      if (this.#bodyBytes > this.context.limits.values.replay_bytes) this.#outgrowReplay();
     }
     if (this.#requestEnded) upstream.end(this.#trailers);
     if (flowing) this.repay();
@@ -304,7 +304,9 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
       this.#giveUp('endpoint-failed', `${member.key} refused the request`);
       return;
     }
-    if (!this.#replayable || ++this.#refused >= limits.values.refused_tries || !budget.withdraw()) {
+    const spent = ++this.#refused >= limits.values.refused_tries;
+    if (spent) limits.hit('refused_tries');
+    if (!this.#replayable || spent || !budget.withdraw()) {
       retriesDenied.value++;
       if (countBy === 'client') cells.ended(0, noGrpcStatus, 'refused');
       this.#giveUp('endpoint-failed', `${member.key} refused the request`);
@@ -401,6 +403,11 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
     if (!this.#requestEnded) this.context.pool.bodies.forget(this);
     this.#forgetBody();
     this.repay();
+  }
+
+  #outgrowReplay(): void {
+    this.context.limits.hit('replay_bytes');
+    this.#forgetBody();
   }
 
   #forgetBody(): void {

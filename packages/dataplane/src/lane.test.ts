@@ -134,7 +134,7 @@ void test('HTTP/1: a connection for each request, used again afterwards, the las
 });
 
 void test('HTTP/1: idle connections are closed after their time, busy ones never', async () => {
-  const { clock, lane, opened, submit, connect } = setup({ streams: 1 });
+  const { clock, lane, limits, opened, submit, connect } = setup({ streams: 1 });
   const [idle, busy] = [submit(), submit()];
   await connect();
   idle.connection?.release();
@@ -145,6 +145,7 @@ void test('HTTP/1: idle connections are closed after their time, busy ones never
   clock.advance(1);
   lane.sweep(times);
   assert.equal(idle.connection?.drained, true);
+  assert.deepEqual(limits, ['idle']);
   assert.equal(busy.connection?.drained, false);
   const next = submit();
   assert.equal(next.connection, undefined, 'the closed one is not given out');
@@ -153,7 +154,7 @@ void test('HTTP/1: idle connections are closed after their time, busy ones never
 });
 
 void test('an HTTP/2 connection is kept while idle, and replaced at its age', async () => {
-  const { clock, lane, opened, submit, connect } = setup({ streams: 4 });
+  const { clock, lane, limits, opened, submit, connect } = setup({ streams: 4 });
   const request = submit();
   await connect();
   request.connection?.release();
@@ -163,6 +164,7 @@ void test('an HTTP/2 connection is kept while idle, and replaced at its age', as
   clock.advance(1);
   lane.sweep({ idleMs: 3000, ageMs: 3_600_000 });
   assert.equal(opened[0]?.drained, true);
+  assert.deepEqual(limits, ['age']);
   const next = submit();
   await connect();
   assert.equal(next.connection, opened[1]);

@@ -42,7 +42,7 @@ export interface LaneOptions {
   maxWaiters: number;
   onFailure: (fault: ConnectFault) => void;
   onSuccess: () => void;
-  onLimit: (name: 'connections' | 'waiters') => void;
+  onLimit: (name: 'connections' | 'waiters' | 'idle' | 'age') => void;
 }
 
 interface Entry {
@@ -105,9 +105,12 @@ export class Lane {
     const now = this.#options.clock.now();
     for (const entry of this.#entries) {
       if (entry.connection.activeStreams > 0) entry.idleSince = now;
-      const tooOld = now - entry.openedAt >= ageMs || now >= entry.expiresAt;
+      if (entry.draining) continue;
+      const tooOld = now - entry.openedAt >= ageMs;
       const idle = this.#options.exclusive && now - entry.idleSince >= idleMs;
-      if ((tooOld || idle) && !entry.draining) {
+      if (tooOld || idle || now >= entry.expiresAt) {
+        if (tooOld) this.#options.onLimit('age');
+        else if (idle) this.#options.onLimit('idle');
         entry.draining = true;
         this.#unlist(entry);
         entry.connection.drain();

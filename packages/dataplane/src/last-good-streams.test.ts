@@ -107,7 +107,7 @@ async function restarted(test: TestContext, agoMs = 0) {
 
 void test('while the control plane does not answer, what it said before the restart holds, as old as it is', async (t) => {
   const { clock, life } = await restarted(t, hour);
-  const { memory, follow, registry, log } = await life();
+  const { memory, follow, registry, limits, log } = await life();
   assert.equal(memory.restored, true);
   assert.match(log.join(''), /"msg":"last-good snapshot read","streams":1,"ageS":3600/);
   const { told, server } = follow('cart:80');
@@ -115,6 +115,7 @@ void test('while the control plane does not answer, what it said before the rest
   assert.deepEqual(told, [], 'an answer is waited for first');
   clock.advance(1);
   assert.deepEqual(told, ['first add 1 2', '3601 s old']);
+  assert.equal(limits.hits('last_good_wait_ms'), 1);
   assert.match(registry.render(), /^mesh_last_good_streams 1$/m);
   assert.match(registry.render(), /^mesh_last_good_reads_total\{result="used"\} 1$/m);
   server.onInterrupted?.();

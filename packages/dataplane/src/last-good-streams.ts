@@ -83,6 +83,10 @@ export class LastGoodMemory {
     return this.#options.clock;
   }
 
+  get limits(): LimitLedger<DataplaneLimit> {
+    return this.#options.limits;
+  }
+
   /** Whether an earlier life left something that may still be used. */
   get restored(): boolean {
     return this.#restored;
@@ -284,7 +288,7 @@ class RememberedStream<Input extends DescMessage = DescMessage, Output extends D
     const { key, memory, waitMs } = this.#facts;
     if (!this.#answered && memory.earlier(key) !== undefined) {
       if (memory.silent || waitMs === 0) this.#recall();
-      else this.#waiting = memory.clock.after(waitMs, () => this.#recall(), true);
+      else this.#waiting = memory.clock.after(waitMs, () => this.#waited(), true);
     }
     return {
       cancel: () => {
@@ -332,6 +336,11 @@ class RememberedStream<Input extends DescMessage = DescMessage, Output extends D
     this.#answered = true;
     this.earlier = false;
     this.#waiting?.cancel();
+  }
+
+  #waited(): void {
+    this.#facts.memory.limits.hit('last_good_wait_ms');
+    this.#recall();
   }
 
   /** Tells the handler what the earlier life knew, once. */

@@ -26,6 +26,7 @@ export const dataplaneLimits = {
     default: 10_000,
     unit: 'ms',
     why: 'Time over which that is measured, once half of the requests that may be in flight are.',
+    uncounted: 'A setting of `slow_body_bytes_per_s`.',
   },
   connect_waiters: {
     default: 10_000,
@@ -102,22 +103,26 @@ export const dataplaneLimits = {
     default: 10_000,
     unit: 'ms',
     why: 'TCP_USER_TIMEOUT of HTTP/2 connections between proxies, for what is sent while no request waits.',
+    uncounted: "The kernel's; what it ends is in `tcp_close_total` by its error.",
   },
   tcp_keep_alive_ms: {
     default: 10_000,
     unit: 'ms',
     why: 'Idle time after which the kernel asks whether the other end is still there.',
+    uncounted: "The kernel's; what it ends is in `tcp_close_total` by its error.",
   },
   http1_pool_idle_ms: { default: 3000, unit: 'ms', why: 'Idle HTTP/1 connections are closed after this.' },
   opaque_ending_ms: {
     default: 600_000,
     unit: 'ms',
     why: 'How long before the expiry of a certificate an opaque connection that it proved is ended, if it is quiet; a tenth of the time it had, where that is shorter.',
+    uncounted: '`mesh_opaque_expired_total` counts.',
   },
   opaque_quiet_ms: {
     default: 5000,
     unit: 'ms',
     why: 'An opaque connection on which nothing came for so long is quiet.',
+    uncounted: '`mesh_opaque_expired_total` with `moment="quiet"` counts.',
   },
   opaque_linger_ms: {
     default: 1000,

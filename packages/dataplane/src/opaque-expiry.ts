@@ -111,6 +111,7 @@ export class OpaqueExpiry {
     clock.after(
       limits.values.opaque_linger_ms,
       () => {
+        if (!client.destroyed || !upstream.destroyed) limits.hit('opaque_linger_ms');
         client.destroy();
         upstream.destroy();
       },

@@ -75,6 +75,12 @@ export interface PeerWatch {
   readonly paths: SilentPaths;
 }
 
+const laneLimits = {
+  waiters: 'connect_waiters',
+  idle: 'http1_pool_idle_ms',
+  age: 'connection_age_ms',
+} as const satisfies Record<string, DataplaneLimit>;
+
 const reconnect = { baseMs: 100, capMs: 10_000, jitter: 0.1 };
 
 export class Peer {
@@ -212,7 +218,7 @@ export class Peer {
         this.#failed(fault);
       },
       onSuccess: () => this.#succeeded(),
-      onLimit: (name) => limits.hit(name === 'waiters' ? 'connect_waiters' : options.limit),
+      onLimit: (name) => limits.hit(name === 'connections' ? options.limit : laneLimits[name]),
     });
     return lane;
   }
@@ -226,6 +232,7 @@ export class Peer {
     const { host, port } = this.target;
     return new Promise((resolve, reject) => {
       const timer = clock.after(limits.values.connect_ms, () => {
+        limits.hit('connect_ms');
         // Before its end, which would be taken for the peer's.
         reject(new ConnectError(`${host}:${port}: no answer on a new connection`, { kind: 'timeout' }));
         connection.destroy();

@@ -10,13 +10,16 @@ import type {
 } from '@mesh/http/message';
 import { serveHttp1 } from '@mesh/http1/server';
 import { serveHttp2 } from '@mesh/http2/server';
+import type { LimitLedger } from '@mesh/limits/limits';
 import { setUserTimeout } from '@mesh/transport/socket-options';
 import type { Drain } from './drain.ts';
+import type { DataplaneLimit } from './limits.ts';
 import type { Codecs } from './peer.ts';
 
 export interface ServeHttpOptions {
   clock: Clock;
   codecs: Codecs;
+  limits: LimitLedger<DataplaneLimit>;
   drain: Drain;
   /** After this the connection is drained and the client opens another; Infinity for connections of applications. */
   maxAgeMs: number;
@@ -31,7 +34,7 @@ export function serveHttp(
   listener: RequestListener,
   options: ServeHttpOptions,
 ): ServerConnection {
-  const { clock, codecs, drain, maxAgeMs, userTimeoutMs } = options;
+  const { clock, codecs, drain, limits, maxAgeMs, userTimeoutMs } = options;
   const tracked = new TrackedListener(listener);
   const connection =
     version === 'http1'
@@ -44,7 +47,14 @@ export function serveHttp(
   if (tracked.closed) return connection;
   if (version === 'http2' && userTimeoutMs > 0) setUserTimeout(socket, userTimeoutMs);
   const timer = Number.isFinite(maxAgeMs)
-    ? clock.after(Math.max(0, maxAgeMs), () => connection.drain(), true)
+    ? clock.after(
+        Math.max(0, maxAgeMs),
+        () => {
+          limits.hit('connection_age_ms');
+          connection.drain();
+        },
+        true,
+      )
     : undefined;
   drain.add(connection);
   tracked.onGone = () => {

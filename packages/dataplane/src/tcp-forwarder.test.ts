@@ -167,6 +167,7 @@ void test('ends that do not close after their certificate are cut', async (test)
   assert.deepEqual(closed, []);
   clock.advance(limits.values.opaque_linger_ms);
   await eventually('it is cut', () => closed.length === 1);
+  assert.equal(limits.hits('opaque_linger_ms'), 1);
 });
 
 void test('a connection that no certificate proves lives as long as its ends want', async (test) => {

@@ -58,12 +58,8 @@ export class ChunkLine {
         if (this.#digits === 0) return 'bad-chunk-size';
         if (byte === 0x0a) return 'bare-line-feed';
         this.#bodyExtensions++;
-        if (
-          this.#extension.length === limits.http1_chunk_extension_bytes ||
-          this.#bodyExtensions > limits.http1_body_extension_bytes
-        ) {
-          return 'too-many-extensions';
-        }
+        if (this.#extension.length === limits.http1_chunk_extension_bytes) return 'long-extension';
+        if (this.#bodyExtensions > limits.http1_body_extension_bytes) return 'too-many-extensions';
         this.#extension += String.fromCharCode(byte);
       } else {
         const digit = hexDigits[byte] as number;

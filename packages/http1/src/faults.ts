@@ -25,6 +25,7 @@ export type Http1Fault =
   | 'bad-upgrade'
   | 'bad-chunk-size'
   | 'bad-chunk-extension'
+  | 'long-extension'
   | 'bad-chunk-end'
   | 'body-not-allowed'
   | 'method-too-long'
@@ -83,6 +84,11 @@ export const http1Faults: Readonly<Record<Http1Fault, FaultFacts>> = {
     status: 431,
     text: 'the trailer section is too large',
     limit: 'http1_trailer_bytes',
+  },
+  'long-extension': {
+    status: 400,
+    text: 'a chunk extension is too long',
+    limit: 'http1_chunk_extension_bytes',
   },
   'too-many-extensions': {
     status: 400,

@@ -37,6 +37,7 @@ export const http1Limits = {
     default: 128 * 1024,
     unit: 'bytes',
     why: 'Body bytes delivered but not given back; the socket is paused above, resumed at half of it.',
+    uncounted: 'Flow control: every body of some length meets it.',
   },
   http1_pipelined_bytes: {
     default: 65_536,

@@ -451,6 +451,7 @@ test('deadlines: head, idle, body, a reader that takes nothing, and a FIN that i
   assert.equal(lingering.closes.count, 0);
   lingering.clock.advance(1_000);
   await eventually('cut', () => lingering.closes.count === 1);
+  assert.equal(lingering.limits.hits('http1_linger_ms'), 1);
 
   // Waiting for the owner has no deadline here.
   const waiting = await serve(context);

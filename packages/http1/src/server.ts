@@ -182,6 +182,10 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
         this.#destroy();
         return;
       }
+      case 'linger':
+        this.#ledger.hit('http1_linger_ms');
+        this.#destroy();
+        return;
       default:
         this.#destroy();
     }
@@ -339,6 +343,7 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
     this.#paused = stop;
     if (stop) this.#socket.pause();
     else this.#socket.resume();
+    if (early) this.#ledger.hit('http1_pipelined_bytes');
     if (this.#phase === 'stall') this.#phase = 'none';
     this.#updateDeadline();
   }

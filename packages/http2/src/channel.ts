@@ -111,7 +111,7 @@ export abstract class Channel implements FrameWriterOwner, SendQueueOwner, Trans
     if (this.state === 'closed') return;
     this.state = 'closed';
     this.onGone();
-    this.#linger(this.limits.values.http2_linger_ms);
+    this.#linger('http2_linger_ms');
     this.#transport.end(() => {});
   }
 
@@ -156,7 +156,7 @@ export abstract class Channel implements FrameWriterOwner, SendQueueOwner, Trans
     if (this.state === 'closing' && output.bytes === 0 && !this.#ended) {
       this.#ended = true;
       this.#transport.end(() => {
-        if (this.state === 'closing') this.#linger(this.limits.values.http2_linger_ms);
+        if (this.state === 'closing') this.#linger('http2_linger_ms');
       });
     }
     if (this.state !== 'open') return;
@@ -169,17 +169,23 @@ export abstract class Channel implements FrameWriterOwner, SendQueueOwner, Trans
    * close too. `patient`: what is queued matters, so that a slow reader gets the time of a stalled stream for it.
    */
   protected close(patient: boolean): void {
-    const { http2_stall_ms, http2_linger_ms } = this.limits.values;
     this.state = 'closing';
-    this.#linger(patient ? http2_stall_ms : http2_linger_ms);
+    this.#linger(patient ? 'http2_stall_ms' : 'http2_linger_ms');
     this.schedule();
   }
 
-  #linger(delayMs: number): void {
+  #linger(name: 'http2_stall_ms' | 'http2_linger_ms'): void {
     this.#stallTimer?.cancel();
     this.#stallTimer = undefined;
     this.#lingerTimer?.cancel();
-    this.#lingerTimer = this.clock.after(delayMs, () => this.#transport.destroy(), true);
+    this.#lingerTimer = this.clock.after(
+      this.limits.values[name],
+      () => {
+        this.limits.hit(name);
+        this.#transport.destroy();
+      },
+      true,
+    );
   }
 
   #pauseIfFull(bytes: number): void {

@@ -51,6 +51,7 @@ export abstract class Connection extends Session implements FrameSink {
       windowBytes: options.connectionWindow ?? 1_048_576,
       owedBytes: values.http2_owed_bytes,
       budget: options.windowBudget,
+      limits: options.limits,
     });
     this.#windows = new StreamWindows({
       start: this.streamWindow,

@@ -36,6 +36,8 @@ test('an idle connection gets both GOAWAY frames, and then its end, though the p
   assert.deepEqual(lastIds(rig), [0x7fffffff, 0]);
   await pass(rig, 30_000);
   assert.ok(rig.transport.destroyed);
+  assert.equal(rig.limits.hits('http2_drain_ping_ms'), 1, 'the PING between the two had no answer');
+  assert.equal(rig.limits.hits('http2_linger_ms'), 1, 'nor had our FIN');
   assert.equal(rig.limits.hits('http2_idle_ms'), 1);
 });
 

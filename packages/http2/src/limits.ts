@@ -85,10 +85,16 @@ export const http2Limits = {
     unit: 'bytes',
     why: 'Received body bytes of one connection that no reader took yet, above which its window is only returned as they do.',
   },
+  http2_owed_budget_bytes: {
+    default: 67_108_864,
+    unit: 'bytes',
+    why: 'Received body bytes of all connections of a program that no reader took yet and whose window was returned all the same, in equal shares where a gateway has several workers; above it windows are only returned as readers take them.',
+  },
   http2_stream_window_bytes: {
     default: 4_194_304,
     unit: 'bytes',
     why: 'Size to which the receive window of one stream may grow.',
+    uncounted: 'A setting: windows settle at what their path needs, at most here.',
   },
   http2_window_budget_bytes: {
     default: 33_554_432,

@@ -1,4 +1,5 @@
 import { maxWindow } from './frames.ts';
+import type { Http2Limits } from './limits.ts';
 import type { WindowBudget } from './window-budget.ts';
 
 export interface ReceiveWindowOptions {
@@ -6,8 +7,10 @@ export interface ReceiveWindowOptions {
   windowBytes: number;
   /** Bytes that may be owed before the window is only returned as readers take them. */
   owedBytes: number;
-  /** Where growth comes from; without it the window keeps its size. */
+  /** Where growth comes from, and what is owed by all connections; without it the window keeps its size. */
   budget: WindowBudget | undefined;
+  /** Counts how often more than `owedBytes` is owed. */
+  limits?: Http2Limits;
 }
 
 /** Of a large window no more than this waits for its WINDOW_UPDATE. */
@@ -27,15 +30,19 @@ export class ReceiveWindow {
   #grown = 0;
   /** Part of that to be withheld from what arrives next. */
   #excess = 0;
+  readonly #limits: Http2Limits | undefined;
   #left = 65_535;
-  #owed = 0;
+  /** Of the bytes that are owed, these were returned on arrival: the peer may have sent others in their place. */
+  #advanced = 0;
+  /** And these are returned only when a reader takes them. */
   #withheld = 0;
   #returnable = 0;
 
-  constructor({ windowBytes, owedBytes, budget }: ReceiveWindowOptions) {
+  constructor({ windowBytes, owedBytes, budget, limits }: ReceiveWindowOptions) {
     this.#windowBytes = Math.min(windowBytes, maxWindow);
     this.#owedLimit = owedBytes;
     this.#budget = budget;
+    this.#limits = limits;
     this.#returnable = Math.max(0, this.#windowBytes - this.#left);
   }
 
@@ -47,10 +54,14 @@ export class ReceiveWindow {
 
   /** Of the bytes that arrived, these went to a reader. */
   delivered(bytes: number): void {
-    this.#owed += bytes;
-    const withhold = Math.max(0, this.#owed - this.#owedLimit);
-    this.#return(bytes - (withhold - this.#withheld));
-    this.#withheld = withhold;
+    const room = Math.min(bytes, this.#owedLimit - this.#advanced);
+    const advanced = this.#budget === undefined ? room : this.#budget.advance(room);
+    this.#advanced += advanced;
+    if (advanced < bytes) {
+      if (this.#withheld === 0 && room < bytes) this.#limits?.hit('http2_owed_bytes');
+      this.#withheld += bytes - advanced;
+    }
+    this.#return(advanced);
   }
 
   /** Of the bytes that arrived, these went nowhere (padding, dead streams). */
@@ -60,10 +71,13 @@ export class ReceiveWindow {
 
   /** Readers took `bytes`. */
   consumed(bytes: number): void {
-    this.#owed -= bytes;
-    const withhold = Math.max(0, this.#owed - this.#owedLimit);
-    this.#return(this.#withheld - withhold);
-    this.#withheld = withhold;
+    const withheld = Math.min(bytes, this.#withheld);
+    this.#withheld -= withheld;
+    // A reader may take the rest of a stream when the connection is gone, and all was settled.
+    const settled = Math.min(bytes - withheld, this.#advanced);
+    this.#advanced -= settled;
+    this.#budget?.settle(settled);
+    this.#return(withheld);
   }
 
   /** Makes the window up to `bytes` larger, as far as the budget allows; returns by how much. */
@@ -89,8 +103,10 @@ export class ReceiveWindow {
   /** The connection is gone, and with it all that its peer could have sent. */
   close(): void {
     this.#budget?.give(this.#grown);
+    this.#budget?.settle(this.#advanced);
     this.#grown = 0;
     this.#excess = 0;
+    this.#advanced = 0;
   }
 
   /** The increment of a WINDOW_UPDATE that is due now, or 0; the window counts as granted from here on. */

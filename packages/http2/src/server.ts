@@ -65,7 +65,10 @@ export class Http2Server extends Connection implements ServerConnection {
     this.writer.ping(0);
     this.#drainTimer = this.clock.after(
       this.limits.values.http2_drain_ping_ms,
-      () => this.#drainFinally(),
+      () => {
+        this.limits.hit('http2_drain_ping_ms');
+        this.#drainFinally();
+      },
       true,
     );
   }

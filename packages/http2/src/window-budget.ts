@@ -5,11 +5,12 @@ const leastGrantBytes = 16_384;
 
 /**
  * What all connections of a process together may add to their windows (docs/flow-control.md): bytes that peers may
- * send and no reader takes. One asker gets at most a quarter of what is left, so that the first few never take all.
+ * send and no reader takes; and what they return before a reader took it. One asker gets at most a quarter of what is left, so that the first few never take all.
  */
 export class WindowBudget {
   readonly #limits: Http2Limits;
   #used = 0;
+  #owed = 0;
 
   constructor(limits: Http2Limits) {
     this.#limits = limits;
@@ -36,5 +37,23 @@ export class WindowBudget {
 
   give(bytes: number): void {
     this.#used -= bytes;
+  }
+
+  /** Bytes of all connections that were returned to their peers although no reader has taken them. */
+  get owed(): number {
+    return this.#owed;
+  }
+
+  /** Of `bytes` that arrived for readers, how many may be returned at once; `settle` once they are taken. */
+  advance(bytes: number): number {
+    const left = this.#limits.values.http2_owed_budget_bytes - this.#owed;
+    if (bytes > left) this.#limits.hit('http2_owed_budget_bytes');
+    const advanced = Math.min(bytes, left);
+    this.#owed += advanced;
+    return advanced;
+  }
+
+  settle(bytes: number): void {
+    this.#owed -= bytes;
   }
 }

@@ -187,7 +187,10 @@ export class Transport {
       };
       const timer = this.#clock.after(
         timeoutMs,
-        () => fail(new Error(`no answer within ${timeoutMs} ms`)),
+        () => {
+          this.#limits.hit('kube_request_ms');
+          fail(new Error(`no answer within ${timeoutMs} ms`));
+        },
         true,
       );
       signal?.addEventListener('abort', onAbort, { once: true });

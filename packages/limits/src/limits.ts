@@ -1,12 +1,14 @@
 /**
- * Named limits. Every buffer, queue, header block and loop that a peer can grow has an entry here with a default,
- * a unit and a reason; hitting one is counted under its name (`mesh_limit_hits_total{limit}`), and docs/limits.md
- * is generated from the table.
+ * Named limits. Every buffer, queue, header block and loop that a peer can grow has an entry in such a table with a default,
+ * a unit and a reason; hitting one is counted under its name (`mesh_limit_hits_total{limit}`), or `uncounted` says why not.
+ * A repository test holds the sources to that, and docs/limits.md is generated from the tables.
  */
 export interface LimitSpec {
   readonly default: number;
   readonly unit: 'bytes' | 'count' | 'ms';
   readonly why: string;
+  /** For settings that nobody runs into, and for what another metric counts: which, or why none. */
+  readonly uncounted?: string;
 }
 
 /** Counts how often each limit of one table was hit; read at scrape time. */

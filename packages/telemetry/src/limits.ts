@@ -1,7 +1,19 @@
 import type { LimitSpec } from '@mesh/limits/limits';
 
-/** Limits of the admin page. */
+/** Limits of the admin page and of what it shows. */
 export const adminLimits = {
+  metric_series: {
+    default: 10_000,
+    unit: 'count',
+    why: 'Label sets of one counter or gauge, some of which peers choose; the rest share one.',
+    uncounted: 'The page shows it: the one of the rest has the label `overflow`.',
+  },
+  metric_histogram_series: {
+    default: 2000,
+    unit: 'count',
+    why: 'Label sets of one histogram, each of which has many numbers; the rest share one.',
+    uncounted: 'The page shows it: the one of the rest has the label `overflow`.',
+  },
   admin_connections: {
     default: 64,
     unit: 'count',

@@ -6,6 +6,9 @@
  */
 
 import type { Clock, Timer } from '@mesh/clock/clock';
+import { adminLimits } from './limits.ts';
+
+const { metric_series: mostSeries, metric_histogram_series: mostHistograms } = adminLimits;
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -199,7 +202,7 @@ export class MetricRegistry {
   counter(
     name: string,
     help: string,
-    { maxSeries = 10_000, ...options }: Partial<FamilyOptions> = {},
+    { maxSeries = mostSeries.default, ...options }: Partial<FamilyOptions> = {},
   ): Family<Counter> {
     return this.#add(
       new Family<Counter>(name, help, 'counter', () => new Counter(), { maxSeries, ...options }),
@@ -209,7 +212,7 @@ export class MetricRegistry {
   gauge(
     name: string,
     help: string,
-    { maxSeries = 10_000, ...options }: Partial<FamilyOptions> = {},
+    { maxSeries = mostSeries.default, ...options }: Partial<FamilyOptions> = {},
   ): Family<Gauge> {
     return this.#add(new Family<Gauge>(name, help, 'gauge', () => new Gauge(), { maxSeries, ...options }));
   }
@@ -218,7 +221,7 @@ export class MetricRegistry {
     name: string,
     help: string,
     bounds: readonly number[],
-    { maxSeries = 2_000, ...options }: Partial<FamilyOptions> = {},
+    { maxSeries = mostHistograms.default, ...options }: Partial<FamilyOptions> = {},
   ): Family<Histogram> {
     return this.#add(
       new Family<Histogram>(name, help, 'histogram', () => new Histogram(bounds), { maxSeries, ...options }),

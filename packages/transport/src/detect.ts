@@ -1,8 +1,10 @@
+import { transportLimits } from './limits.ts';
+
 /** Which protocol a client speaks, by the first bytes it sends. */
 export type DetectedProtocol = 'http1' | 'http2' | 'tls' | 'opaque';
 
 /** Bytes looked at; what is undecided then is opaque, or HTTP/1 with a very long target. */
-export const detectBytes = 1024;
+export const detectBytes: number = transportLimits.detect_bytes.default;
 
 /** So much of the HTTP/2 preface decides: nothing else starts like this. */
 const preface = 'PRI * HTTP/2.0';

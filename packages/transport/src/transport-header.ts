@@ -7,12 +7,13 @@
  * `SessionProtocol { oneof kind { Http1 http1 = 1; Http2 http2 = 2; } }`, and two fields of our own that others skip:
  * `string client_id = 10001; uint32 hops = 10002;`.
  */
+import { transportLimits } from './limits.ts';
 import { bytesField, readFields, type WireField, varintField } from './wire.ts';
 
 export const transportHeaderAlpn = 'transport.l5d.io/v1';
 
 /** A header, from its first byte to its last. */
-export const maxTransportHeaderBytes = 64 * 1024;
+export const maxTransportHeaderBytes: number = transportLimits.transport_header_bytes.default;
 
 export type SessionProtocol = 'http1' | 'http2';
 

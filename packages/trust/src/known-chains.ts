@@ -3,9 +3,9 @@
  * their signatures prove does not change. Only that is kept: dates, usages and names are judged each time.
  */
 import type { Certificate } from './certificate.ts';
+import { trustLimits } from './limits.ts';
 
-/** Only what our own anchors signed gets in, so this is the number of workloads that come and go within a while. */
-const mostKnown = 256;
+const mostKnown = trustLimits.tls_known_chains.default;
 
 export class KnownChains {
   readonly #paths: Map<string, readonly Certificate[]> = new Map();

@@ -2,6 +2,19 @@ import type { LimitSpec } from '@mesh/limits/limits';
 
 /** Limits of TLS accept, dial and certificate checks. */
 export const trustLimits = {
+  tls_client_hello_bytes: {
+    default: 16_384,
+    unit: 'bytes',
+    why: 'Bytes within which a ClientHello must be complete to be recognised.',
+    uncounted:
+      'The function that looks is pure. What is no hello by then is plain bytes: `mesh_detect_total` counts.',
+  },
+  tls_known_chains: {
+    default: 256,
+    unit: 'count',
+    why: 'Chains whose signatures are not verified again: only what our own anchors signed gets in, so this is the number of workloads that come and go within a while.',
+    uncounted: 'A cache: the oldest is forgotten, and verified again when it comes back.',
+  },
   tls_handshake_ms: {
     default: 10_000,
     unit: 'ms',
@@ -21,6 +34,7 @@ export const trustLimits = {
     default: 16,
     unit: 'count',
     why: 'trust anchors that a bundle may hold; a rotation needs two at a time',
+    uncounted: 'A bundle with more is refused whole, with a log line; it comes from an administrator.',
   },
   tls_chain_certificates: {
     default: 6,
@@ -36,5 +50,5 @@ export const trustLimits = {
 
 export type TrustLimit = keyof typeof trustLimits;
 
-/** Bytes within which a ClientHello must be complete to be recognised; a constant because `peekClientHello` is pure. */
-export const maxClientHelloBytes = 16_384;
+/** For `peekClientHello`, which is pure. */
+export const maxClientHelloBytes: number = trustLimits.tls_client_hello_bytes.default;

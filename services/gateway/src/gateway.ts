@@ -156,8 +156,9 @@ export class Gateway {
         onClose: () => {},
       });
       const age = Math.min(maxAgeMs, Math.max(0, until - clock.wall()));
-      const { tcp_user_timeout_ms: userTimeoutMs } = peers.environment.limits.values;
-      serveHttp(socket, version, listener, { clock, codecs, drain, maxAgeMs: age, userTimeoutMs });
+      const { limits } = peers.environment;
+      const { tcp_user_timeout_ms: userTimeoutMs } = limits.values;
+      serveHttp(socket, version, listener, { clock, codecs, limits, drain, maxAgeMs: age, userTimeoutMs });
     };
     if (alpn !== transportHeaderAlpn) {
       serve('http2');

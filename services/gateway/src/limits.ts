@@ -2,6 +2,12 @@ import type { LimitSpec } from '@mesh/limits/limits';
 
 /** Limits of the gateway's processes. */
 export const gatewayLimits = {
+  gateway_hops: {
+    default: 8,
+    unit: 'count',
+    why: 'Gateways that a request or a connection may have passed: Services that lead to each other would send it round without end.',
+    uncounted: 'Refused as `loop`: `gateway_requests_refused_total` counts by reason.',
+  },
   gateway_worker_silence_ms: {
     default: 5000,
     unit: 'ms',

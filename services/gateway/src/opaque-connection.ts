@@ -13,10 +13,11 @@ import type { PeerIdentity } from '@mesh/trust/names';
 import type { AdmissionRefusal, AdmissionTable } from './admission.ts';
 import type { ExportTargets } from './exports.ts';
 import type { GatewayMetrics } from './gateway-metrics.ts';
+import { gatewayLimits } from './limits.ts';
 
 /** A client that completed TLS sends its header at once. */
 const headerTimeoutMs = 5000;
-const maxHops = 8;
+const maxHops = gatewayLimits.gateway_hops.default;
 
 interface OpaqueOptions {
   caller: PeerIdentity;

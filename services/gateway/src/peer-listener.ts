@@ -15,10 +15,10 @@ import type { PeerIdentity } from '@mesh/trust/names';
 import { type AdmissionRefusal, admissionRefusals, type AdmissionTable } from './admission.ts';
 import type { ExportTargets } from './exports.ts';
 import type { GatewayMetrics } from './gateway-metrics.ts';
+import { gatewayLimits } from './limits.ts';
 
 /** Clusters whose gateways a request passed, comma-separated; only gateways write it. */
 export const clusterPathHeader = 'l5d-cluster-path';
-const maxClusterPath = 8;
 
 interface Options {
   caller: PeerIdentity;
@@ -45,7 +45,7 @@ export class PeerListener implements RequestListener {
     if (admission.kind === 'refused') return this.#refuse(stream, head, admission.reason);
     const { headers } = head;
     const passed = (getHeader(headers, clusterPathHeader) ?? '').split(',').filter((name) => name !== '');
-    if (passed.includes(cluster) || passed.length >= maxClusterPath)
+    if (passed.includes(cluster) || passed.length >= gatewayLimits.gateway_hops.default)
       return this.#refuse(stream, head, 'loop');
     const carried = getHeader(headers, origProtoHeader);
     const original = carried === undefined ? undefined : parseOrigProto(carried);

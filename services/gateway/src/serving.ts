@@ -63,7 +63,7 @@ export function createServing({
   const peers = new PeerPool({
     clock,
     random,
-    connector: new SocketConnector({ clock, credentials, suffix, timeoutMs: limits.values.connect_ms }),
+    connector: new SocketConnector({ clock, credentials, suffix, limits }),
     limits,
     ...codecs,
   });
@@ -74,7 +74,7 @@ export function createServing({
   const forgetting = registry.forgetIdle(clock);
   // Requests are counted by who called and what for; the endpoint behind it counts them again on its side.
   const uncounted = http.cells({ direction: 'inbound', tls: 'true' });
-  const pool = { peers, failfastMs: limits.values.failfast_outbound_ms, cells: () => uncounted };
+  const pool = { peers, failfast: 'failfast_outbound_ms' as const, cells: () => uncounted };
   const discovery = new Discovery({
     clock,
     log,

@@ -53,6 +53,7 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
       registry,
       credentials,
       http2Limits: new LimitLedger(http2Limits, {
+        http2_owed_budget_bytes: Math.floor(http2Limits.http2_owed_budget_bytes.default / workers),
         http2_window_budget_bytes: Math.floor(http2Limits.http2_window_budget_bytes.default / workers),
       }),
     },

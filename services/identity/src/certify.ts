@@ -94,8 +94,19 @@ export class Certifier {
       identity_certificates_per_minute,
       identity_rate_entries: maxEntries,
     } = limits.values;
-    this.#perPod = new RateLimiter({ clock, perMinute: identity_pod_certificates_per_minute, maxEntries });
-    this.#perIdentity = new RateLimiter({ clock, perMinute: identity_certificates_per_minute, maxEntries });
+    const onForgotten = (): void => limits.hit('identity_rate_entries');
+    this.#perPod = new RateLimiter({
+      clock,
+      perMinute: identity_pod_certificates_per_minute,
+      maxEntries,
+      onForgotten,
+    });
+    this.#perIdentity = new RateLimiter({
+      clock,
+      perMinute: identity_certificates_per_minute,
+      maxEntries,
+      onForgotten,
+    });
   }
 
   async certify(request: CertifyRequest): Promise<Certified | CertifyRefusal> {

@@ -11,6 +11,8 @@ export interface RateOptions {
   perMinute: number;
   /** Keys that are remembered; beyond it the least recently used one is forgotten. */
   maxEntries: number;
+  /** A key had to be forgotten for another. */
+  onForgotten?: () => void;
 }
 
 /** One token bucket per key, at most `maxEntries` of them. */
@@ -35,6 +37,7 @@ export class RateLimiter {
     if (this.#buckets.size > maxEntries) {
       const [oldest] = this.#buckets.keys();
       if (oldest !== undefined) this.#buckets.delete(oldest);
+      this.#options.onForgotten?.();
     }
     if (bucket.tokens < 1) return false;
     bucket.tokens -= 1;

@@ -95,7 +95,7 @@ export class Inbound {
       pool: {
         peers: environment.peers,
         limits,
-        failfastMs: limits.values.failfast_inbound_ms,
+        failfast: 'failfast_inbound_ms',
         // Inbound requests are counted by client, so the application's own cells are never shown.
         cells: () => environment.http.cells({ direction: 'inbound' }),
         observer: () =>
@@ -286,6 +286,7 @@ export class Inbound {
     serveHttp(socket, protocol, listener, {
       clock,
       codecs,
+      limits,
       drain,
       maxAgeMs: proven ? Math.min(ageMs, client.until - clock.wall()) : Number.POSITIVE_INFINITY,
       userTimeoutMs: proven ? userTimeoutMs : 0,

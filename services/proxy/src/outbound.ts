@@ -31,10 +31,10 @@ export interface OutboundOptions {
 
 /** Of pools that this direction fills: labels, and the pod's own address reached directly. */
 export function outboundPool(environment: ProxyEnvironment): Omit<EndpointPoolOptions, 'name' | 'limits'> {
-  const { http, limits, peers, podIp, transport } = environment;
+  const { http, peers, podIp, transport } = environment;
   return {
     peers,
-    failfastMs: limits.values.failfast_outbound_ms,
+    failfast: 'failfast_outbound_ms',
     cells: (spec) => http.cells(outboundLabels(spec)),
     observer: (spec) => transport.cells({ peer: 'dst', ...outboundLabels(spec) }),
     // What we dial on our own address is not redirected, so it meets the application, not our inbound half.
@@ -139,7 +139,7 @@ export class Outbound {
   }
 
   #forward(socket: Socket, held: HeldPool, protocol: DetectedProtocol, rest: Buffer | undefined): void {
-    const { clock, codecs, expiry, outboundDrain: drain, peers, log } = this.#options.environment;
+    const { clock, codecs, expiry, limits, outboundDrain: drain, peers, log } = this.#options.environment;
     this.#protocols.with({ protocol }).add();
     if (protocol === 'opaque' || protocol === 'tls') {
       forwardTcp(socket, {
@@ -161,6 +161,7 @@ export class Outbound {
     serveHttp(socket, protocol, new ApplicationListener(this.#context(held.pool), held.release), {
       clock,
       codecs,
+      limits,
       drain,
       maxAgeMs: Number.POSITIVE_INFINITY,
       userTimeoutMs: 0,

@@ -85,7 +85,7 @@ export class Proxy {
     const connector = new SocketConnector({
       clock,
       credentials,
-      timeoutMs: limits.values.connect_ms,
+      limits,
       suffix,
     });
     this.#environment = {

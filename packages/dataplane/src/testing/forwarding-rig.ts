@@ -74,7 +74,10 @@ export async function rig(
 ): Promise<Rig> {
   const registry = new MetricRegistry();
   const metrics = new HttpMetrics(registry);
-  const limits = new LimitLedger<DataplaneLimit>(dataplaneLimits, overrides);
+  const limits = new LimitLedger<DataplaneLimit>(dataplaneLimits, {
+    failfast_outbound_ms: failfastMs,
+    ...overrides,
+  });
   const codecs = defaultCodecs();
   const peers = new PeerPool({
     clock,
@@ -87,7 +90,7 @@ export async function rig(
     name: 'cart:80',
     peers,
     limits,
-    failfastMs,
+    failfast: 'failfast_outbound_ms',
     cells: (spec) => metrics.cells(outboundLabels(spec)),
   });
   const context: ForwardContext = {
