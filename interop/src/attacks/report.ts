@@ -34,7 +34,7 @@ connections are not the attack.
 *Counted* are limits that were hit and refusals, from the attacked proxy's metrics. Memory and CPU are of that proxy: private bytes
 before, at most, and after; share of a core without and with.
 
-| | attack | windows, rounds, connections | attacker's end | counted | p50 ms | p99 ms | ratio | errors | memory MB | CPU % | |
+| | attack | windows, rounds, connections | attacker's end | counted | p50 ms | p99 ms | ratio | errors | memory MB | CPU % | verdict (commit) |
 |---|---|---|---|---|---|---|---|---|---|---|---|
 ${rows.map(line).join('\n')}
 ${failed.map((row) => `\n- **${row.id}**: ${faults(row).join('; ')}`).join('')}
@@ -73,7 +73,7 @@ function line(row: Row): string {
     String(sum(attacked.map(({ failed }) => failed))),
     [memory.before, memory.peak, memory.after].map(megabytes).join(' / '),
     `${cpu(baseline)} → ${cpu(attacked)}`,
-    faults(row).length === 0 ? 'ok' : '**fails**',
+    `${faults(row).length === 0 ? 'ok' : '**fails**'} (${row.commit})`,
   ];
   return `| ${cells.join(' | ')} |`;
 }
