@@ -95,7 +95,7 @@ export function crossCheckTable(checks: readonly CrossCheck[]): string {
   };
   return [
     `Medians of ${repeats} runs in turn. The same load, counted in the same way: as wrk does it, latencies of a closed loop are corrected by its mean`,
-    'interval; as h2load does it, what is due within 10 ms is sent in one burst, and latencies count from when a request was sent, not from',
+    'interval; as h2load does it, all connections send each 10 ms what is due, in one burst, and latencies count from when a request was sent, not from',
     'when it was due. The cells above spread requests evenly and count from when they were due, so their figures are others. The same is: rates',
     `within ${percent(tolerance.rate)}, p50 within ${percent(tolerance.p50)}, p99 within ${percent(tolerance.p99)}.`,
     '',

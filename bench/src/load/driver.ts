@@ -21,7 +21,7 @@ export interface OpenLoopOrder extends DriverOrder {
    * 10 s is opaque to a proxy, and counts against what may be in flight.
    */
   readonly shedding?: boolean;
-  /** HTTP/1: what is due within 10 ms is sent together, and a latency counts from when its request was sent, as h2load's. */
+  /** HTTP/1: each 10 ms all connections send what is due, and a latency counts from when its request was sent, as h2load's. */
   readonly asH2load?: boolean;
 }
 

@@ -63,6 +63,11 @@ function closedLoop(clients: LoadClients): void {
   for (let client = 0; client < connections; client++) next();
 }
 
+/** As h2load, all connections at once: each has the same rate and the same start. */
+function dueWith(request: number): number {
+  return order.asH2load === true ? Math.ceil(request / connections) * connections : request;
+}
+
 function openLoop(clients: LoadClients): void {
   const total = Math.floor(rate * (seconds + warmUpMs / 1000));
   const periodMs = order.asH2load === true ? h2loadPeriodMs : Math.max(1000 / rate, shortestPeriodMs);
@@ -78,7 +83,7 @@ function openLoop(clients: LoadClients): void {
   const sendDue = (): void => {
     const now = clock.now();
     for (;;) {
-      const due = start + ((sent + 1) * 1000) / rate;
+      const due = start + (dueWith(sent + 1) * 1000) / rate;
       if (sent >= total || due > now) break;
       sent++;
       if (due - start >= warmUpMs) late.add(clock.now() - due);
