@@ -51,7 +51,12 @@ export function windowMetrics(registry: MetricRegistry, budget: WindowBudget): v
     'What HTTP/2 receive windows grew by: bytes that peers may send though nobody reads.',
   );
   const left = registry.gauge('mesh_http2_window_left_bytes', 'What they may still grow by.');
+  const owed = registry.gauge(
+    'mesh_http2_owed_bytes',
+    'Received bytes that HTTP/2 peers may send others in place of, although no reader has taken them yet.',
+  );
   registry.onCollect(() => {
+    owed.with().set(budget.owed);
     granted.with().set(budget.used);
     left.with().set(budget.left);
   });

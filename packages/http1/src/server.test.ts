@@ -103,6 +103,19 @@ test('pipelined requests reach the listener one by one and are answered in order
   assert.deepEqual(answer.text.match(/x-path: (.*)/g), ['x-path: /1', 'x-path: /2', 'x-path: /3']);
 });
 
+test('what is pipelined behind a request is held up to its limit, and served once that is answered', async (context) => {
+  assertNoLeaks(context);
+  const { client, requests, limits } = await serve(context, ({ stream, head }) => {
+    if (head.path !== '/first') stream.respond(ok, true);
+  });
+  const rest = Array.from({ length: 10_000 }, () => get('/'));
+  client.write(get('/first') + rest.join(''));
+  await eventually('the limit is reached', () => limits.hits('http1_pipelined_bytes') > 0);
+  assert.equal(requests.length, 1);
+  requests[0]?.stream.respond(ok, true);
+  await eventually('all are served', () => requests.length === 10_001);
+});
+
 test('a thousand pipelined requests that are answered at once neither recurse nor mix', async (context) => {
   const { client, answer } = await serve(context, ({ stream, head }) => {
     stream.respond({ status: 200, headers: ['x-path', head.path] }, true);

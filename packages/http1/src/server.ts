@@ -343,7 +343,7 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
     this.#paused = stop;
     if (stop) this.#socket.pause();
     else this.#socket.resume();
-    if (early) this.#ledger.hit('http1_pipelined_bytes');
+    if (stop && early) this.#ledger.hit('http1_pipelined_bytes');
     if (this.#phase === 'stall') this.#phase = 'none';
     this.#updateDeadline();
   }
