@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Clock } from '@mesh/clock/clock';
 import { seededRandom } from '@mesh/clock/seeded';
 import type { ClientStream } from '@mesh/http/message';
 import { FakeClock } from '@mesh/testkit/fake-clock';
@@ -282,4 +283,28 @@ void test('all connections of a process share one timer, which ends with the las
   assert.equal(clock.pending, 0);
   ticker.add(() => {}).cancel();
   assert.equal(clock.pending, 0);
+});
+
+void test('a tick that is late does not put off the next; after a pause there is one', () => {
+  let now = 0;
+  let due = (): void => {};
+  const delays: number[] = [];
+  const clock: Clock = {
+    now: () => now,
+    wall: () => now,
+    after: (delayMs, task) => {
+      delays.push(delayMs);
+      due = task;
+      return { cancel: () => {} };
+    },
+    every: () => assert.fail('its ticks would drift'),
+  };
+  let ticks = 0;
+  new SharedTicker(clock, 50).add(() => ticks++);
+  for (const at of [57, 103, 150, 420]) {
+    now = at;
+    due();
+  }
+  assert.deepEqual(delays, [50, 43, 47, 50, 50]);
+  assert.equal(ticks, 4);
 });
