@@ -87,8 +87,7 @@ test('gRPC interop: compression, and servers that end streams and connections', 
       for (const [sent, got] of [
         [NGHTTP2_NO_ERROR, status.INTERNAL],
         [NGHTTP2_INTERNAL_ERROR, status.INTERNAL],
-        // What the server broke is told by the sidecar next to it, as a status.
-        [NGHTTP2_PROTOCOL_ERROR, status.UNAVAILABLE],
+        [NGHTTP2_PROTOCOL_ERROR, status.INTERNAL],
         [NGHTTP2_CANCEL, status.CANCELLED],
         [NGHTTP2_ENHANCE_YOUR_CALM, status.RESOURCE_EXHAUSTED],
       ] as const) {

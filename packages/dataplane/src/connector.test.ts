@@ -53,11 +53,17 @@ async function proving(test: TestContext, signer: ReturnType<typeof trust>, serv
 
 interface Failing {
   readonly what: string;
-  /** Resolves to the port that is dialled, as the cart of `mesh`. */
-  readonly arrange: (test: TestContext, mesh: ReturnType<typeof trust>) => Promise<number>;
+  /** Resolves to the port that is dialled, as the cart of `mesh`; calls `reached` when a ClientHello comes. */
+  readonly arrange: (
+    test: TestContext,
+    mesh: ReturnType<typeof trust>,
+    reached: () => void,
+  ) => Promise<number>;
   readonly kind: ConnectFaultKind;
   readonly says: RegExp;
   readonly afterMs?: number;
+  /** No ClientHello comes. */
+  readonly unreached?: true;
 }
 
 const failing: readonly Failing[] = [
@@ -67,10 +73,11 @@ const failing: readonly Failing[] = [
     kind: 'timeout',
     says: /^127\.0\.0\.1:\d+: no connection within 1000 ms$/,
     afterMs: timeoutMs,
+    unreached: true,
   },
   {
     what: 'a server that accepts and says nothing',
-    arrange: async (test) => (await listen(test, () => {})).port,
+    arrange: async (test, _, reached) => (await listen(test, (socket) => socket.once('data', reached))).port,
     kind: 'timeout',
     says: /no TLS connection within 1000 ms/,
     afterMs: timeoutMs,
@@ -105,11 +112,14 @@ const failing: readonly Failing[] = [
   },
 ];
 
-for (const { what, arrange, kind, says, afterMs } of failing) {
+for (const { what, arrange, kind, says, afterMs, unreached } of failing) {
   void test(`${what}: ${kind}${afterMs === undefined ? '' : `, after ${afterMs} ms`}`, async (t) => {
     const mesh = trust();
     const { clock } = mesh;
-    const port = await arrange(t, mesh);
+    let begun = unreached === true;
+    const port = await arrange(t, mesh, () => {
+      begun = true;
+    });
     const limits = new LimitLedger(dataplaneLimits, { connect_ms: timeoutMs });
     const connector = new SocketConnector({
       clock,
@@ -123,7 +133,7 @@ for (const { what, arrange, kind, says, afterMs } of failing) {
       fault = thrown;
     });
     if (afterMs !== undefined) {
-      for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+      await eventually('the handshake began', () => begun);
       await clock.advanceAsync(afterMs - 1);
       assert.equal(fault, undefined);
       clock.advance(1);
@@ -133,6 +143,6 @@ for (const { what, arrange, kind, says, afterMs } of failing) {
     assert.equal(fault.kind, kind);
     assert.equal(limits.hits('connect_ms'), kind === 'timeout' ? 1 : 0);
     assert.match(fault.message, says);
-    assert.equal(clock.pending, 0);
+    await eventually('no timer is left', () => clock.pending === 0);
   });
 }

@@ -95,23 +95,30 @@ for (const [what, lane, arrange, says] of [
   [
     'an address that never answers',
     'h1',
-    (test: TestContext) => silentPort(test),
+    async (test: TestContext, reached: () => void) => {
+      reached();
+      return await silentPort(test);
+    },
     /no connection within 1000 ms/,
   ],
   [
     'a proxy that accepts and never shows that it serves',
     'h2',
-    async (test: TestContext) => (await listen(test, () => {})).port,
+    async (test: TestContext, reached: () => void) =>
+      (await listen(test, (socket) => socket.once('data', reached))).port,
     /no answer on a new connection/,
   ],
 ] as const) {
   void test(`${what} is unreachable after the time of a connect, and those who wait hear why`, async (test) => {
-    const { clock, peer, heard, accept } = setup(await arrange(test), { identity: 'peer' });
+    let begun = false;
+    const port = await arrange(test, () => {
+      begun = true;
+    });
+    const { clock, peer, heard, accept } = setup(port, { identity: 'peer' });
     accept();
     const faults: LaneFault[] = [];
     peer[lane].submit({ onConnection: () => {}, onConnectFailed: (fault) => faults.push(fault) });
-    // Time in which a connection that can be made is made.
-    for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+    await eventually('a connection that can be made is', () => begun);
     await clock.advanceAsync(dataplaneLimits.connect_ms.default - 1);
     assert.deepEqual([heard, faults], [[], []]);
     await clock.advanceAsync(1);
