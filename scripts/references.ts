@@ -122,7 +122,9 @@ function answers(): string {
       'When no application answers, a proxy does. `l5d-proxy-error` says why, mostly in words of its own with the names and numbers of ' +
       'the case; `l5d-proxy-name` says which proxy. To gRPC requests the answer is status 200 with `grpc-status` and `grpc-message`. Both ' +
       'explanations are left out for clients of the inbound side that have no mesh identity. “Closes” is said with ' +
-      '`l5d-proxy-connection: close`: the HTTP/1 connection of the client ends with the answer.',
+      '`l5d-proxy-connection: close`: the HTTP/1 connection of the client ends with the answer. Where client and endpoint both speak ' +
+      'HTTP/2, a stream that the endpoint resets is reset with its code; codes that speak of the connection (flow control, frame size and ' +
+      'the like) become PROTOCOL_ERROR.',
     head: ['Cause', 'HTTP', 'gRPC', 'Closes', 'Meaning', 'Remedy'],
     rows: Object.entries<SyntheticCause>(syntheticCauses).map(([cause, facts]) => [
       `\`${cause}\``,
