@@ -43,6 +43,9 @@ const killSteps = 120;
 const policySteps = 10;
 const anchorSteps = 150;
 const sayEveryMs = 60_000;
+/** The process of the clients takes a moment to load, on a busy machine many. */
+const beginWithinMs = 30_000;
+const beginLookMs = 100;
 /** For what a start leaves behind. */
 const settleMs = 3000;
 /** Connections without use are closed by then, and those between proxies, which end with their certificates. */
@@ -97,9 +100,10 @@ async function comeAndGo(
   const { services, anchorsPem } = stage;
   const order = (): ClientsOrder => ({ seed: seed + clients.kills, rate, targets: services.targets });
   const samples: Sample[][] = [];
+  clients.start(order());
+  await untilBegun(clients, clock);
   const start = clock.now();
   let said = start;
-  clients.start(order());
   // A step that is late is not made up for: two at once would be a service that goes before its clients know.
   for (let step = 1; clock.now() - start < minutes * 60_000; step++) {
     await sleep(clock, stepMs);
@@ -122,6 +126,11 @@ async function comeAndGo(
     }
   }
   return samples;
+}
+
+async function untilBegun(clients: ChurnClients, clock: Clock): Promise<void> {
+  const deadline = clock.now() + beginWithinMs;
+  while (clients.report().done === 0 && clock.now() < deadline) await sleep(clock, beginLookMs);
 }
 
 function progress(
