@@ -33,7 +33,7 @@ export class Drain {
     capConnections(server, limits.values.accepted_connections, () => limits.hit('accepted_connections'));
     server.on('connection', (socket) => {
       this.#sockets.add(socket);
-      socket.once('close', () => {
+      socket.on('close', () => {
         this.#sockets.delete(socket);
         if (this.open === 0) this.#idle?.();
       });

@@ -6,7 +6,7 @@
  * before anything was decided is the exception: nothing can be put back then, and `rest` carries its bytes.
  */
 import type { Socket } from 'node:net';
-import type { Clock } from '@mesh/clock/clock';
+import type { Clock, Timer } from '@mesh/clock/clock';
 import type { TurnShare } from '@mesh/sockets/turn-share';
 
 /**
@@ -34,43 +34,103 @@ export interface FirstBytesOptions<Verdict> {
 /** `socket` must be paused and without `data` listeners; it is left so. */
 export function readFirstBytes<Verdict extends object | string>(
   socket: Socket,
-  { clock, timeoutMs, judge, done, turns }: FirstBytesOptions<Verdict>,
+  options: FirstBytesOptions<Verdict>,
 ): void {
-  let bytes: Buffer = Buffer.alloc(0);
-  const startedAt = clock.now();
-  let finished = false;
-  let waiting = false;
-  const finish = (verdict: Verdict | Undecided): void => {
-    finished = true;
-    timer.cancel();
+  new FirstLook(socket, options).start();
+}
+
+const nothing = Buffer.alloc(0);
+const lookOf: unique symbol = Symbol('look');
+
+/** What the listeners below call: they are the same functions for all sockets. */
+interface Look {
+  onReadable(): void;
+  onEnd(): void;
+  onClose(): void;
+}
+
+type WatchedSocket = Socket & { [lookOf]: Look | undefined };
+
+class FirstLook<Verdict extends object | string> implements Look {
+  readonly #socket: Socket;
+  readonly #options: FirstBytesOptions<Verdict>;
+  readonly #startedAt: number;
+  readonly #timer: Timer;
+  #bytes: Buffer = nothing;
+  #finished = false;
+  #waiting = false;
+
+  constructor(socket: Socket, options: FirstBytesOptions<Verdict>) {
+    this.#socket = socket;
+    this.#options = options;
+    this.#startedAt = options.clock.now();
+    this.#timer = options.clock.after(options.timeoutMs, () => this.#finish('timeout'));
+  }
+
+  start(): void {
+    const socket = this.#socket;
+    Object.assign(socket, { [lookOf]: this });
+    socket.on('readable', onReadable);
+    socket.on('end', onEnd);
+    socket.on('close', onClose);
+    if (socket.destroyed) this.onClose();
+  }
+
+  onReadable(): void {
+    if (this.#waiting) return;
+    this.#waiting = true;
+    const { turns } = this.#options;
+    if (turns === undefined) this.#look();
+    else if (!turns.share.take(() => this.#look())) turns.onWait();
+  }
+
+  onEnd(): void {
+    this.#finish(this.#bytes.length === 0 ? 'closed' : 'ended');
+  }
+
+  onClose(): void {
+    this.#finish('closed');
+  }
+
+  #look(): void {
+    this.#waiting = false;
+    if (this.#finished) return;
+    const socket = this.#socket;
+    for (let chunk = socket.read() as Buffer | null; chunk !== null; chunk = socket.read() as Buffer | null) {
+      this.#bytes = this.#bytes.length === 0 ? chunk : Buffer.concat([this.#bytes, chunk]);
+    }
+    if (this.#bytes.length === 0) return;
+    const verdict = this.#options.judge(this.#bytes);
+    if (verdict !== undefined) this.#finish(verdict);
+  }
+
+  #finish(verdict: Verdict | Undecided): void {
+    this.#finished = true;
+    this.#timer.cancel();
+    const socket = this.#socket;
     socket.off('readable', onReadable);
     socket.off('end', onEnd);
     socket.off('close', onClose);
+    Object.assign(socket, { [lookOf]: undefined });
+    const bytes = this.#bytes;
     const ended = socket.readableEnded || socket.destroyed;
     if (bytes.length > 0 && !ended) socket.unshift(bytes);
-    done(verdict, { rest: bytes.length > 0 && ended ? bytes : undefined, ms: clock.now() - startedAt });
-  };
-  const look = (): void => {
-    waiting = false;
-    if (finished) return;
-    for (let chunk = socket.read() as Buffer | null; chunk !== null; chunk = socket.read() as Buffer | null) {
-      bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk]);
-    }
-    if (bytes.length === 0) return;
-    const verdict = judge(bytes);
-    if (verdict !== undefined) finish(verdict);
-  };
-  const onReadable = (): void => {
-    if (waiting) return;
-    waiting = true;
-    if (turns === undefined) look();
-    else if (!turns.share.take(look)) turns.onWait();
-  };
-  const onEnd = (): void => finish(bytes.length === 0 ? 'closed' : 'ended');
-  const onClose = (): void => finish('closed');
-  const timer = clock.after(timeoutMs, () => finish('timeout'));
-  socket.on('readable', onReadable);
-  socket.on('end', onEnd);
-  socket.on('close', onClose);
-  if (socket.destroyed) finish('closed');
+    const { clock, done } = this.#options;
+    done(verdict, {
+      rest: bytes.length > 0 && ended ? bytes : undefined,
+      ms: clock.now() - this.#startedAt,
+    });
+  }
+}
+
+function onReadable(this: WatchedSocket): void {
+  this[lookOf]?.onReadable();
+}
+
+function onEnd(this: WatchedSocket): void {
+  this[lookOf]?.onEnd();
+}
+
+function onClose(this: WatchedSocket): void {
+  this[lookOf]?.onClose();
 }

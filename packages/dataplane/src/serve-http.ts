@@ -1,6 +1,6 @@
 /** Serves HTTP on a socket whose protocol is known, under the program's drain and age limits. */
 import type { Socket } from 'node:net';
-import type { Clock } from '@mesh/clock/clock';
+import type { Clock, Timer } from '@mesh/clock/clock';
 import type {
   RequestHead,
   RequestListener,
@@ -35,7 +35,7 @@ export function serveHttp(
   options: ServeHttpOptions,
 ): ServerConnection {
   const { clock, codecs, drain, limits, maxAgeMs, userTimeoutMs } = options;
-  const tracked = new TrackedListener(listener);
+  const tracked = new TrackedListener(listener, drain);
   const connection =
     version === 'http1'
       ? serveHttp1(socket, tracked, { clock, limits: codecs.http1Limits })
@@ -46,32 +46,30 @@ export function serveHttp(
         });
   if (tracked.closed) return connection;
   if (version === 'http2' && userTimeoutMs > 0) setUserTimeout(socket, userTimeoutMs);
-  const timer = Number.isFinite(maxAgeMs)
-    ? clock.after(
-        Math.max(0, maxAgeMs),
-        () => {
-          limits.hit('connection_age_ms');
-          connection.drain();
-        },
-        true,
-      )
-    : undefined;
+  if (Number.isFinite(maxAgeMs)) {
+    const onAged = (): void => {
+      limits.hit('connection_age_ms');
+      connection.drain();
+    };
+    tracked.age = clock.after(Math.max(0, maxAgeMs), onAged, true);
+  }
+  tracked.connection = connection;
   drain.add(connection);
-  tracked.onGone = () => {
-    timer?.cancel();
-    drain.remove(connection);
-  };
   return connection;
 }
 
 class TrackedListener implements RequestListener {
   readonly #listener: RequestListener;
+  readonly #drain: Drain;
   /** The connection may be gone before it is known here. */
   closed = false;
-  onGone: () => void = () => {};
+  connection: ServerConnection | undefined = undefined;
+  /** Until its age is reached. */
+  age: Timer | undefined = undefined;
 
-  constructor(listener: RequestListener) {
+  constructor(listener: RequestListener, drain: Drain) {
     this.#listener = listener;
+    this.#drain = drain;
   }
 
   onRequest(stream: ServerStream, head: RequestHead, end: boolean): StreamHandler {
@@ -80,7 +78,8 @@ class TrackedListener implements RequestListener {
 
   onClose(): void {
     this.closed = true;
-    this.onGone();
+    this.age?.cancel();
+    if (this.connection !== undefined) this.#drain.remove(this.connection);
     this.#listener.onClose();
   }
 }

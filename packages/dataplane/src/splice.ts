@@ -86,7 +86,7 @@ class Pump implements TurnTask {
       this.#ended = true;
       this.#send();
     });
-    sendBytesTo((bytes) => this.#collect(bytes), from);
+    sendBytesTo({ onBytes: (bytes) => this.#collect(bytes) }, from);
     from.resume();
   }
 

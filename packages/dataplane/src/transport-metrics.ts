@@ -1,5 +1,6 @@
 /** `tcp_*`: connections opened, open and closed, and bytes both ways, counted live from the sockets at scrape time. */
 import type { Socket } from 'node:net';
+import { ignoreError } from '@mesh/sockets/socket-user';
 import type { Counter, Family, Gauge, Labels, MetricRegistry } from '@mesh/telemetry/metrics';
 
 interface Open {
@@ -47,15 +48,12 @@ export class TransportMetrics {
     this.#sockets.add(open);
     cells.facts.opened.value++;
     cells.facts.open.value++;
-    let fault = '';
-    socket.on('error', (thrown: NodeJS.ErrnoException) => {
-      fault = thrown.code ?? 'unknown';
-    });
-    socket.once('close', () => {
+    socket.on('error', ignoreError);
+    socket.on('close', () => {
       this.#count(open);
       this.#sockets.delete(open);
       cells.facts.open.value--;
-      cells.facts.closed.with({ ...cells.facts.labels, errno: fault }).add();
+      cells.facts.closed.with({ ...cells.facts.labels, errno: faultOf(socket) }).add();
     });
   }
 
@@ -69,6 +67,12 @@ export class TransportMetrics {
     open.read = Math.max(read, open.read);
     open.written = Math.max(written, open.written);
   }
+}
+
+/** System error that a closed socket ended with; empty for none. */
+function faultOf(socket: Socket): string {
+  const error: NodeJS.ErrnoException | null = socket.errored;
+  return error === null ? '' : (error.code ?? 'unknown');
 }
 
 interface TransportFacts {

@@ -10,10 +10,10 @@ import type {
   ResetReason,
 } from '@mesh/http/message';
 import type { LimitLedger } from '@mesh/limits/limits';
-import { sendBytesTo } from '@mesh/sockets/read-in-place';
+import { type ByteSink, sendBytesTo } from '@mesh/sockets/read-in-place';
 import { type BodyFraming, BodyWriter } from './body-writer.ts';
 import { ClientExchange, type ClientExchangeConnection } from './client-exchange.ts';
-import { Deadline } from './deadline.ts';
+import { Deadline, type DeadlineOwner } from './deadline.ts';
 import { type Http1Fault, http1Faults } from './faults.ts';
 import { FieldFacts } from './field-facts.ts';
 import { contentLengthOf, requestHeadText } from './head-writer.ts';
@@ -42,7 +42,9 @@ export function connectHttp1(socket: Socket, options: Http1ClientOptions): Clien
 
 const safeMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 
-class Http1ClientConnection implements ClientConnection, MessageSink, ClientExchangeConnection {
+class Http1ClientConnection
+  implements ClientConnection, MessageSink, ClientExchangeConnection, ByteSink, DeadlineOwner
+{
   onChange: () => void = () => {};
   readonly output: SocketOutput;
   readonly #socket: Socket;
@@ -80,7 +82,7 @@ class Http1ClientConnection implements ClientConnection, MessageSink, ClientExch
     this.#onFault = onFault;
     this.output = new SocketOutput(socket);
     this.#reader = new MessageReader(this, this.#limits);
-    this.#headDeadline = new Deadline(clock, () => this.#fault('head-timeout'));
+    this.#headDeadline = new Deadline(clock, this);
   }
 
   start(): void {
@@ -92,7 +94,7 @@ class Http1ClientConnection implements ClientConnection, MessageSink, ClientExch
         this.#connected = true;
       });
     }
-    sendBytesTo((bytes, lent) => this.#onSocketData(bytes, lent), socket);
+    sendBytesTo(this, socket);
     socket.on('drain', () => this.#exchange?.drained());
     socket.on('end', () => this.#onSocketEnd());
     // 'close' follows and is where the exchange learns of it.
@@ -169,7 +171,7 @@ class Http1ClientConnection implements ClientConnection, MessageSink, ClientExch
 
   // --- from the socket
 
-  #onSocketData(chunk: Buffer, lent: boolean): void {
+  onBytes(chunk: Buffer, lent: boolean): void {
     if (this.#closing) return;
     if (this.#exchange === null) {
       // Nobody asked: whatever this is, it must not become somebody's response.
@@ -327,6 +329,10 @@ class Http1ClientConnection implements ClientConnection, MessageSink, ClientExch
     this.#headDeadlineSet = inside;
     if (inside) this.#headDeadline.set(this.#limits.http1_head_ms);
     else this.#headDeadline.clear();
+  }
+
+  onDeadline(): void {
+    this.#fault('head-timeout');
   }
 
   #fault(fault: Http1Fault): void {

@@ -1,12 +1,16 @@
 import type { Clock, Timer } from '@mesh/clock/clock';
 
+export interface DeadlineOwner {
+  onDeadline(): void;
+}
+
 /**
  * One deadline of one connection that moves often and passes rarely. Moving it later costs a clock reading: the timer
  * that runs already looks again when it fires.
  */
 export class Deadline {
   readonly #clock: Clock;
-  readonly #onPassed: () => void;
+  readonly #owner: DeadlineOwner;
   #at = Number.POSITIVE_INFINITY;
   #timerAt = Number.POSITIVE_INFINITY;
   #timer: Timer | undefined = undefined;
@@ -20,12 +24,12 @@ export class Deadline {
       return;
     }
     this.#at = Number.POSITIVE_INFINITY;
-    this.#onPassed();
+    this.#owner.onDeadline();
   };
 
-  constructor(clock: Clock, onPassed: () => void) {
+  constructor(clock: Clock, owner: DeadlineOwner) {
     this.#clock = clock;
-    this.#onPassed = onPassed;
+    this.#owner = owner;
   }
 
   /** `delayMs` from now, instead of the former deadline. */

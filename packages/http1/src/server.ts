@@ -3,8 +3,8 @@ import type { Socket } from 'node:net';
 import type { Clock } from '@mesh/clock/clock';
 import type { Headers, RequestListener, ServerConnection } from '@mesh/http/message';
 import type { LimitLedger } from '@mesh/limits/limits';
-import { sendBytesTo } from '@mesh/sockets/read-in-place';
-import { Deadline } from './deadline.ts';
+import { type SocketUser, useSocket } from '@mesh/sockets/socket-user';
+import { Deadline, type DeadlineOwner } from './deadline.ts';
 import { type Http1Fault, http1Faults } from './faults.ts';
 import { FieldFacts } from './field-facts.ts';
 import { responseHeadText } from './head-writer.ts';
@@ -37,7 +37,9 @@ export function serveHttp1(
   return connection;
 }
 
-class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeConnection {
+class Http1ServerConnection
+  implements ServerConnection, MessageSink, ExchangeConnection, SocketUser, DeadlineOwner
+{
   readonly output: SocketOutput;
   readonly #socket: Socket;
   readonly #listener: RequestListener;
@@ -70,7 +72,7 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
     this.#onFault = onFault;
     this.output = new SocketOutput(socket);
     this.#reader = new MessageReader(this, this.#limits);
-    this.#deadline = new Deadline(clock, () => this.#onDeadline());
+    this.#deadline = new Deadline(clock, this);
   }
 
   start(): void {
@@ -78,15 +80,9 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
     socket.setNoDelay(true);
     // A tunnel's directions end one by one; for requests `#onSocketEnd` decides.
     socket.allowHalfOpen = true;
-    sendBytesTo((bytes, lent) => this.#onSocketData(bytes, lent), socket);
-    socket.on('drain', () => this.#onSocketDrain());
-    socket.on('end', () => this.#onSocketEnd());
-    socket.on('finish', () => this.#onSocketFinish());
-    // 'close' follows and is where the exchange learns of it.
-    socket.on('error', () => {});
-    socket.on('close', () => this.#onSocketClose());
+    useSocket(socket, this);
     this.#updateDeadline();
-    if (socket.destroyed) process.nextTick(() => this.#onSocketClose());
+    if (socket.destroyed) process.nextTick(() => this.onSocketClose());
     else socket.resume();
   }
 
@@ -112,7 +108,7 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
 
   // --- from the socket
 
-  #onSocketData(chunk: Buffer, lent: boolean): void {
+  onBytes(chunk: Buffer, lent: boolean): void {
     if (this.#closing || this.#closed) return;
     if (this.#pipelined.length > 0) {
       this.#pipelined.add(chunk);
@@ -125,12 +121,12 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
     this.#afterRead();
   }
 
-  #onSocketDrain(): void {
+  onSocketDrain(): void {
     this.#exchange?.drained();
     this.#updateDeadline();
   }
 
-  #onSocketEnd(): void {
+  onSocketEnd(): void {
     if (this.#closing) return;
     const exchange = this.#exchange;
     if (exchange?.isTunnel) {
@@ -148,13 +144,13 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
   }
 
   /** Our FIN is out: from here on only the client's reading is waited for. */
-  #onSocketFinish(): void {
+  onSocketFinish(): void {
     // A socket that is ending does not say that it drained.
     this.#exchange?.drained();
     if (this.#closing && this.#phase === 'stall') this.#setPhase('linger', this.#limits.http1_linger_ms);
   }
 
-  #onSocketClose(): void {
+  onSocketClose(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#deadline.close();
@@ -166,7 +162,7 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
     this.#listener.onClose();
   }
 
-  #onDeadline(): void {
+  onDeadline(): void {
     switch (this.#phase) {
       case 'idle':
         this.#ledger.hit('http1_idle_ms');
@@ -231,9 +227,10 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
     this.#updateDeadline();
   }
 
-  readonly #resumePipelined = (): void => {
-    if (this.#exchange === null && !this.#closing && !this.#closed) this.#readPipelined();
-  };
+  static #resumePipelined(connection: Http1ServerConnection): void {
+    if (connection.#exchange === null && !connection.#closing && !connection.#closed)
+      connection.#readPipelined();
+  }
 
   onHead(section: Section): Http1Fault | undefined {
     const facts = this.#facts;
@@ -305,7 +302,7 @@ class Http1ServerConnection implements ServerConnection, MessageSink, ExchangeCo
     if (this.#reading) return;
     this.output.flush();
     this.#reader.next();
-    if (this.#pipelined.length > 0) process.nextTick(this.#resumePipelined);
+    if (this.#pipelined.length > 0) process.nextTick(Http1ServerConnection.#resumePipelined, this);
     else this.#updateReading();
     this.#updateDeadline();
   }

@@ -37,7 +37,7 @@ export class SocketTransport implements Transport {
 
   attach(user: TransportUser): void {
     const socket = this.#socket;
-    sendBytesTo((bytes, lent) => user.receive(bytes, lent), socket);
+    sendBytesTo({ onBytes: (bytes, lent) => user.receive(bytes, lent) }, socket);
     socket.on('drain', () => user.onWritable());
     socket.on('end', () => user.onLost());
     socket.on('close', () => user.onClosed());

@@ -9,11 +9,16 @@ void test('this Node reads in place, and what is lent is valid during the call',
   const [client, accepted] = await socketPair(t);
   const texts: string[] = [];
   let first: Buffer | undefined;
-  const inPlace = sendBytesTo((bytes, lent) => {
-    assert.equal(lent, true);
-    first ??= bytes;
-    texts.push(bytes.toString('latin1'));
-  }, accepted);
+  const inPlace = sendBytesTo(
+    {
+      onBytes: (bytes, lent) => {
+        assert.equal(lent, true);
+        first ??= bytes;
+        texts.push(bytes.toString('latin1'));
+      },
+    },
+    accepted,
+  );
   assert.equal(inPlace, true);
   accepted.resume();
   client.write('one');
@@ -34,7 +39,7 @@ void test('bytes that were looked at and put back come first, and are not lent',
   await once(accepted, 'readable');
   accepted.unshift(accepted.read() as Buffer);
   const seen: (readonly [string, boolean])[] = [];
-  sendBytesTo((bytes, lent) => seen.push([bytes.toString('latin1'), lent]), accepted);
+  sendBytesTo({ onBytes: (bytes, lent) => void seen.push([bytes.toString('latin1'), lent]) }, accepted);
   client.write('later');
   accepted.removeAllListeners('readable');
   accepted.resume();
@@ -48,10 +53,15 @@ void test('bytes that were looked at and put back come first, and are not lent',
 void test('a paused socket reads nothing, and counts, ends and closes like every socket', async (t) => {
   const [client, accepted] = await socketPair(t);
   let received = 0;
-  sendBytesTo((bytes) => {
-    received += bytes.length;
-    accepted.pause();
-  }, accepted);
+  sendBytesTo(
+    {
+      onBytes: (bytes) => {
+        received += bytes.length;
+        accepted.pause();
+      },
+    },
+    accepted,
+  );
   accepted.resume();
   const sent = 4 * 1024 * 1024;
   client.write(Buffer.alloc(sent));

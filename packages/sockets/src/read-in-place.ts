@@ -8,8 +8,14 @@
  */
 import { Socket } from 'node:net';
 
-/** Takes what arrived. `lent`: the bytes are valid until it returns, and whoever keeps some copies them. */
-export type ByteSink = (bytes: Buffer, lent: boolean) => void;
+export interface ByteSink {
+  /** Takes what arrived. `lent`: the bytes are valid until it returns, and whoever keeps some copies them. */
+  onBytes(bytes: Buffer, lent: boolean): void;
+}
+
+const sinkOf: unique symbol = Symbol('sink');
+
+type SinkSocket = Socket & { [sinkOf]: ByteSink };
 
 interface Switch {
   readonly buffer: symbol;
@@ -46,15 +52,24 @@ function isReadingHandle(handle: unknown): handle is ReadingHandle {
  * `resume`. Returns whether reads are in place.
  */
 export function sendBytesTo(sink: ByteSink, socket: Socket): boolean {
+  Object.assign(socket, { [sinkOf]: sink });
   // What is in the stream's queue already comes by this way, before the next read.
-  socket.on('data', (bytes: Buffer) => sink(bytes, false));
+  socket.on('data', onData);
   const handle: unknown = Reflect.get(socket, '_handle');
   if (onread === undefined || socket.connecting || !isReadingHandle(handle)) return false;
   handle.useUserBuffer(shared);
   Reflect.set(socket, onread.buffer, shared);
-  Reflect.set(socket, onread.callback, (size: number): boolean => {
-    sink(shared.subarray(0, size), true);
-    return true;
-  });
+  Reflect.set(socket, onread.callback, onRead);
+  return true;
+}
+
+// Node calls both as methods of the socket, so that one function serves all of them.
+
+function onData(this: SinkSocket, bytes: Buffer): void {
+  this[sinkOf].onBytes(bytes, false);
+}
+
+function onRead(this: SinkSocket, size: number): boolean {
+  this[sinkOf].onBytes(shared.subarray(0, size), true);
   return true;
 }

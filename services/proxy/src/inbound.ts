@@ -13,6 +13,7 @@ import { type DetectCells, type DetectResult, detectProtocol } from '@mesh/datap
 import { serveHttp } from '@mesh/dataplane/serve-http';
 import { forwardTcp } from '@mesh/dataplane/tcp-forwarder';
 import { type HeaderFault, readTransportHeader } from '@mesh/dataplane/transport-header-reader';
+import { ignoreError } from '@mesh/sockets/socket-user';
 import { TurnShare } from '@mesh/sockets/turn-share';
 import type { Labels } from '@mesh/telemetry/metrics';
 import { type DetectedProtocol, judgeProtocol } from '@mesh/transport/detect';
@@ -117,7 +118,7 @@ export class Inbound {
 
   #accept(socket: Socket): void {
     const { environment, inboundPort, ownPorts, policies } = this.#options;
-    socket.on('error', () => {});
+    socket.on('error', ignoreError);
     // Without redirection somebody dialled us on purpose.
     const original = environment.originalDestination(socket);
     const direct = original === undefined || original.port === inboundPort;
@@ -203,7 +204,7 @@ export class Inbound {
     const { environment, policies } = this.#options;
     const { clock, credentials, detectTimeoutMs } = environment;
     const { socket, peer, alpn } = result;
-    socket.on('error', () => {});
+    socket.on('error', ignoreError);
     const client: Client = {
       socket,
       target,

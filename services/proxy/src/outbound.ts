@@ -17,6 +17,7 @@ import { type DetectCells, detectProtocol } from '@mesh/dataplane/protocol-detec
 import { serveHttp } from '@mesh/dataplane/serve-http';
 import { forwardTcp } from '@mesh/dataplane/tcp-forwarder';
 import type { TransportCells } from '@mesh/dataplane/transport-metrics';
+import { ignoreError } from '@mesh/sockets/socket-user';
 import type { Counter, Family } from '@mesh/telemetry/metrics';
 import type { DetectedProtocol } from '@mesh/transport/detect';
 import type { ConnectionError } from './connection-errors.ts';
@@ -80,7 +81,7 @@ export class Outbound {
 
   #accept(socket: Socket): void {
     const { environment, profiles } = this.#options;
-    socket.on('error', () => {});
+    socket.on('error', ignoreError);
     this.#source.onSocket(socket);
     const target = environment.originalDestination(socket);
     if (target === undefined) {
