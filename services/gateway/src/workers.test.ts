@@ -35,6 +35,9 @@ const exists = (pid: number): boolean => {
 };
 
 // Together, because processes start slowly and one case waits long.
+/** Processes on a busy machine: far from at once, and far from any period of grace. How quick it is, services/proxy/src/stop.test.ts says. */
+const unhurriedMs = 10_000;
+
 describe('a gateway with two workers', { concurrency: true }, () => {
   it('workers share connections, tables and one metrics page; the key is nowhere to be seen', async (t) => {
     const { west, sessions } = await start(t);
@@ -69,7 +72,7 @@ describe('a gateway with two workers', { concurrency: true }, () => {
     const startedAt = performance.now();
     west.setTable({ peers: [{ cluster: 'north', allow: true }] });
     await Promise.all(gone);
-    assert.ok(performance.now() - startedAt < 1000);
+    assert.ok(performance.now() - startedAt < unhurriedMs, 'not when its connections end by themselves');
     await eventually('no connection is counted any more', async () =>
       /^gateway_connections\{source_cluster="east"\} 0$/m.test(await west.metrics()),
     );
@@ -161,7 +164,7 @@ describe('a gateway with two workers', { concurrency: true }, () => {
       assert.deepEqual([answer.status, answer.body], [200, 'late']);
     const lastAt = performance.now();
     assert.deepEqual(await exit, [0, null]);
-    assert.ok(performance.now() - lastAt < 500);
+    assert.ok(performance.now() - lastAt < unhurriedMs, 'not after the grace period');
     assert.deepEqual(workers.filter(exists), []);
   });
 });
