@@ -307,7 +307,7 @@ test('opaque bytes of a caller whose certificate expires end with it', async (t)
   const west = await startWest(t);
   const pod = await startMeshedPod(t, west.trust, workload('cart', 'west'));
   west.endpoints([{ port: 3306, identity: workload('cart', 'west'), opaque: true, transportPort: pod.port }]);
-  const socket = await dial(t, west, { alpn: transportHeaderAlpn, lifetimeMs: 2000 });
+  const socket = await dial(t, west, { alpn: transportHeaderAlpn, lifetimeMs: 5000 });
   socket.write(transportHeader({}));
   await once(socket.resume(), 'end');
   await assertMetric(west, /^mesh_opaque_expired_total\{moment="busy"\} 1$/m);
