@@ -13,14 +13,14 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import type { RequestHead } from '@mesh/http/message';
 import type { Http1LimitName } from '@mesh/http1/limits';
 import type { AttackSite } from '@mesh/testkit/attack';
 import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
-import { dialTcp, listen, listening } from '@mesh/testkit/servers';
+import { ClientSockets, dialTcp, listen, listening } from '@mesh/testkit/servers';
 import { retainedBytes } from '@mesh/testkit/retained-bytes';
 import { assertUnharmed, besideVictim } from '@mesh/testkit/victim';
 import { restoreOriginal } from './l5d-headers.ts';
@@ -66,25 +66,18 @@ class Stage implements AttackSite {
   readonly proxy: Rig;
   readonly clock: FakeClock;
   readonly #counted: () => number;
-  readonly #sockets: Set<Socket> = new Set();
+  readonly #sockets: ClientSockets;
   #markedBytes = 0;
 
   constructor(context: TestContext, proxy: Rig, clock: FakeClock, counted: () => number) {
     this.proxy = proxy;
     this.clock = clock;
     this.#counted = counted;
-    context.after(() => {
-      for (const socket of this.#sockets) socket.destroy();
-    });
+    this.#sockets = new ClientSockets(context);
   }
 
-  async connect(): Promise<Socket> {
-    const socket = connect({ host: '127.0.0.1', port: this.proxy.port, noDelay: true });
-    this.#sockets.add(socket);
-    socket.on('error', () => {});
-    socket.on('close', () => this.#sockets.delete(socket));
-    await once(socket, 'connect');
-    return socket;
+  connect(): Promise<Socket> {
+    return this.#sockets.connect(this.proxy.port);
   }
 
   connectPlain(): Promise<Socket> {

@@ -7,6 +7,7 @@
  */
 import type { Socket } from 'node:net';
 import type { Clock, Timer } from '@mesh/clock/clock';
+import { isoTime } from '@mesh/clock/iso-time';
 import type { LimitLedger } from '@mesh/limits/limits';
 import type { Logger } from '@mesh/telemetry/log';
 import type { Counter, Family, MetricRegistry } from '@mesh/telemetry/metrics';
@@ -104,7 +105,7 @@ export class OpaqueExpiry {
     this.#ended.with({ moment }).add();
     log.info('opaque connection ended with its certificate', {
       target: name,
-      expires: new Date(until).toISOString(),
+      expires: isoTime(until),
       moment,
     });
     followed.end();

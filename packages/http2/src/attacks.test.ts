@@ -4,8 +4,7 @@
  * floods.test.ts. What latency the victim has is for `npm run endurance -- attacks`.
  */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { systemClock } from '@mesh/clock/system';
 import type { ServerConnection } from '@mesh/http/message';
@@ -14,7 +13,7 @@ import type { AttackSite } from '@mesh/testkit/attack';
 import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
 import { retainedBytes } from '@mesh/testkit/retained-bytes';
-import { dialTcp, listen } from '@mesh/testkit/servers';
+import { ClientSockets, dialTcp, listen } from '@mesh/testkit/servers';
 import { assertUnharmed, besideVictim } from '@mesh/testkit/victim';
 import { connectHttp2 } from './client.ts';
 import { type Http2LimitName, http2Limits, type Http2Limits } from './limits.ts';
@@ -29,13 +28,17 @@ class Target implements AttackSite {
   readonly connections: { server: ServerConnection; listener: EchoListener }[] = [];
   readonly longestPassMs = Number.POSITIVE_INFINITY;
   readonly scale = 1;
+  readonly #sockets: ClientSockets;
   port = 0;
   /** Of attackers that were let go of. */
   #formerRequests = 0;
-  #sockets: Set<Socket> = new Set();
   #markedBytes = 0;
   /** The victim's connection watches whether it is idle. */
   #markedTimers = 1;
+
+  constructor(t: TestContext) {
+    this.#sockets = new ClientSockets(t);
+  }
 
   async listen(t: TestContext): Promise<void> {
     const { port } = await listen(t, (socket) => {
@@ -44,9 +47,6 @@ class Target implements AttackSite {
       this.connections.push({ server, listener });
     });
     this.port = port;
-    t.after(() => {
-      for (const socket of this.#sockets) socket.destroy();
-    });
   }
 
   /** What the application saw on attackers' connections; the victim's is the first. */
@@ -54,14 +54,8 @@ class Target implements AttackSite {
     return this.connections.slice(1).map(({ listener }) => listener);
   }
 
-  async connect(): Promise<Socket> {
-    const socket = connect({ host: '127.0.0.1', port: this.port, noDelay: true });
-    this.#sockets.add(socket);
-    socket.on('error', () => {});
-    // There may be thousands, one after the other.
-    socket.on('close', () => this.#sockets.delete(socket));
-    await once(socket, 'connect');
-    return socket;
+  connect(): Promise<Socket> {
+    return this.#sockets.connect(this.port);
   }
 
   connectPlain(): Promise<Socket> {
@@ -139,7 +133,7 @@ test('every attack of the survey is here', () => {
 
 for (const { id, what, run } of http2Attacks) {
   test(`${id}: ${what}`, async (t) => {
-    const target = new Target();
+    const target = new Target(t);
     await target.listen(t);
     const own = { clock: systemClock, limits: new LimitLedger(http2Limits) };
     const victim = connectHttp2(await dialTcp(t, target.port), own);

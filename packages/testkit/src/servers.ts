@@ -50,6 +50,32 @@ export async function dialTcp(test: TestContext, port: number): Promise<Socket> 
   return socket;
 }
 
+/** Client sockets, thousands perhaps, one after the other; those that are still open are destroyed when the test ends. */
+export class ClientSockets {
+  readonly #open: Set<Socket> = new Set();
+
+  constructor(test: TestContext) {
+    test.after(() => {
+      for (const socket of this.#open) socket.destroy();
+    });
+  }
+
+  /** How many are open. */
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** A connected one. Its errors are of no interest. */
+  async connect(port: number): Promise<Socket> {
+    const socket = connect({ host: '127.0.0.1', port, noDelay: true });
+    this.#open.add(socket);
+    socket.on('error', () => {});
+    socket.on('close', () => this.#open.delete(socket));
+    await once(socket, 'connect');
+    return socket;
+  }
+}
+
 /** Two ends of one real TCP connection. */
 export async function socketPair(test: TestContext): Promise<[client: Socket, server: Socket]> {
   let accepted: (socket: Socket) => void = () => {};
