@@ -324,7 +324,8 @@ void describe('two local clusters', { timeout: 120_000 }, () => {
             command: [
               'node',
               '-e',
-              `require('node:net').createServer((s) => s.end('redirected')).listen(4140, () => console.log(Date.now(), 'proxy up'));
+              // A probe that hangs up on unread bytes resets the connection: that must not end the program.
+              `require('node:net').createServer((s) => s.on('error', () => {}).end('redirected')).listen(4140, () => console.log(Date.now(), 'proxy up'));
                process.on('SIGTERM', () => { console.log(Date.now(), 'proxy down'); process.exit(0); })`,
             ],
             startupProbe: { tcpSocket: { port: 4140 }, periodSeconds: 1 },
