@@ -5,6 +5,7 @@ import { systemClock as clock, systemRandom as random } from '@mesh/clock/system
 import { readConfig } from '@mesh/config/environment';
 import { createWorkload } from '@mesh/dataplane/workload';
 import { describeError } from '@mesh/errors/mesh-error';
+import { releaseFilePagesOfStart } from '@mesh/transport/file-pages';
 import { releaseFreeMemoryRegularly } from '@mesh/transport/free-memory';
 import { gatewayConfig } from './config.ts';
 import { cpuLimit } from './cpu-limit.ts';
@@ -60,6 +61,7 @@ function readText(path: string): string | undefined {
 }
 
 releaseFreeMemoryRegularly(clock);
+releaseFilePagesOfStart(clock);
 (cluster.isPrimary ? main() : work()).catch((failure: unknown) => {
   process.stderr.write(`gateway: ${describeError(failure)}\n`);
   process.exit(1);

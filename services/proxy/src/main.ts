@@ -3,6 +3,7 @@ import { systemClock, systemRandom } from '@mesh/clock/system';
 import { readConfig } from '@mesh/config/environment';
 import { describeError } from '@mesh/errors/mesh-error';
 import { createLogger } from '@mesh/telemetry/log';
+import { releaseFilePagesOfStart } from '@mesh/transport/file-pages';
 import { releaseFreeMemoryRegularly } from '@mesh/transport/free-memory';
 import { originalDestination } from '@mesh/transport/original-destination';
 import { proxyConfig } from './config.ts';
@@ -36,6 +37,7 @@ try {
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
   releaseFreeMemoryRegularly(systemClock);
+  releaseFilePagesOfStart(systemClock);
   const ports = await proxy.start();
   log.info('listening', { ...ports });
 } catch (thrown) {
