@@ -8,7 +8,8 @@ import { LimitLedger } from '@mesh/limits/limits';
 import { silentLogger } from '@mesh/telemetry/log';
 import { MetricRegistry } from '@mesh/telemetry/metrics';
 import { FakeClock } from '@mesh/testkit/fake-clock';
-import { Target } from './discovery.ts';
+import type { ControlStreams } from './control-channel.ts';
+import { Discovery, Target } from './discovery.ts';
 import { outboundLabels } from './endpoint.ts';
 import { EndpointPool } from './endpoint-pool.ts';
 import { HttpMetrics } from './http-metrics.ts';
@@ -159,4 +160,65 @@ void test('the age counts from the end of the stream to its next word', () => {
   assert.equal(target.ageMs, 2500);
   target.onMessage(none(true), true);
   assert.equal(target.ageMs, 0);
+});
+
+/** A program that follows at most so many destinations, and the authorities it follows. */
+function discovery(most: number) {
+  const { clock, peers } = setup();
+  const limits = new LimitLedger(dataplaneLimits, { discovered_targets: most });
+  const registry = new MetricRegistry();
+  const metrics = new HttpMetrics(registry);
+  const watched = new Set<string>();
+  const channel: ControlStreams = {
+    keep(_method, input) {
+      const { path } = input as { path: string };
+      watched.add(path);
+      return { cancel: () => void watched.delete(path) };
+    },
+  };
+  const found = new Discovery({
+    clock,
+    log: silentLogger,
+    channel,
+    registry,
+    limits,
+    contextToken: '',
+    pool: { peers, failfast: 'failfast_outbound_ms', cells: (spec) => metrics.cells(outboundLabels(spec)) },
+    idleMs: 60_000,
+  });
+  const hold = (authority: string): Target => {
+    const target = found.hold(authority);
+    assert.ok(target !== undefined, authority);
+    return target;
+  };
+  return { clock, found, hold, limits, registry, watched };
+}
+
+void test('a destination is watched while it is used, and a while longer', () => {
+  const { clock, found, hold, watched } = discovery(10);
+  const target = hold('cart:80');
+  assert.equal(hold('cart:80'), target);
+  found.release(target);
+  clock.advance(60_000);
+  assert.deepEqual([...watched], ['cart:80']);
+  found.release(target);
+  clock.advance(59_999);
+  assert.equal(hold('cart:80'), target);
+  found.release(target);
+  clock.advance(60_000);
+  assert.deepEqual([found.size, [...watched]], [0, []]);
+});
+
+void test('of too many destinations the one not used for longest makes room; those in use are never dropped', () => {
+  const { found, hold, limits, registry, watched } = discovery(3);
+  const used = hold('used:80');
+  for (const authority of ['a:80', 'b:80', 'c:80', 'd:80']) found.release(hold(authority));
+  assert.deepEqual([...watched], ['used:80', 'c:80', 'd:80']);
+  assert.equal(limits.hits('discovered_targets'), 2);
+  assert.doesNotMatch(registry.render(), /"a:80"/);
+  hold('c:80');
+  hold('d:80');
+  assert.equal(found.hold('e:80'), undefined, 'all are in use');
+  assert.equal(limits.hits('discovered_targets'), 3);
+  assert.equal(hold('used:80'), used);
 });

@@ -127,6 +127,8 @@ export class Target implements KeptStreamHandler<typeof UpdateSchema> {
 export class Discovery {
   readonly #options: DiscoveryOptions;
   readonly #targets: Map<string, Target> = new Map();
+  /** Those that nobody uses, the longest unused first. */
+  readonly #idle: Set<Target> = new Set();
 
   constructor(options: DiscoveryOptions) {
     this.#options = options;
@@ -155,11 +157,12 @@ export class Discovery {
     return this.#targets.size;
   }
 
-  /** The target of this authority, watched; undefined when too many are. */
+  /** The target of this authority, watched; undefined when too many are in use. */
   hold(authority: string): Target | undefined {
     const known = this.#targets.get(authority);
     if (known !== undefined) {
       known.holders++;
+      this.#idle.delete(known);
       known.idleTimer?.cancel();
       known.idleTimer = undefined;
       return known;
@@ -167,7 +170,9 @@ export class Discovery {
     const { limits } = this.#options;
     if (this.#targets.size >= limits.values.discovered_targets) {
       limits.hit('discovered_targets');
-      return undefined;
+      const [longest] = this.#idle;
+      if (longest === undefined) return undefined;
+      this.#remove(longest);
     }
     const { channel, contextToken } = this.#options;
     const pool = new EndpointPool({ ...this.#options.pool, name: authority, limits });
@@ -181,19 +186,21 @@ export class Discovery {
   release(target: Target): void {
     target.holders--;
     if (target.holders > 0 || this.#targets.get(target.authority) !== target) return;
-    target.idleTimer = this.#options.clock.after(
-      this.#options.idleMs,
-      () => {
-        this.#targets.delete(target.authority);
-        this.#forget(target.authority);
-        target.close();
-      },
-      true,
-    );
+    const { clock, idleMs } = this.#options;
+    this.#idle.add(target);
+    target.idleTimer = clock.after(idleMs, () => this.#remove(target), true);
   }
 
   close(): void {
     for (const target of this.#targets.values()) target.close();
     this.#targets.clear();
+    this.#idle.clear();
+  }
+
+  #remove(target: Target): void {
+    this.#targets.delete(target.authority);
+    this.#idle.delete(target);
+    this.#forget(target.authority);
+    target.close();
   }
 }

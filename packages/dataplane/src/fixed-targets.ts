@@ -7,7 +7,7 @@ import { type EndpointSpec, sameEndpoint } from './endpoint-spec.ts';
 export interface FixedTargetsOptions {
   clock: Clock;
   pool: Omit<EndpointPoolOptions, 'name'>;
-  /** How long a destination that nobody uses is kept. */
+  /** How long a destination that nobody uses is kept; not so long where there are more than `discovered_targets`. */
   idleMs: number;
 }
 
@@ -27,6 +27,8 @@ interface Entry extends FixedTarget {
 export class FixedTargets {
   readonly #options: FixedTargetsOptions;
   readonly #entries: Map<string, Entry> = new Map();
+  /** Those that nobody uses, the longest unused first. The others are bounded by the connections that use them. */
+  readonly #idle: Set<Entry> = new Set();
 
   constructor(options: FixedTargetsOptions) {
     this.#options = options;
@@ -39,6 +41,7 @@ export class FixedTargets {
   hold(spec: EndpointSpec): FixedTarget {
     let entry = this.#entries.get(spec.key);
     if (entry === undefined) {
+      this.#makeRoom();
       const pool = new EndpointPool({ ...this.#options.pool, name: spec.key });
       entry = { pool, budget: new RetryBudget(this.#options.clock), spec, holders: 0, idle: undefined };
       this.#entries.set(spec.key, entry);
@@ -48,6 +51,7 @@ export class FixedTargets {
       entry.pool.apply([spec], { replace: true });
     }
     entry.holders++;
+    this.#idle.delete(entry);
     entry.idle?.cancel();
     entry.idle = undefined;
     return entry;
@@ -57,21 +61,27 @@ export class FixedTargets {
     const entry = target as Entry;
     entry.holders--;
     if (entry.holders > 0) return;
-    entry.idle = this.#options.clock.after(
-      this.#options.idleMs,
-      () => {
-        this.#entries.delete(entry.spec.key);
-        entry.pool.close();
-      },
-      true,
-    );
+    const { clock, idleMs } = this.#options;
+    this.#idle.add(entry);
+    entry.idle = clock.after(idleMs, () => this.#forget(entry), true);
   }
 
   close(): void {
-    for (const entry of this.#entries.values()) {
-      entry.idle?.cancel();
-      entry.pool.close();
-    }
-    this.#entries.clear();
+    for (const entry of this.#entries.values()) this.#forget(entry);
+  }
+
+  #makeRoom(): void {
+    const { limits } = this.#options.pool;
+    if (this.#entries.size < limits.values.discovered_targets) return;
+    limits.hit('discovered_targets');
+    const [longest] = this.#idle;
+    if (longest !== undefined) this.#forget(longest);
+  }
+
+  #forget(entry: Entry): void {
+    this.#entries.delete(entry.spec.key);
+    this.#idle.delete(entry);
+    entry.idle?.cancel();
+    entry.pool.close();
   }
 }

@@ -56,7 +56,7 @@ export const dataplaneLimits = {
   discovered_targets: {
     default: 1000,
     unit: 'count',
-    why: 'Destinations watched at once; an application that connects everywhere must not exhaust the proxy.',
+    why: 'Destinations known at once, and addresses; an application that connects everywhere, or a peer that asks for every port, must not exhaust the proxy. The one not used for longest makes room; when all are in use, further services are refused.',
   },
   last_good_bytes: {
     default: 1_048_576,

@@ -6,8 +6,10 @@ import {
   type DestinationProfileSchema,
 } from '@mesh/control-api/gen/linkerd/destination_pb';
 import type { RunningStream } from '@mesh/control-api/grpc-client';
+import type { LimitLedger } from '@mesh/limits/limits';
 import type { ControlStreams, KeptStreamHandler } from './control-channel.ts';
 import { type EndpointSpec, endpointSpec } from './endpoint-spec.ts';
+import type { DataplaneLimit } from './limits.ts';
 
 export interface Profile {
   /** Not to be parsed. */
@@ -29,11 +31,12 @@ export interface ProfilesOptions {
   timeoutMs: number;
   /** How long an address nobody connects to is kept. */
   idleMs: number;
-  maxEntries: number;
+  /** Of more addresses than `discovered_targets` the one that nobody connected to for longest is forgotten. */
+  limits: LimitLedger<DataplaneLimit>;
 }
 
 class Entry implements KeptStreamHandler<typeof DestinationProfileSchema> {
-  readonly #waiting: ((profile: Profile) => void)[] = [];
+  readonly #waiting: Set<(profile: Profile) => void> = new Set();
   stream: RunningStream | undefined;
   idle: Timer | undefined;
   profile: Profile | undefined;
@@ -51,34 +54,45 @@ class Entry implements KeptStreamHandler<typeof DestinationProfileSchema> {
   }
 
   wait(done: (profile: Profile) => void): void {
-    this.#waiting.push(done);
+    this.#waiting.add(done);
+  }
+
+  forgo(done: (profile: Profile) => void): void {
+    this.#waiting.delete(done);
   }
 
   #set(profile: Profile): void {
     this.profile = profile;
-    for (const done of this.#waiting.splice(0)) done(profile);
+    for (const done of this.#waiting) done(profile);
+    this.#waiting.clear();
   }
 }
 
 export class Profiles {
   readonly #options: ProfilesOptions;
+  /** In the order of their last use. */
   readonly #entries: Map<string, Entry> = new Map();
 
   constructor(options: ProfilesOptions) {
     this.#options = options;
   }
 
-  /** The profile of `ip:port`, from the cache when known; `noProfile` when nobody answers in time. */
+  /** The profile of `ip:port`, from the cache when known; `noProfile` when nobody answers in time, or too many wait. */
   get(address: string): Promise<Profile> | Profile {
     const entry = this.#entry(address);
     if (entry === undefined) return noProfile;
     if (entry.profile !== undefined) return entry.profile;
     return new Promise((resolve) => {
-      const timer = this.#options.clock.after(this.#options.timeoutMs, () => resolve(noProfile));
-      entry.wait((profile) => {
+      const done = (profile: Profile): void => {
         timer.cancel();
         resolve(profile);
+      };
+      const timer = this.#options.clock.after(this.#options.timeoutMs, () => {
+        // Nobody may ever answer, while connections come and go.
+        entry.forgo(done);
+        resolve(noProfile);
       });
+      entry.wait(done);
     });
   }
 
@@ -88,14 +102,18 @@ export class Profiles {
   }
 
   #entry(address: string): Entry | undefined {
-    const { clock, channel, contextToken, idleMs, maxEntries } = this.#options;
+    const { clock, channel, contextToken, idleMs, limits } = this.#options;
     let entry = this.#entries.get(address);
     if (entry === undefined) {
-      if (this.#entries.size >= maxEntries) return undefined;
+      if (this.#entries.size >= limits.values.discovered_targets) {
+        limits.hit('discovered_targets');
+        if (!this.#makeRoom()) return undefined;
+      }
       entry = new Entry();
-      this.#entries.set(address, entry);
       entry.stream = channel.keep(Destination.method.getProfile, { path: address, contextToken }, entry);
     }
+    this.#entries.delete(address);
+    this.#entries.set(address, entry);
     entry.idle?.cancel();
     const kept = entry;
     entry.idle = clock.after(
@@ -107,6 +125,17 @@ export class Profiles {
       true,
     );
     return entry;
+  }
+
+  /** False when every address still waits for its first answer: then whoever waits would lose it. */
+  #makeRoom(): boolean {
+    for (const [address, entry] of this.#entries) {
+      if (entry.profile === undefined) continue;
+      this.#entries.delete(address);
+      this.#stop(entry);
+      return true;
+    }
+    return false;
   }
 
   #stop(entry: Entry): void {

@@ -169,9 +169,27 @@ void test('declared ports are watched for good, others while they are used', () 
   assert.ok(watches.every(({ cancelled }) => cancelled));
 });
 
-void test('ports beyond the limit go by the default, and declared ones stay watched', () => {
-  const { made, watches, limits } = policies([80], 2);
+void test('whoever knocks at many ports has the longest unused forgotten; what is declared or in use stays watched', () => {
+  const { made, watches, limits, clock } = policies([80], 3);
+  const held = made.hold(81);
   for (let port = 1000; port < 1010; port++) made.current(port);
+  const watched = () => watches.filter(({ cancelled }) => !cancelled).map(({ port }) => port);
+  assert.deepEqual(watched(), [80, 81, 1008, 1009]);
+  assert.equal(limits.hits('policy_ports'), 8);
+  // One that comes now is watched, and goes by what is said of it.
+  made.hold(8080);
+  watches.at(-1)?.handler.onMessage(create(ServerSchema, anybody), true);
+  assert.equal(made.current(8080).authorizations.length, 1);
+  assert.deepEqual(watched(), [80, 81, 1009, 8080]);
+  made.release(held);
+  clock.advance(1000);
+  assert.deepEqual(watched(), [80, 8080]);
+  made.close();
+});
+
+void test('when all are in use further ports go by the default, and declared ones stay watched', () => {
+  const { made, watches, limits } = policies([80], 2);
+  for (let port = 1000; port < 1010; port++) made.hold(port);
   assert.deepEqual(
     watches.map(({ port }) => port),
     [80, 1000, 1001],

@@ -86,6 +86,8 @@ export class PortPolicies {
   readonly #options: PortPoliciesOptions;
   readonly #ports: Map<number, WatchedPort> = new Map();
   readonly #permanent: ReadonlySet<number>;
+  /** Those that nobody uses, the longest unused first. */
+  readonly #idle: Set<WatchedPort> = new Set();
 
   constructor(options: PortPoliciesOptions) {
     this.#options = options;
@@ -115,12 +117,11 @@ export class PortPolicies {
     const { limits, log, fallback, workload } = this.#options;
     let known = this.#ports.get(port);
     if (known === undefined) {
-      const full = this.#ports.size - this.#permanent.size >= limits.values.policy_ports;
-      if (full) limits.hit('policy_ports');
-      if (full || workload === '') return new WatchedPort(port, fallback(port), log);
+      if (workload === '' || !this.#hasRoom(limits)) return new WatchedPort(port, fallback(port), log);
       known = this.#watch(port);
     }
     known.holders++;
+    this.#idle.delete(known);
     known.idle?.cancel();
     return known;
   }
@@ -130,19 +131,30 @@ export class PortPolicies {
     if (this.#ports.get(known.port) !== known || --known.holders > 0 || this.#permanent.has(known.port))
       return;
     const { clock, idleMs } = this.#options;
-    known.idle = clock.after(
-      idleMs,
-      () => {
-        this.#ports.delete(known.port);
-        known.stop();
-      },
-      true,
-    );
+    this.#idle.add(known);
+    known.idle = clock.after(idleMs, () => this.#forget(known), true);
   }
 
   close(): void {
     for (const known of this.#ports.values()) known.stop();
     this.#ports.clear();
+    this.#idle.clear();
+  }
+
+  /** Whoever knocks at many ports must not have the default hold for one that the control plane has a policy for. */
+  #hasRoom(limits: LimitLedger<ProxyLimit>): boolean {
+    if (this.#ports.size - this.#permanent.size < limits.values.policy_ports) return true;
+    limits.hit('policy_ports');
+    const [longest] = this.#idle;
+    if (longest === undefined) return false;
+    this.#forget(longest);
+    return true;
+  }
+
+  #forget(watched: WatchedPort): void {
+    this.#ports.delete(watched.port);
+    this.#idle.delete(watched);
+    watched.stop();
   }
 
   #watch(port: number): WatchedPort {

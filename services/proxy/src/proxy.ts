@@ -205,7 +205,7 @@ export class Proxy {
       contextToken,
       timeoutMs: config.MESH_PROFILE_TIMEOUT,
       idleMs: config.MESH_DISCOVERY_IDLE,
-      maxEntries: limits.values.discovered_targets,
+      limits,
     });
     this.#outbound = new Outbound({
       environment: this.#environment,
