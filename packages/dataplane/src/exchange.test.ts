@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { request as httpRequest } from 'node:http';
+import type { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { systemClock } from '@mesh/clock/system';
+import { DATA, frame, openRequest, preface, settings } from '@mesh/http2/testing/raw-peer';
 import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
-import { listen } from '@mesh/testkit/servers';
+import { retainedBytes } from '@mesh/testkit/retained-bytes';
+import { dialTcp, listen } from '@mesh/testkit/servers';
 import { connectTcp } from './connector.ts';
 import { app, carried, http2App, rig, send, spec } from './testing/forwarding-rig.ts';
 
@@ -330,3 +333,34 @@ void test('a request given up after a long wait tells the balancer how long it w
   await eventually('it is given up', () => member?.inFlight === 0);
   assert.equal(member?.rttMs, 5000);
 });
+
+const crumbs = 60_000;
+const crumbled = {
+  http1: Buffer.from(
+    `POST / HTTP/1.1\r\nhost: cart\r\ntransfer-encoding: chunked\r\n\r\n${'1\r\nx\r\n'.repeat(crumbs)}`,
+  ),
+  http2: Buffer.concat([
+    preface,
+    settings(),
+    openRequest(1, [':method', 'POST', ':scheme', 'http', ':path', '/', ':authority', 'cart']),
+    ...Array.from({ length: crumbs }, () => frame(DATA, 0, 1, 'x')),
+  ]),
+} as const;
+
+for (const [version, bytes] of Object.entries(crumbled)) {
+  void test(`${version}: a body that comes byte by byte costs little more than its bytes while it may be sent again`, async (t) => {
+    let received = 0;
+    const count = (body: Readable): void =>
+      void body.on('data', (chunk: Buffer) => (received += chunk.length));
+    const port = version === 'http1' ? await app(t, count) : await http2App(t, count);
+    const { port: proxy, pool } = await rig(t, { serves: version === 'http1' ? 'http1' : 'http2' });
+    pool.apply([spec(port)], { replace: true });
+    const client = await dialTcp(t, proxy);
+    client.resume();
+    const before = retainedBytes();
+    client.write(bytes);
+    await eventually('the endpoint has it', () => received === crumbs, { timeoutMs: 20_000 });
+    const held = retainedBytes() - before;
+    assert.ok(held < 3_000_000, `${held} bytes for ${crumbs}`);
+  });
+}

@@ -27,6 +27,7 @@ import {
   syntheticTrailers,
 } from '@mesh/http/synthetic';
 import type { LimitLedger } from '@mesh/limits/limits';
+import { ChunkList } from '@mesh/sockets/chunk-list';
 import type { Counter } from '@mesh/telemetry/metrics';
 import { Attempt } from './attempt.ts';
 import type { Endpoint } from './endpoint.ts';
@@ -88,7 +89,7 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
   /** False once the body is too long to be kept or an answer has begun. */
   #replayable = true;
   /** Body so far, for sending it again. */
-  #body: Buffer[] | undefined;
+  #body: ChunkList | undefined;
   #bodyBytes = 0;
   /** Bytes from the client whose credit was not given back yet. */
   #owed = 0;
@@ -144,8 +145,8 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
     this.#bodyBytes += length;
     if (this.#replayable) {
       if (upstream === undefined || this.#bodyBytes <= this.context.limits.values.replay_bytes) {
-        this.#body ??= [];
-        this.#body.push(chunk);
+        this.#body ??= new ChunkList();
+        this.#body.add(chunk);
       } else {
         this.#outgrowReplay();
       }

@@ -6,6 +6,7 @@ import type {
   ServerStream,
   StreamHandler,
 } from '@mesh/http/message';
+import { joined } from '@mesh/sockets/chunk-list';
 import { codeOfReason, errorCode } from './error-codes.ts';
 import type { Connection } from './connection.ts';
 import type { Output } from './output.ts';
@@ -206,14 +207,4 @@ export class Http2Stream implements ServerStream {
 
 export function hasHandler(stream: Http2Stream): boolean {
   return stream.handler !== absentHandler;
-}
-
-/** As Buffer.concat, but never a slice of a shared pool. */
-function joined(chunks: readonly Buffer[]): Buffer {
-  let length = 0;
-  for (const chunk of chunks) length += chunk.length;
-  const whole = Buffer.allocUnsafeSlow(length);
-  let at = 0;
-  for (const chunk of chunks) at += chunk.copy(whole, at);
-  return whole;
 }
