@@ -109,8 +109,10 @@ export class Attempt implements ClientHandler, Submission {
       this.#exchange.retryRefused(this.#member);
       return;
     }
-    this.#settle(faultOf(reason));
-    this.#exchange.abort(reason, this.#endpoint);
+    // What was answered was processed: whoever is told that it was refused would send it again.
+    const ended = reason === 'refused' ? 'protocol' : reason;
+    this.#settle(faultOf(ended));
+    this.#exchange.abort(ended, this.#endpoint);
   }
 
   onDrain(): void {
@@ -169,7 +171,6 @@ export class Attempt implements ClientHandler, Submission {
 }
 
 function faultOf(reason: ResetReason): StreamFault {
-  if (reason === 'closed' || reason === 'timeout' || reason === 'protocol' || reason === 'cancel')
-    return reason;
-  return reason === 'refused' ? 'refused' : 'protocol';
+  if (reason === 'closed' || reason === 'timeout' || reason === 'cancel') return reason;
+  return 'protocol';
 }

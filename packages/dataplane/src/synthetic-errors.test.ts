@@ -263,6 +263,18 @@ async function resetCode(port: number, fields: Record<string, string>): Promise<
   return stream.rstCode;
 }
 
+void test('a stream that is refused when its answer has begun was not refused: the client may not send it again', async (test) => {
+  const port = await http2App(test, (stream) => {
+    stream.respond({ ':status': 200 });
+    stream.write('half', () => stream.close(constants.NGHTTP2_REFUSED_STREAM));
+  });
+  const { port: proxy, pool, registry } = await rig(test, { serves: 'http2' });
+  pool.apply([carried(port)], { replace: true });
+  assert.equal(await resetCode(proxy, {}), constants.NGHTTP2_PROTOCOL_ERROR);
+  assert.match(registry.render(), /^response_total\{[^}]*status_code="200",[^}]*error="protocol"\} 1$/m);
+  assert.doesNotMatch(registry.render(), /^mesh_retries_total\{[^}]*\} [1-9]/m);
+});
+
 void test('a client that may not know learns the status alone', async (test) => {
   const made = await rig(test, { context: { proxyName: '' } });
   made.pool.empty(true);
