@@ -83,6 +83,18 @@ test('every cause of an answer is given somewhere, or marked as reserved and giv
   }
 });
 
+test('every metric is registered in the way that docs/metrics.md finds it by', () => {
+  const any = /\.(?:counter|gauge|histogram)\(/g;
+  const found = /\.(?:counter|gauge|histogram)\(\s*'[a-z0-9_]+',\s*['"`]/g;
+  const others = globSync('{packages,services}/*/src/**/*.ts', { cwd: root }).filter((path) => {
+    // Snapshots bring what other processes registered.
+    if (/\.test\.ts$|\/testing\/|\/metric-snapshot\.ts$/.test(path)) return false;
+    const text = read(path);
+    return (text.match(any) ?? []).length !== (text.match(found) ?? []).length;
+  });
+  assert.deepEqual(others, []);
+});
+
 test('every table of limits is in docs/limits.md', () => {
   const tables = globSync('{packages,services,clusters}/*/src/**/*.ts', { cwd: root })
     .filter(

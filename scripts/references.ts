@@ -312,11 +312,10 @@ function metrics(): string {
     if (/\.test\.ts$|\/testing\/|\/test-[a-z]+\.ts$|\/gen\//.test(path)) continue;
     for (const match of readFileSync(join(root, path), 'utf8').matchAll(registration)) {
       const [, kind = '', name = ''] = match;
-      const known = found.get(name) ?? {
-        kind,
-        help: match[3] ?? match[4] ?? match[5] ?? '',
-        where: new Set(),
-      };
+      const help = match[3] ?? match[4] ?? match[5] ?? '';
+      const known = found.get(name) ?? { kind, help, where: new Set() };
+      if (known.kind !== kind || known.help !== help)
+        throw new Error(`${path}: ${name} means something else than in ${[...known.where].join(', ')}`);
       known.where.add(path.split('/').slice(0, 2).join('/'));
       found.set(name, known);
     }

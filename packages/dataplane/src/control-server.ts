@@ -36,7 +36,10 @@ export interface ControlMetrics {
 
 export function controlMetrics(registry: MetricRegistry): ControlMetrics {
   const calls = registry.counter('mesh_grpc_calls_total', 'Ended gRPC calls by method and status.');
-  const refusals = registry.counter('mesh_tls_refused_total', 'Refused connections by reason.');
+  const refusals = registry.counter(
+    'mesh_tls_refused_total',
+    'Clients refused during the TLS handshake, by named reason.',
+  );
   const open = registry.gauge('mesh_grpc_connections', 'Open connections of accepted callers.').with();
   return {
     call: (path, code) => calls.with({ path, code: grpcCodeName(code) }).add(),

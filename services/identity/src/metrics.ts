@@ -11,7 +11,10 @@ export interface IdentityMetrics {
 export function identityMetrics(registry: MetricRegistry, source: IssuerSource): IdentityMetrics {
   const issued = registry.counter('mesh_identity_certificates_total', 'Certificates issued.').with();
   const refused = registry.counter('mesh_identity_refused_total', 'Refused certificate requests by reason.');
-  const tlsRefused = registry.counter('mesh_tls_refused_total', 'Refused connections by reason.');
+  const tlsRefused = registry.counter(
+    'mesh_tls_refused_total',
+    'Clients refused during the TLS handshake, by named reason.',
+  );
   const expiry = registry
     .gauge(
       'mesh_identity_issuer_expiration_timestamp_seconds',
