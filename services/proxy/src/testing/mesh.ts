@@ -276,20 +276,12 @@ export interface TestProxyOptions {
   readonly environment?: Readonly<Record<string, string>>;
 }
 
-/** A sidecar, ready unless it shall not be. */
-export async function startProxy(
-  test: TestContext,
-  cluster: TestCluster,
-  options: TestProxyOptions = {},
-): Promise<TestProxy> {
-  const directory = mkdtempSync(join(tmpdir(), 'mesh-proxy-'));
-  const tokenFile = join(directory, 'token');
-  writeFileSync(tokenFile, goodToken);
-  const serviceAccount = options.serviceAccount ?? 'frontend';
-  const lines: string[] = [];
-  const log: Logger = createLogger({ clock, level: 'debug', write: (line) => lines.push(line) });
-  const { identity, destination, trust, name } = cluster;
-  const config = readConfig(proxyConfig, {
+/** What a sidecar of the cluster is told by its environment; ports are any that are free. */
+export function sidecarSettings(
+  { identity, destination, trust, name }: TestCluster,
+  { serviceAccount, tokenFile }: { serviceAccount: string; tokenFile: string },
+): Record<string, string> {
+  return {
     MESH_CLUSTER: name,
     MESH_TRUST_DOMAIN: `${name}.mesh.local`,
     MESH_TRUST_ANCHORS: trust.anchor.certificatePem,
@@ -306,6 +298,24 @@ export async function startProxy(
     MESH_SHUTDOWN_GRACE: '0s',
     MESH_PROFILE_TIMEOUT: '1s',
     MESH_OPAQUE_PORTS: '',
+  };
+}
+
+/** A sidecar, ready unless it shall not be. */
+export async function startProxy(
+  test: TestContext,
+  cluster: TestCluster,
+  options: TestProxyOptions = {},
+): Promise<TestProxy> {
+  const directory = mkdtempSync(join(tmpdir(), 'mesh-proxy-'));
+  const tokenFile = join(directory, 'token');
+  writeFileSync(tokenFile, goodToken);
+  const serviceAccount = options.serviceAccount ?? 'frontend';
+  const lines: string[] = [];
+  const log: Logger = createLogger({ clock, level: 'debug', write: (line) => lines.push(line) });
+  const { trust, name } = cluster;
+  const config = readConfig(proxyConfig, {
+    ...sidecarSettings(cluster, { serviceAccount, tokenFile }),
     ...options.environment,
   });
   let ports: ProxyPorts = { outbound: 0, inbound: 0, admin: 0 };
