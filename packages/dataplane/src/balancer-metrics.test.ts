@@ -27,10 +27,14 @@ void test('the page tells ready, ejected and unreachable endpoints apart, and fo
       new RegExp(`mesh_balancer_endpoints\\{authority="cart:80",endpoint_state="${state}"\\} ${count}`),
     );
   }
+  assert.match(page, /mesh_balancer_active_tier\{authority="cart:80"\} 0/);
   assert.match(page, /mesh_balancer_spill_ratio\{authority="cart:80"\} 0.75/);
   assert.match(page, /mesh_breaker_ejections_total\{authority="cart:80"\} 1/);
   assert.match(page, /mesh_balancer_in_flight\{authority="cart:80"\} 1/);
   assert.match(page, /mesh_balancer_queued\{authority="cart:80"\} 0/);
+  for (const { key } of [...pool.members()].filter(({ tier }) => tier === 0)) pool.remove([key]);
+  metrics.update('cart:80', pool);
+  assert.match(registry.render(), /mesh_balancer_active_tier\{authority="cart:80"\} 1/);
   metrics.forget('cart:80');
   assert.doesNotMatch(registry.render(), /cart:80/);
   busy?.end();

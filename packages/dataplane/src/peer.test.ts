@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { seededRandom } from '@mesh/clock/seeded';
+import type { ClientConnection } from '@mesh/http/message';
 import { LimitLedger } from '@mesh/limits/limits';
 import { FakeClock } from '@mesh/testkit/fake-clock';
 import { listen } from '@mesh/testkit/servers';
@@ -10,14 +11,18 @@ import { FaultRelay } from '@mesh/testkit/fault-relay';
 import { ConnectError, connectTcp, type DialTarget } from './connector.ts';
 import { peerTickMs } from './keep-alive.ts';
 import type { LaneFault } from './lane.ts';
-import { dataplaneLimits } from './limits.ts';
+import { type DataplaneLimit, dataplaneLimits } from './limits.ts';
 import { defaultCodecs, Peer } from './peer.ts';
 import { SharedTicker } from './shared-ticker.ts';
 import { SilentPaths } from './silent-paths.ts';
 
-function setup(port = 1, facts: Partial<DialTarget> = {}) {
+function setup(
+  port = 1,
+  facts: Partial<DialTarget> = {},
+  overrides: Partial<Record<DataplaneLimit, number>> = {},
+) {
   const clock = new FakeClock();
-  const limits = new LimitLedger(dataplaneLimits);
+  const limits = new LimitLedger(dataplaneLimits, overrides);
   const paths = new SilentPaths(limits);
   const dialledAt: number[] = [];
   let refuse = true;
@@ -47,6 +52,7 @@ function setup(port = 1, facts: Partial<DialTarget> = {}) {
     peer,
     heard,
     dialledAt,
+    limits,
     paths,
     submit,
     accept: () => {
@@ -54,6 +60,13 @@ function setup(port = 1, facts: Partial<DialTarget> = {}) {
     },
   };
 }
+
+/** A request of which nothing is heard again. */
+const nobodyAnswers: Parameters<ClientConnection['request']> = [
+  { method: 'GET', scheme: 'http', authority: 'a', path: '/', headers: [], upgrade: '', version: 11 },
+  true,
+  { onInform() {}, onResponse() {}, onData() {}, onEnd() {}, onReset() {}, onDrain() {} },
+];
 
 void test('a refused connect makes a peer unreachable at once; it is tried again with growing, jittered pauses', async () => {
   const { clock, peer, heard, dialledAt, submit } = setup();
@@ -159,5 +172,59 @@ for (const [what, lane, facts, watched] of [
     assert.equal(paths.size, watched);
     peer.close({ graceful: false });
     await eventually('it is forgotten', () => paths.size === 0);
+  });
+}
+
+const limitCases: readonly {
+  limit: DataplaneLimit;
+  lane: 'h1' | 'h2';
+  overrides: Partial<Record<DataplaneLimit, number>>;
+  /** Requests, all at once. */
+  requests: number;
+  /** Of the sweep that follows, once they have a connection. */
+  sweep?: { idleMs: number; ageMs: number };
+}[] = [
+  { limit: 'connect_waiters', lane: 'h1', overrides: { connect_waiters: 1 }, requests: 2 },
+  {
+    limit: 'http1_connections_per_endpoint',
+    lane: 'h1',
+    overrides: { http1_connections_per_endpoint: 1 },
+    requests: 2,
+  },
+  {
+    limit: 'http2_connections_per_endpoint',
+    lane: 'h2',
+    overrides: { http2_connections_per_endpoint: 1 },
+    requests: 101,
+  },
+  { limit: 'http1_pool_idle_ms', lane: 'h1', overrides: {}, requests: 1, sweep: { idleMs: 0, ageMs: 1e9 } },
+  { limit: 'connection_age_ms', lane: 'h2', overrides: {}, requests: 1, sweep: { idleMs: 1e9, ageMs: 0 } },
+];
+
+for (const { limit, lane, overrides, requests, sweep } of limitCases) {
+  void test(`${limit} is counted by its name, and nothing else is`, async (test) => {
+    const { port } = await listen(test, () => {});
+    const { peer, limits, accept } = setup(port, {}, overrides);
+    accept();
+    let waiting = requests;
+    for (let request = 0; request < requests; request++) {
+      peer[lane].submit({
+        onConnection: (connection) => {
+          waiting--;
+          if (sweep === undefined) connection.request(...nobodyAnswers);
+        },
+        onConnectFailed: () => waiting--,
+      });
+    }
+    await eventually(
+      'what can be begun is',
+      () => waiting < requests && (waiting === 0 || limits.hits(limit) > 0),
+    );
+    if (sweep !== undefined) peer.sweep(sweep);
+    assert.deepEqual(
+      Array.from(limits.entries(), ([name]) => name),
+      [limit],
+    );
+    peer.close({ graceful: false });
   });
 }

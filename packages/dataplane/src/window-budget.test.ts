@@ -27,6 +27,10 @@ void test('windows towards a far peer grow out of the budget of the process, and
   proxy.pool.apply([carried(await farAway(t, port))], { replace: true });
   const granted = (): number => Number(/^mesh_http2_window_bytes (\d+)$/m.exec(proxy.registry.render())?.[1]);
   assert.equal(granted(), 0);
+  const { windowBudget } = proxy.codecs;
+  windowBudget.advance(1000);
+  assert.match(proxy.registry.render(), /^mesh_http2_owed_bytes 1000$/m);
+  windowBudget.settle(1000);
   const answer = send(proxy.port);
   await eventually('the window grew', () => granted() > 65_536);
   assert.equal((await answer).body.length, size);

@@ -115,6 +115,7 @@ test('a server: the listener sees what is complete, each is answered, and what i
     sees = [];
     faults = [];
     tunnels = 0;
+    const hitsBefore = new Map(options.limits.entries());
     const socket = await dialTcp(context, port);
     const closed = once(socket, 'close');
     let answers = '';
@@ -137,6 +138,9 @@ test('a server: the listener sees what is complete, each is answered, and what i
     assert.deepEqual(sees, vector.sees, title(vector));
     assert.deepEqual(faults, fault === undefined ? [] : [fault], title(vector));
     if (fault === undefined) continue;
+    const { limit } = http1Faults[fault];
+    if (limit !== undefined) hitsBefore.set(limit, (hitsBefore.get(limit) ?? 0) + 1);
+    assert.deepEqual(new Map(options.limits.entries()), hitsBefore, title(vector));
     const last = answers.slice(answers.lastIndexOf(`HTTP/1.1 ${http1Faults[fault].status} `));
     assert.match(last, /^HTTP\/1.1 \d+ .*\r\n[^]*\r\nconnection: close\r\n/, title(vector));
     assert.ok(last.endsWith(`\r\n\r\n${http1Faults[fault].text}\n`), title(vector));

@@ -138,6 +138,10 @@ describe('a gateway with two workers', { concurrency: true }, () => {
       timeoutMs: 20_000,
     });
     assert.equal(exists(victim), false);
+    // While it hung the page came without it.
+    const page = await west.metrics();
+    assert.match(page, /^mesh_limit_hits_total\{limit="gateway_worker_silence_ms"\} 1$/m);
+    assert.match(page, /^mesh_limit_hits_total\{limit="gateway_collect_ms"\} [1-9]\d*$/m);
   });
 
   it('a worker that is slow to start is waited for, not taken for one that hangs', async (t) => {

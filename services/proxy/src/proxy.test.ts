@@ -95,6 +95,7 @@ for (const [name, client] of [
       2,
     );
     assert.match(inbound, /^response_total\{direction="inbound".*classification="success".* 2$/m);
+    assert.match(inbound, /^inbound_http_authz_allow_total\{target_port="\d+",tls="true".* 2$/m);
     assert.match(outbound, /^tcp_open_total\{peer="dst",direction="outbound",tls="true".* 1$/m);
   });
 }
@@ -320,6 +321,7 @@ void test('opaque bytes travel under mesh TLS with a transport header, half-clos
     await server.metrics(),
     /inbound_tcp_transport_header_connections_total\{session_protocol="opaque",target_port="\d+"\} 1/,
   );
+  assert.match(await server.metrics(), /^inbound_tcp_authz_allow_total\{target_port="\d+",tls="true".* 1$/m);
 });
 
 void test('opaque bytes of a client whose certificate expires end with it, which log and metrics tell', async (t) => {

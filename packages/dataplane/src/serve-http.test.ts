@@ -1,0 +1,99 @@
+/** How long a connection that a proxy made to us is used: its age is ours to end, without losing a request. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { Agent } from 'node:http';
+import { connect as connectHttp2 } from 'node:http2';
+import { test, type TestContext } from 'node:test';
+import type { ServerStream } from '@mesh/http/message';
+import { LimitLedger } from '@mesh/limits/limits';
+import { eventually } from '@mesh/testkit/eventually';
+import { FakeClock } from '@mesh/testkit/fake-clock';
+import { listen } from '@mesh/testkit/servers';
+import { Discard } from './discard.ts';
+import { Drain } from './drain.ts';
+import { dataplaneLimits } from './limits.ts';
+import { defaultCodecs } from './peer.ts';
+import { serveHttp } from './serve-http.ts';
+import { send } from './testing/forwarding-rig.ts';
+
+const hour = 3_600_000;
+
+async function serve(test: TestContext, version: 'http1' | 'http2', maxAgeMs: number) {
+  const clock = new FakeClock();
+  const limits = new LimitLedger(dataplaneLimits);
+  const drain = new Drain();
+  const codecs = defaultCodecs();
+  const streams: ServerStream[] = [];
+  let closed = 0;
+  const { port } = await listen(test, (socket) => {
+    const listener = {
+      onRequest(stream: ServerStream) {
+        streams.push(stream);
+        return new Discard(stream);
+      },
+      onClose: () => void closed++,
+    };
+    serveHttp(socket, version, listener, { clock, codecs, limits, drain, maxAgeMs, userTimeoutMs: 0 });
+  });
+  const answer = (): void => {
+    for (const stream of streams.splice(0)) stream.respond({ status: 200, headers: [] }, true);
+  };
+  return { clock, limits, port, streams, answer, closed: () => closed };
+}
+
+void test('HTTP/2: at its age both GOAWAY frames go out, and what is in flight is answered', async (t) => {
+  const { clock, limits, port, streams, answer, closed } = await serve(t, 'http2', hour);
+  const session = connectHttp2(`http://127.0.0.1:${port}`);
+  t.after(() => session.destroy());
+  const goaways: number[] = [];
+  session.on('goaway', (_code, lastStream: number) => goaways.push(lastStream));
+  const stream = session.request({ ':path': '/' });
+  const head = once(stream, 'response') as Promise<[Record<string, unknown>]>;
+  stream.resume();
+  await eventually('the request runs', () => streams.length === 1);
+  clock.advance(hour - 1);
+  assert.deepEqual([limits.hits('connection_age_ms'), goaways], [0, []]);
+  clock.advance(1);
+  await eventually('it is announced and ended', () => goaways.length === 2);
+  assert.deepEqual(goaways, [2 ** 31 - 1, 1]);
+  assert.equal(limits.hits('connection_age_ms'), 1);
+  assert.equal(closed(), 0);
+  answer();
+  assert.equal((await head)[0][':status'], 200);
+  await eventually('then it ends', () => closed() === 1);
+});
+
+void test('HTTP/1: at its age the next answer says close', async (t) => {
+  const { clock, limits, port, streams, answer, closed } = await serve(t, 'http1', hour);
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  t.after(() => agent.destroy());
+  const ask = async () => {
+    const answered = send(port, { agent, headers: { connection: 'keep-alive' } });
+    await eventually('the request runs', () => streams.length === 1);
+    return { answered };
+  };
+  const young = await ask();
+  answer();
+  assert.notEqual((await young.answered).headers.connection, 'close');
+  const old = await ask();
+  clock.advance(hour);
+  assert.equal(limits.hits('connection_age_ms'), 1);
+  answer();
+  const { status, headers } = await old.answered;
+  assert.deepEqual([status, headers.connection], [200, 'close']);
+  await eventually('then it ends', () => closed() === 1);
+});
+
+void test('a connection of an application has no age, and one that ended leaves no timer', async (t) => {
+  for (const maxAgeMs of [Number.POSITIVE_INFINITY, hour]) {
+    const { clock, limits, port, streams, answer, closed } = await serve(t, 'http1', maxAgeMs);
+    const answered = send(port, { headers: { connection: 'close' } });
+    await eventually('the request runs', () => streams.length === 1);
+    if (maxAgeMs !== hour) clock.advance(24 * hour);
+    answer();
+    assert.equal((await answered).status, 200);
+    await eventually('it ended', () => closed() === 1);
+    clock.advance(2 * hour);
+    assert.equal(limits.hits('connection_age_ms'), 0);
+  }
+});
