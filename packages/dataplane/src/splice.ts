@@ -1,7 +1,7 @@
 /** Joins two sockets: bytes both ways with back-pressure, half-close passed on, errors ending both. */
 import type { Socket } from 'node:net';
-import { sendBytesTo } from '@mesh/sockets/read-in-place';
-import { giveBuffer, takeBuffer } from '@mesh/sockets/spare-buffers';
+import { type ByteSink, sendBytesTo } from '@mesh/sockets/read-in-place';
+import { giveBuffer, spareBufferBytes, takeBuffer } from '@mesh/sockets/spare-buffers';
 import { atTurnEnd, type TurnTask } from '@mesh/sockets/turn';
 
 export interface Spliced {
@@ -27,18 +27,28 @@ export function splice(one: Socket, other: Socket, onClose: () => void): Spliced
   };
 }
 
+/** Bytes at the beginning of a spare buffer. */
+interface Piece {
+  readonly buffer: Buffer;
+  filled: number;
+}
+
 /**
  * One direction. What one turn brings is collected and leaves as one write; while that is under way the next buffer fills, and
  * when it is full the source is paused. So a direction holds two buffers at most (more only when the source has more
- * in hand than it was asked for), and none while nothing moves.
+ * in hand than it was asked for), and none while nothing moves (one, if the last read just filled its buffer).
+ *
+ * A read that fills its buffer has more behind it: the next one goes straight into the buffer that will leave. Other reads are
+ * of the shared buffer, and are copied.
  */
-class Pump implements TurnTask {
+class Pump implements TurnTask, ByteSink {
   readonly #from: Socket;
   readonly #to: Socket;
-  /** Buffers that wait, all full but the last. */
-  readonly #waiting: Buffer[] = [];
-  /** Bytes in the last one that waits. */
-  #filled = 0;
+  readonly #waiting: Piece[] = [];
+  /** What the next read fills; undefined: the shared buffer. */
+  #reading: Buffer | undefined;
+  /** The last read filled its buffer. */
+  #moreToRead = false;
   /** Under way to `#to`. */
   #leaving: Buffer | undefined;
   #scheduled = false;
@@ -86,7 +96,7 @@ class Pump implements TurnTask {
       this.#ended = true;
       this.#send();
     });
-    sendBytesTo({ onBytes: (bytes) => this.#collect(bytes) }, from);
+    sendBytesTo(this, from);
     from.resume();
   }
 
@@ -101,27 +111,50 @@ class Pump implements TurnTask {
     this.#send();
   }
 
-  #collect(bytes: Buffer): void {
-    if (this.#to.destroyed || this.#ended) return;
-    let at = 0;
-    while (at < bytes.length) {
-      let buffer = this.#waiting.at(-1);
-      if (buffer === undefined || this.#filled === buffer.length) {
-        buffer = takeBuffer();
-        this.#waiting.push(buffer);
-        this.#filled = 0;
-      }
-      const copied = bytes.copy(buffer, this.#filled, at);
-      this.#filled += copied;
-      at += copied;
+  onBytes(bytes: Buffer, lent: boolean): void {
+    const own = lent ? undefined : this.#ownBuffer(bytes);
+    this.#moreToRead = bytes.length === spareBufferBytes;
+    if (this.#to.destroyed || this.#ended) {
+      if (own !== undefined) giveBuffer(own);
+      return;
     }
-    if (this.#waiting.length > 1 || this.#filled === this.#waiting[0]?.length) {
+    if (own === undefined) this.#copy(bytes);
+    else this.#waiting.push({ buffer: own, filled: bytes.length });
+    if (this.#waiting.length > 1 || this.#waiting[0]?.filled === spareBufferBytes) {
       if (this.#leaving === undefined) this.#send();
       else this.#pause();
     }
     if (this.#leaving !== undefined || this.#scheduled) return;
     this.#scheduled = true;
     atTurnEnd(this);
+  }
+
+  nextBuffer(): Buffer | undefined {
+    // While paused it would be held for nothing.
+    this.#reading = this.#moreToRead && !this.#paused ? takeBuffer() : undefined;
+    return this.#reading;
+  }
+
+  /** What the socket had in hand before reads were in place lies in buffers of Node. */
+  #ownBuffer(bytes: Buffer): Buffer | undefined {
+    const own = this.#reading;
+    if (own === undefined || bytes.buffer !== own.buffer) return undefined;
+    this.#reading = undefined;
+    return own;
+  }
+
+  #copy(bytes: Buffer): void {
+    let at = 0;
+    while (at < bytes.length) {
+      let tail = this.#waiting.at(-1);
+      if (tail === undefined || tail.filled === spareBufferBytes) {
+        tail = { buffer: takeBuffer(), filled: 0 };
+        this.#waiting.push(tail);
+      }
+      const copied = bytes.copy(tail.buffer, tail.filled, at);
+      tail.filled += copied;
+      at += copied;
+    }
   }
 
   #pause(): void {
@@ -133,16 +166,13 @@ class Pump implements TurnTask {
   #send(): void {
     const to = this.#to;
     if (this.#leaving !== undefined || to.destroyed) return;
-    const buffer = this.#waiting.shift();
-    if (buffer === undefined) {
+    const piece = this.#waiting.shift();
+    if (piece === undefined) {
       if (this.#ended) to.end();
       return;
     }
+    const { buffer, filled } = piece;
     this.#leaving = buffer;
-    const last = this.#waiting.length === 0;
-    to.write(
-      last && this.#filled < buffer.length ? buffer.subarray(0, this.#filled) : buffer,
-      this.#onWritten,
-    );
+    to.write(filled < buffer.length ? buffer.subarray(0, filled) : buffer, this.#onWritten);
   }
 }

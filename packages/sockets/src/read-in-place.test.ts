@@ -50,6 +50,30 @@ void test('bytes that were looked at and put back come first, and are not lent',
   ]);
 });
 
+void test('a user may say what the next read fills, and keeps that', async (t) => {
+  const [client, accepted] = await socketPair(t);
+  const own = Buffer.alloc(64);
+  const seen: { bytes: Buffer; lent: boolean }[] = [];
+  sendBytesTo(
+    {
+      onBytes: (bytes, lent) => void seen.push({ bytes, lent }),
+      nextBuffer: () => (seen.length === 1 ? own : undefined),
+    },
+    accepted,
+  );
+  accepted.resume();
+  for (const [count, text] of ['lent', 'kept', 'lent again'].entries()) {
+    client.write(text);
+    await eventually(`read ${count + 1}`, () => seen.length === count + 1);
+  }
+  assert.deepEqual(
+    seen.map(({ lent }) => lent),
+    [true, false, true],
+  );
+  assert.equal(seen[1]?.bytes.buffer, own.buffer);
+  assert.equal(own.toString('latin1', 0, 4), 'kept');
+});
+
 void test('a paused socket reads nothing, and counts, ends and closes like every socket', async (t) => {
   const [client, accepted] = await socketPair(t);
   let received = 0;

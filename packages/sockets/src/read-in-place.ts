@@ -1,7 +1,7 @@
 /**
  * Reads without a buffer each. Node allocates 64 KiB for every read, shrinks it, wraps it and leaves it to the garbage
  * collector; a codec turns nearly all of that into strings at once. Here all sockets read into one buffer that stays in the
- * cache (docs/decisions/0008-reads-in-place.md has the gain).
+ * cache (docs/decisions/0008-reads-in-place.md has the gain), unless their user has one that the bytes can stay in.
  *
  * Node has this for sockets it connects (`onread` of `net.connect`), not for those it accepts, nor once TLS is on. So the same
  * switch is set on the socket itself. Where a version of Node has no such switch, `data` events serve as ever.
@@ -11,6 +11,11 @@ import { Socket } from 'node:net';
 export interface ByteSink {
   /** Takes what arrived. `lent`: the bytes are valid until it returns, and whoever keeps some copies them. */
   onBytes(bytes: Buffer, lent: boolean): void;
+  /**
+   * Asked behind each read in place: what the next one fills, undefined for the buffer that all share. Bytes in a buffer from here are
+   * not lent: they are the sink's, as the buffer is, but not before that read.
+   */
+  nextBuffer?(): Buffer | undefined;
 }
 
 const sinkOf: unique symbol = Symbol('sink');
@@ -20,6 +25,8 @@ type SinkSocket = Socket & { [sinkOf]: ByteSink };
 interface Switch {
   readonly buffer: symbol;
   readonly callback: symbol;
+  /** Of a function that gives the next buffer. */
+  readonly next: symbol;
 }
 
 interface ReadingHandle {
@@ -33,9 +40,11 @@ const onread: Switch | undefined = findSwitch();
 
 function findSwitch(): Switch | undefined {
   const members = Object.getOwnPropertySymbols(new Socket());
-  const buffer = members.find(({ description }) => description === 'kBuffer');
-  const callback = members.find(({ description }) => description === 'kBufferCb');
-  return buffer === undefined || callback === undefined ? undefined : { buffer, callback };
+  const named = (name: string): symbol | undefined => members.find(({ description }) => description === name);
+  const [buffer, callback, next] = [named('kBuffer'), named('kBufferCb'), named('kBufferGen')];
+  return buffer === undefined || callback === undefined || next === undefined
+    ? undefined
+    : { buffer, callback, next };
 }
 
 function isReadingHandle(handle: unknown): handle is ReadingHandle {
@@ -60,6 +69,7 @@ export function sendBytesTo(sink: ByteSink, socket: Socket): boolean {
   handle.useUserBuffer(shared);
   Reflect.set(socket, onread.buffer, shared);
   Reflect.set(socket, onread.callback, onRead);
+  if (sink.nextBuffer !== undefined) Reflect.set(socket, onread.next, () => sink.nextBuffer?.() ?? shared);
   return true;
 }
 
@@ -69,7 +79,7 @@ function onData(this: SinkSocket, bytes: Buffer): void {
   this[sinkOf].onBytes(bytes, false);
 }
 
-function onRead(this: SinkSocket, size: number): boolean {
-  this[sinkOf].onBytes(shared.subarray(0, size), true);
+function onRead(this: SinkSocket, size: number, buffer: Buffer): boolean {
+  this[sinkOf].onBytes(buffer.subarray(0, size), buffer === shared);
   return true;
 }
