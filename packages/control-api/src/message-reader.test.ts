@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
+import { retainedBytes } from '@mesh/testkit/retained-bytes';
 import { frameMessage, MessageReader } from './message-reader.ts';
 import { grpcCode } from './status.ts';
 
@@ -42,6 +43,17 @@ test('byte by byte, with an empty message in between', () => {
   const bytes = Buffer.concat(['abc', '', 'd'].map((text) => frameMessage(Buffer.from(text))));
   const messages = readAll([...bytes].map((byte) => Buffer.from([byte])));
   assert.deepEqual(messages.map(String), ['abc', '', 'd']);
+});
+
+test('a message that comes byte by byte costs little more than its bytes until it is whole', () => {
+  const reader = new MessageReader(1_000_000);
+  const bytes = frameMessage(Buffer.alloc(300_000));
+  const before = retainedBytes();
+  for (let at = 0; at < bytes.length - 1; at++) reader.push(Buffer.from(bytes.subarray(at, at + 1)));
+  const held = retainedBytes() - before;
+  assert.ok(held < 3_000_000, `${held} bytes are held of ${bytes.length}`);
+  const result = reader.push(bytes.subarray(-1));
+  assert.equal(result.kind === 'messages' && result.messages[0]?.length, 300_000);
 });
 
 test('a length over the limit is refused from its prefix alone', () => {

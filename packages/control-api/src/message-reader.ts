@@ -2,6 +2,7 @@
  * Length-prefixed messages (gRPC over HTTP/2, Length-Prefixed-Message): flag byte, 4-byte big-endian length, bytes.
  * Compression is not offered by us, so a set flag is a fault.
  */
+import { ChunkList, joined } from '@mesh/http/chunk-list';
 import { type GrpcCode, grpcCode } from './status.ts';
 
 const prefixBytes = 5;
@@ -16,7 +17,7 @@ export type MessageResult = MessageFault | { readonly kind: 'messages'; readonly
 
 export class MessageReader {
   readonly #limitBytes: number;
-  #held: Buffer[] = [];
+  #held: ChunkList = new ChunkList();
   #heldBytes = 0;
   #needed = prefixBytes;
   #inBody = false;
@@ -37,7 +38,7 @@ export class MessageReader {
     while (rest.length > 0 || this.#needed === 0) {
       const taken = Math.min(rest.length, this.#needed - this.#heldBytes);
       if (taken > 0) {
-        this.#held.push(rest.subarray(0, taken));
+        this.#held.add(rest.subarray(0, taken));
         this.#heldBytes += taken;
         rest = rest.subarray(taken);
       }
@@ -80,9 +81,10 @@ export class MessageReader {
   }
 
   #take(): Buffer {
-    const [first] = this.#held;
-    const whole = first !== undefined && this.#held.length === 1 ? first : Buffer.concat(this.#held);
-    this.#held = [];
+    const chunks = [...this.#held];
+    const [first] = chunks;
+    const whole = first !== undefined && chunks.length === 1 ? first : joined(chunks);
+    this.#held = new ChunkList();
     this.#heldBytes = 0;
     return whole;
   }

@@ -9,6 +9,7 @@
 import type { Member } from '@mesh/balance/member';
 import type { RetryBudget } from '@mesh/balance/retry-budget';
 import type { Clock } from '@mesh/clock/clock';
+import { ChunkList } from '@mesh/http/chunk-list';
 import { getHeader, removeHeader } from '@mesh/http/headers';
 import type {
   ClientStream,
@@ -27,7 +28,6 @@ import {
   syntheticTrailers,
 } from '@mesh/http/synthetic';
 import type { LimitLedger } from '@mesh/limits/limits';
-import { ChunkList } from '@mesh/sockets/chunk-list';
 import type { Counter } from '@mesh/telemetry/metrics';
 import { Attempt } from './attempt.ts';
 import type { Endpoint } from './endpoint.ts';

@@ -1,3 +1,4 @@
+import { joined } from '@mesh/http/chunk-list';
 import type {
   ClientHandler,
   Headers,
@@ -6,7 +7,6 @@ import type {
   ServerStream,
   StreamHandler,
 } from '@mesh/http/message';
-import { joined } from '@mesh/sockets/chunk-list';
 import { codeOfReason, errorCode } from './error-codes.ts';
 import type { Connection } from './connection.ts';
 import type { Output } from './output.ts';
