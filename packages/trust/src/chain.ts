@@ -80,7 +80,9 @@ export function checkChain(check: ChainCheck): ChainAccepted | ChainRefusal {
       `the peer sent ${chain.length} certificates, at most ${maxCertificates} are read`,
     );
   }
-  const path = verifiedPaths(check.anchors).pathOf(chain, () => verifiedPath(chain, check.anchors));
+  const path = verifiedPaths(check.anchors).pathOf(chain, check.now, () =>
+    verifiedPath(chain, check.anchors),
+  );
   if ('refused' in path) return path;
   const [leaf] = path;
   if (leaf === undefined) return refuse('no-certificate', 'the peer sent no certificate');
@@ -128,7 +130,7 @@ export function checkVerifiedLeaf({
   role,
   suffix,
 }: Pick<ChainCheck, 'now' | 'role' | 'suffix'> & { readonly leaf: Buffer }): ChainAccepted | ChainRefusal {
-  const path = strongLeaves.pathOf([bytes], () => {
+  const path = strongLeaves.pathOf([bytes], now, () => {
     const parsed = parseCertificate(bytes);
     if (isFault(parsed)) return refuse('malformed-certificate', parsed.fault);
     return weakness(parsed) ?? [parsed];

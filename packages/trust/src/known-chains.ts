@@ -1,37 +1,50 @@
 /**
  * What was found out about chains before, by their bytes: peers come again and again with the same certificates, and what
- * their signatures prove does not change. Only that is kept: dates, usages and names are judged each time.
+ * their signatures prove does not change. Only that is kept: dates, usages and names are judged each time. What has expired
+ * is nobody's any more, and goes when the next one comes.
  */
 import type { Certificate } from './certificate.ts';
 import { trustLimits } from './limits.ts';
 
 const mostKnown = trustLimits.tls_known_chains.default;
 
+interface Known {
+  readonly path: readonly Certificate[];
+  /** When the first certificate of it expires, wall-clock milliseconds. */
+  readonly until: number;
+}
+
 export class KnownChains {
-  readonly #paths: Map<string, readonly Certificate[]> = new Map();
+  readonly #known: Map<string, Known> = new Map();
 
   get size(): number {
-    return this.#paths.size;
+    return this.#known.size;
   }
 
-  /** The path of `chain`; when it is not known, that of `verify`, which is kept unless it is a refusal. */
+  /**
+   * The path of `chain`; when it is not known, that of `verify`, which is kept unless it is a refusal.
+   * @param now wall-clock milliseconds
+   */
   pathOf<Refusal extends object>(
     chain: readonly Buffer[],
+    now: number,
     verify: () => readonly Certificate[] | Refusal,
   ): readonly Certificate[] | Refusal {
     const key = chain.map((der) => `${der.length}:${der.toString('latin1')}`).join('');
-    const known = this.#paths.get(key);
-    if (known !== undefined) return known;
+    const known = this.#known.get(key);
+    if (known !== undefined) return known.path;
     const path = verify();
     if (!isPath(path)) return path;
-    if (this.#paths.size >= mostKnown) this.#forgetOldest();
-    this.#paths.set(key, path);
+    this.#makeRoom(now);
+    this.#known.set(key, { path, until: Math.min(...path.map(({ notAfter }) => notAfter)) });
     return path;
   }
 
-  #forgetOldest(): void {
-    for (const oldest of this.#paths.keys()) {
-      this.#paths.delete(oldest);
+  #makeRoom(now: number): void {
+    for (const [key, { until }] of this.#known) if (until < now) this.#known.delete(key);
+    if (this.#known.size < mostKnown) return;
+    for (const oldest of this.#known.keys()) {
+      this.#known.delete(oldest);
       return;
     }
   }

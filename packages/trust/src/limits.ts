@@ -12,8 +12,9 @@ export const trustLimits = {
   tls_known_chains: {
     default: 256,
     unit: 'count',
-    why: 'Chains whose signatures are not verified again: only what our own anchors signed gets in, so this is the number of workloads that come and go within a while.',
-    uncounted: 'A cache: the oldest is forgotten, and verified again when it comes back.',
+    why: 'Chains whose signatures are not verified again: only what our own anchors signed gets in, so this is the number of workloads that come and go within the life of their certificates.',
+    uncounted:
+      'A cache: what expired is forgotten, and the oldest where that is not enough; it is verified again when it comes back.',
   },
   tls_handshake_ms: {
     default: 10_000,
