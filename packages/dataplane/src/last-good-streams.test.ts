@@ -62,6 +62,8 @@ function withAddress(port: number) {
 }
 
 interface LifeOptions {
+  /** Of the sidecar: false: it has no file. */
+  readonly remembers?: boolean;
   readonly owner?: string;
   readonly limits?: Partial<Record<DataplaneLimit, number>>;
 }
@@ -72,12 +74,14 @@ function pod(test: TestContext) {
   test.after(() => rmSync(directory, { recursive: true, force: true }));
   const path = join(directory, 'last-good');
   const clock = new FakeClock();
-  const life = async ({ owner = 'cart-1', limits: overrides = {} }: LifeOptions = {}) => {
+  const life = async ({ remembers = true, owner = 'cart-1', limits: overrides = {} }: LifeOptions = {}) => {
     const registry = new MetricRegistry();
     const lines: string[] = [];
     const limits = new LimitLedger<DataplaneLimit>(dataplaneLimits, overrides);
     const log = createLogger({ clock, level: 'info', write: (line) => lines.push(line) });
-    const memory = new LastGoodMemory({ clock, log, registry, limits, path, owner, maxAgeMs: 24 * hour });
+    const file = remembers ? path : undefined;
+    const maxAgeMs = 24 * hour;
+    const memory = new LastGoodMemory({ clock, log, registry, limits, path: file, owner, maxAgeMs });
     await memory.load();
     const channel = new Channel();
     const streams = memory.over(channel, waitMs);
@@ -161,6 +165,16 @@ void test('what was idle for a while is known again when the control plane is go
   clock.advance(hour);
   other.server.onInterrupted?.();
   assert.deepEqual(follow('cart:80').told, ['first add 1', '3600 s old']);
+});
+
+void test('without a file nothing is remembered, for as long as the program runs either', async (t) => {
+  const { life } = pod(t);
+  const { follow } = await life({ remembers: false });
+  const { server, running } = follow('cart:80');
+  server.onMessage(add(1), true);
+  running.cancel();
+  server.onInterrupted?.();
+  assert.deepEqual(follow('cart:80').told, []);
 });
 
 void test('what was not asked for again outlives a second restart, with its true age', async (t) => {

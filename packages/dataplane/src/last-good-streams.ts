@@ -117,8 +117,12 @@ export class LastGoodMemory {
     log.info('last-good snapshot read', { streams: streams.length, ageS: Math.round(ageMs / 1000) });
   }
 
-  /** The streams of `channel`, remembered. `waitMs`: how long an answer is waited for before an earlier one will do. */
+  /**
+   * The streams of `channel`, remembered where there is a file. `waitMs`: how long an answer is waited for before an earlier one
+   * will do.
+   */
   over(channel: ControlStreams, waitMs: number): ControlStreams {
+    if (this.#options.path === undefined) return channel;
     return {
       keep: (method, input, handler) => {
         const encoded = toBinary(method.input, create(method.input, input));
