@@ -146,3 +146,29 @@ for (const { what, arrange, kind, says, afterMs, unreached } of failing) {
     await eventually('no timer is left', () => clock.pending === 0);
   });
 }
+
+/** Each look at it is 43.3 ms after the one before. */
+class SteppingClock extends FakeClock {
+  #looks = 0;
+
+  override now(): number {
+    return super.now() + 43.3 * this.#looks++;
+  }
+}
+
+void test('what TCP took is not there for TLS any more, and the message says whole milliseconds', async (t) => {
+  const clock = new SteppingClock(systemClock.wall());
+  let begun = false;
+  const { port } = await listen(t, (socket) => socket.once('data', () => (begun = true)));
+  const connector = new SocketConnector({
+    clock,
+    credentials: trust().store('frontend'),
+    limits: new LimitLedger(dataplaneLimits, { connect_ms: timeoutMs }),
+    suffix: 'mesh.local',
+  });
+  const target = { host: '127.0.0.1', port, identity: identityOf('cart'), gateway: false };
+  const failed = assert.rejects(connector.connect(target, []), /no TLS connection within 957 ms$/);
+  await eventually('the handshake began', () => begun);
+  clock.advance(957);
+  await failed;
+});

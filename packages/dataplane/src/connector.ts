@@ -80,7 +80,7 @@ export class SocketConnector implements Connector {
     const started = clock.now();
     const socket = await connectTcp(target, { clock, timeoutMs, onTimeout });
     if (target.identity === undefined) return socket;
-    const left = Math.max(1, timeoutMs - (clock.now() - started));
+    const left = Math.max(1, Math.round(timeoutMs - (clock.now() - started)));
     try {
       return await dialTls({
         socket,
