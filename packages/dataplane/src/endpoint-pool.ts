@@ -227,24 +227,22 @@ export class EndpointPool {
       gateway: spec.authorityOverride !== '',
     };
     const peer = this.#options.peers.hold(target, this.#options.observer?.(spec));
-    return new Endpoint(spec, { peer, cells: this.#options.cells(spec) });
+    return new Endpoint(spec, { peer, peers: this.#options.peers, cells: this.#options.cells(spec) });
   }
 
   #attach(key: string, endpoint: Endpoint): void {
     const member = this.#balancer.get(key);
     if (member === undefined || endpoint.member === member) return;
     endpoint.member = member;
-    member.setReachable(endpoint.peer.reachable);
+    member.setReachable(endpoint.reachable);
     const replaced = this.#attached.get(key);
     if (replaced !== undefined && replaced !== endpoint) this.#dispose(replaced);
     this.#attached.set(key, endpoint);
   }
 
   #dispose(endpoint: Endpoint): void {
-    endpoint.member = undefined;
-    endpoint.peer.unwatch(endpoint);
     if (this.#attached.get(endpoint.spec.key) === endpoint) this.#attached.delete(endpoint.spec.key);
-    this.#options.peers.release(endpoint.peer);
+    endpoint.close();
   }
 
   #settle(whenNone: 'empty' | 'absent'): void {
@@ -281,7 +279,7 @@ export class EndpointPool {
   #failfastReason(): SyntheticReason {
     let common: ConnectFaultKind | undefined;
     for (const { target } of this.#balancer.members()) {
-      const kind = target.peer.lastFault?.kind;
+      const kind = target.lastFault?.kind;
       if (kind === undefined || (common !== undefined && kind !== common)) return 'failfast';
       common = kind;
     }
@@ -291,7 +289,7 @@ export class EndpointPool {
   #failfastText(): string {
     let why = this.#state === 'unknown' ? 'discovery has not answered yet' : '';
     for (const { target } of this.#balancer.members()) {
-      const { lastFault } = target.peer;
+      const { lastFault } = target;
       if (lastFault !== undefined) why = `last fault: ${lastFault.detail}`;
     }
     const text = `no endpoint of ${this.name} became ready within ${this.failfastMs} ms`;

@@ -4,8 +4,10 @@ import type { RequestHead } from '@mesh/http/message';
 import type { Labels } from '@mesh/telemetry/metrics';
 import type { EndpointSpec } from './endpoint-spec.ts';
 import type { HttpCells } from './http-metrics.ts';
+import type { ConnectFault } from './connector.ts';
 import type { Lane } from './lane.ts';
 import type { Peer, PeerListener } from './peer.ts';
+import type { PeerPool } from './peer-pool.ts';
 
 export class Endpoint implements PeerListener {
   readonly spec: EndpointSpec;
@@ -13,16 +15,51 @@ export class Endpoint implements PeerListener {
   readonly cells: HttpCells;
   /** Its place in the balancer; set by the pool that made it. */
   member: Member<Endpoint> | undefined;
+  readonly #peers: PeerPool;
+  /** The proxy beside it, where opaque bytes go with a header; from the first of them on. */
+  #proxy: Peer | undefined;
 
-  constructor(spec: EndpointSpec, { peer, cells }: { peer: Peer; cells: HttpCells }) {
+  /** @param peer held of `peers` for this endpoint, which gives it back */
+  constructor(spec: EndpointSpec, { peer, peers, cells }: { peer: Peer; peers: PeerPool; cells: HttpCells }) {
     this.spec = spec;
     this.peer = peer;
     this.cells = cells;
+    this.#peers = peers;
     peer.watch(this);
   }
 
-  onReachable(reachable: boolean): void {
-    this.member?.setReachable(reachable);
+  onReachable(): void {
+    this.member?.setReachable(this.reachable);
+  }
+
+  get reachable(): boolean {
+    return this.peer.reachable && this.#proxy?.reachable !== false;
+  }
+
+  /** Why the last connect failed; undefined when it did not. */
+  get lastFault(): ConnectFault | undefined {
+    return this.peer.lastFault ?? this.#proxy?.lastFault;
+  }
+
+  /** Where opaque bytes with a transport header go. Kept, so that an endpoint that refuses them is left alone for a while. */
+  transportPeer(): Peer {
+    const { host, identity, port, transportPort } = this.spec;
+    if (transportPort === 0 || transportPort === port) return this.peer;
+    if (this.#proxy === undefined) {
+      this.#proxy = this.#peers.hold({ host, port: transportPort, identity, gateway: false });
+      this.#proxy.watch(this);
+      this.onReachable();
+    }
+    return this.#proxy;
+  }
+
+  /** Lets requests in flight end. */
+  close(): void {
+    this.member = undefined;
+    for (const peer of [this.peer, this.#proxy]) {
+      peer?.unwatch(this);
+      if (peer !== undefined) this.#peers.release(peer);
+    }
   }
 
   /** A proxy or gateway is at the other end. */

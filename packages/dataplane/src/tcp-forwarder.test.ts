@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { silentLogger } from '@mesh/telemetry/log';
 import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
 import { dialTcp, listen } from '@mesh/testkit/servers';
+import { ConnectError, type Connector } from './connector.ts';
 import { OpaqueExpiry } from './opaque-expiry.ts';
 import { forwardTcp } from './tcp-forwarder.ts';
 import { rig, type RigOptions, spec } from './testing/forwarding-rig.ts';
@@ -81,6 +83,26 @@ void test('a connection that is refused goes to another endpoint, and stays away
   for (let index = 0; index < 10; index++) (await echo(`${index}`)).end();
   assert.equal(pool.ready, 1);
   assert.equal(clock.now(), 0);
+});
+
+void test('an endpoint whose proxy refuses is dialled again with growing pauses, not as fast as it refuses', async (test) => {
+  let dialled = 0;
+  const connector: Connector = {
+    connect: () => {
+      dialled++;
+      return Promise.reject(new ConnectError('10.0.0.1:4143: ECONNREFUSED', { kind: 'refused' }));
+    },
+  };
+  const { clock, pool, dial, closed } = await setup(test, { connector, failfastMs: 3000 });
+  pool.apply([spec(3306, { identity: 'cart', transportPort: 4143 })], { replace: true });
+  await dial();
+  await eventually('it is refused', () => dialled === 1 && pool.ready === 0 && pool.waiting === 1);
+  for (let step = 0; step < 700 && closed.length === 0; step++) {
+    clock.advance(10);
+    await setImmediate();
+  }
+  assert.match(closed[0] ?? '', /ECONNREFUSED/);
+  assert.ok(dialled >= 4 && dialled <= 7, `${dialled} times`);
 });
 
 void test('connections beyond the cap are closed at once and counted; room is made by those that end', async (test) => {

@@ -98,9 +98,9 @@ class TcpForwarding {
   }
 
   async #connect(member: Member<Endpoint>): Promise<Socket> {
-    const { clock, peers, behalf } = this.#options;
+    const { clock, behalf } = this.#options;
     const startedAt = clock.now();
-    const upstream = await dialOpaque(member.target, { peers, behalf });
+    const upstream = await dialOpaque(member.target, behalf);
     const now = clock.now();
     member.observe(now - startedAt, now);
     member.succeed();
