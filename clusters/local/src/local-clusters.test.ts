@@ -155,6 +155,12 @@ void describe('two local clusters', { timeout: 120_000 }, () => {
   const stateDir = mkdtempSync(join(tmpdir(), 'mesh-local-'));
   const eastLog = (...path: string[]): string =>
     readFileSync(join(clusters.clusters[0]?.logDirectory ?? '', ...path), 'utf8');
+  /** `namespace/name` in each line of east's node with this message, in order. */
+  const podsOfLines = (message: string): string[] =>
+    Array.from(
+      eastLog('node.log').matchAll(new RegExp(`"msg":"${message}".*"pod":"([^"]+)"`, 'g')),
+      ([, pod = '']) => pod,
+    );
 
   before(async () => {
     untouched = hostState();
@@ -361,6 +367,11 @@ void describe('two local clusters', { timeout: 120_000 }, () => {
       async () => (await east.find(pods, { namespace: 'default', name })) === undefined,
       patience,
     );
+    await eventually(
+      'the node says that the pod is gone',
+      () => podsOfLines('pod is gone').includes(`default/${name}`),
+      patience,
+    );
     const time = (container: string, what: string): number =>
       Number(new RegExp(`(\\d+) ${container} ${what}`).exec(logFile(container))?.[1] ?? Number.NaN);
     assert.ok(time('proxy', 'up') <= time('app', 'up'), 'the sidecar is up before the app');
@@ -368,9 +379,14 @@ void describe('two local clusters', { timeout: 120_000 }, () => {
     assert.ok(time('app', 'down') <= time('proxy', 'down'), `the sidecar outlives the app:\n${everything}`);
   });
 
-  void test('the node agents have not died so far', () => {
+  void test('the node agents have not died so far, and said of each pod once that it came and once that it went', () => {
     const log = eastLog('node.log');
     assert.equal(log.match(/node is ready/g)?.length, 1, log);
+    for (const message of ['pod starts', 'pod is gone']) {
+      const said = podsOfLines(message);
+      assert.ok(said.length > 0, message);
+      assert.deepEqual(said, [...new Set(said)], message);
+    }
   });
 
   void test('a killed container is counted and comes back', async () => {

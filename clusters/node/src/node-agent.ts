@@ -88,6 +88,7 @@ export class NodeAgent {
       // Deleted without grace, perhaps replaced by one of the same name: that one waits for the address and the logs.
       await worker.terminate(0);
       this.#workers.delete(key);
+      this.#options.log.info('pod is gone', { pod: key });
       worker = undefined;
     }
     if (pod === undefined) return;
@@ -162,7 +163,6 @@ export class NodeAgent {
     } catch (thrown) {
       if (!isNotFound(thrown)) throw thrown;
     }
-    this.#options.log.info('pod is gone', { pod: `${namespace}/${name}` });
   }
 
   #event(pod: Pod, reason: string, message: string): void {
