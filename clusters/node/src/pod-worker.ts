@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { sleep, type Clock } from '@mesh/clock/clock';
+import { type Clock, pause } from '@mesh/clock/clock';
 import type { Container, Pod } from '@mesh/kube/types';
 import { ContainerRun, type RestartPolicy } from './container-run.ts';
 import type { ContainerProcess, ContainerRuntime } from './container-runtime.ts';
@@ -333,13 +333,4 @@ function hostnameOf(pod: Pod): string {
 function restartPolicyOf(pod: Pod): RestartPolicy {
   const policy = pod.spec?.restartPolicy;
   return policy === 'Never' || policy === 'OnFailure' ? policy : 'Always';
-}
-
-async function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<boolean> {
-  try {
-    await sleep(clock, ms, signal);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -48,6 +48,16 @@ export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
   });
 }
 
+/** As `sleep`, but an abort only ends it early. Resolves to whether the whole time passed. */
+export async function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<boolean> {
+  try {
+    await sleep(clock, delayMs, signal);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * Exponential back-off with symmetric jitter: `min(cap, base * 2^attempt)`, then ± `jitter` of it.
  * `attempt` counts from 0.

@@ -1,4 +1,4 @@
-import { backoffMs, type Clock, type Random, type Timer } from '@mesh/clock/clock';
+import { backoffMs, type Clock, pause, type Random, type Timer } from '@mesh/clock/clock';
 import { isExpired, KubeApiError } from './api-error.ts';
 import type { KubeClient } from './client.ts';
 import { keyOf, refKey } from './objects.ts';
@@ -153,7 +153,7 @@ export class Informer<T extends KubeObject> {
         if (end.kind === 'stopped') return;
         if (end.kind === 'failed') throw end.error;
         // a server that closes every watch at once would otherwise be asked in a tight loop
-        if (clock.now() - startedAt < 1000) await pause(clock, { ms: backoffMs(0, random, retry), signal });
+        if (clock.now() - startedAt < 1000) await pause(clock, backoffMs(0, random, retry), signal);
       } catch (thrown) {
         if (signal.aborted) return;
         // any refusal of a watch may be about its version (too old, too new after a restore): start over
@@ -162,7 +162,7 @@ export class Informer<T extends KubeObject> {
         if (!expired) onError?.(thrown);
         if (!expired || failures > 0) {
           const askedMs = (thrown instanceof KubeApiError ? thrown.retryAfterMs : undefined) ?? 0;
-          await pause(clock, { ms: Math.max(askedMs, backoffMs(failures, random, retry)), signal });
+          await pause(clock, Math.max(askedMs, backoffMs(failures, random, retry)), signal);
         }
         failures++;
       }
@@ -234,17 +234,4 @@ export class Informer<T extends KubeObject> {
   #notify(key: string, change: Change<T>): void {
     for (const listener of this.#listeners) listener(key, change);
   }
-}
-
-async function pause(clock: Clock, { ms, signal }: { ms: number; signal: AbortSignal }): Promise<void> {
-  if (signal.aborted) return;
-  await new Promise<void>((resolve) => {
-    const timer = clock.after(ms, done);
-    function done(): void {
-      timer.cancel();
-      signal.removeEventListener('abort', done);
-      resolve();
-    }
-    signal.addEventListener('abort', done, { once: true });
-  });
 }
