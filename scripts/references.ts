@@ -106,11 +106,9 @@ function codes(): string {
   return errorSection({
     title: 'Programs and commands',
     file: 'packages/errors/src/codes.ts',
-    text: 'The message names the thing and the value, the remedy says what to do.',
-    head: ['Code', 'Meaning'],
-    rows: Object.entries(errorCodes)
-      .sort(byName)
-      .map(([code, meaning]) => [`\`${code}\``, meaning]),
+    text: 'The message names the thing and the value. Where the error knows a better remedy than the one here, it says that.',
+    head: ['Code', 'Meaning', 'Remedy'],
+    rows: meaningRows(errorCodes).sort(),
   });
 }
 

@@ -145,7 +145,11 @@ export function multiclusterChecks({ client }: Options): Category[] {
                     `${spec.cluster} ${namespace}/${name}: ${reason}: ${message}`,
                 ),
             );
-            if (missing.length > 0) throw new MeshError('link-refused', missing.join('\n'));
+            if (missing.length > 0) {
+              throw new MeshError('link-refused', missing.join('\n'), {
+                remedy: 'docs/errors.md has what each of these reasons asks for.',
+              });
+            }
           },
         },
       ],

@@ -79,14 +79,10 @@ async function runCheck({ description, warning, run }: Check): Promise<Result> {
     await run();
     return { description, result: 'success' };
   } catch (thrown) {
-    const hint = thrown instanceof MeshError ? thrown.remedy : undefined;
-    const error = thrown instanceof MeshError ? thrown.message : describeError(thrown);
-    return {
-      description,
-      result: warning === true ? 'warning' : 'error',
-      error,
-      ...(hint === undefined ? {} : { hint }),
-    };
+    const failed = { description, result: warning === true ? 'warning' : 'error' } as const;
+    return thrown instanceof MeshError
+      ? { ...failed, error: thrown.message, hint: thrown.remedy }
+      : { ...failed, error: describeError(thrown) };
   }
 }
 

@@ -4,23 +4,23 @@
  * The message names the thing and the value, `remedy` says what to do. Codes never change meaning; docs/errors.md
  * lists them and a test holds the two equal. Parsers do not throw these: they return faults as values.
  */
-import type { ErrorCode } from './codes.ts';
+import { type ErrorCode, errorCodes } from './codes.ts';
 
 export interface MeshErrorOptions {
-  /** What the user can do about it, as a full sentence or a command. */
+  /** What the user can do about it, as a full sentence or a command. Default: that of the code. */
   remedy?: string;
   cause?: unknown;
 }
 
 export class MeshError extends Error {
   readonly code: ErrorCode;
-  readonly remedy: string | undefined;
+  readonly remedy: string;
 
   constructor(code: ErrorCode, message: string, { remedy, cause }: MeshErrorOptions = {}) {
     super(message, cause === undefined ? undefined : { cause });
     this.name = 'MeshError';
     this.code = code;
-    this.remedy = remedy;
+    this.remedy = remedy ?? errorCodes[code].remedy;
   }
 }
 
@@ -28,7 +28,7 @@ export class MeshError extends Error {
 export function describeError(thrown: unknown): string {
   if (!(thrown instanceof Error)) return String(thrown);
   const lines = [thrown.message];
-  if (thrown instanceof MeshError && thrown.remedy !== undefined) lines.push(`  remedy: ${thrown.remedy}`);
+  if (thrown instanceof MeshError) lines.push(`  remedy: ${thrown.remedy}`);
   for (let cause = thrown.cause, depth = 0; cause !== undefined && depth < 5; depth++) {
     lines.push(`  cause: ${cause instanceof Error ? cause.message : String(cause)}`);
     cause = cause instanceof Error ? cause.cause : undefined;

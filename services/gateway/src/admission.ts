@@ -23,7 +23,7 @@ export const admissionRefusals = {
   'peer-not-linked': {
     text: 'the cluster of the caller is not linked',
     answer: 'unauthorized',
-    remedy: 'Link the clusters: `mesh link`.',
+    remedy: 'Link the clusters: `mesh multicluster link`.',
   },
   'peer-not-allowed': {
     text: 'the link to the cluster of the caller does not allow it to call',
