@@ -22,13 +22,13 @@ export function mediaType(request: IncomingMessage): string {
 }
 
 async function readBytes(request: IncomingMessage, limits: LimitLedger<ApiserverLimit>): Promise<Buffer> {
-  const most = limits.values.apiserver_request_body;
+  const most = limits.values.apiserver_request_body_bytes;
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     size += chunk.length;
     if (size > most) {
-      limits.hit('apiserver_request_body');
+      limits.hit('apiserver_request_body_bytes');
       throw tooLarge(most);
     }
     chunks.push(chunk);

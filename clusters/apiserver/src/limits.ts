@@ -2,42 +2,42 @@ import type { LimitSpec } from '@mesh/limits/limits';
 
 /** Everything a client can make grow. */
 export const apiserverLimits = {
-  apiserver_request_body: {
+  apiserver_request_body_bytes: {
     default: 3 * 1024 * 1024,
     unit: 'bytes',
-    why: 'the same bound as a real API server, so that what is accepted here is accepted there',
+    why: 'The same bound as a real API server, so that what is accepted here is accepted there.',
   },
   apiserver_watch_queue: {
     default: 4096,
     unit: 'count',
-    why: 'events waiting for one slow watcher; beyond it the watch ends and the client lists again',
+    why: 'Events waiting for one slow watcher; beyond it the watch ends and the client lists again.',
   },
   apiserver_watch_window: {
     default: 20_000,
     unit: 'count',
-    why: 'past events kept for watches that resume and for pages of a list; older versions answer 410',
+    why: 'Past events kept for watches that resume and for pages of a list; older versions answer 410.',
     uncounted: 'Older events are always dropped; who asks for one is answered 410.',
   },
   apiserver_journal_entries: {
     default: 50_000,
     unit: 'count',
-    why: 'journal lines before a snapshot replaces them, which bounds the disk and the time of a restart',
+    why: 'Journal lines before a snapshot replaces them, which bounds the disk and the time of a restart.',
     uncounted: 'A setting: when to write a snapshot.',
   },
   apiserver_update_retries: {
     default: 8,
     unit: 'count',
-    why: 'attempts of a patch without resourceVersion that meets concurrent writers',
+    why: 'Attempts of a patch without resourceVersion that meets concurrent writers.',
   },
-  apiserver_webhook_response: {
+  apiserver_webhook_response_bytes: {
     default: 3 * 1024 * 1024,
     unit: 'bytes',
-    why: 'an admission webhook is somebody else’s program',
+    why: 'An admission webhook is somebody else’s program.',
   },
   apiserver_patch_operations: {
     default: 10_000,
     unit: 'count',
-    why: 'the same bound on one JSON patch as a real API server',
+    why: 'The same bound on one JSON patch as a real API server.',
   },
 } as const satisfies Record<string, LimitSpec>;
 

@@ -210,7 +210,7 @@ test('built-in kinds know their members and types', async (t) => {
 });
 
 test('a body over the limit is 413', async (t) => {
-  const api = await startFixture(t, { limits: { apiserver_request_body: 1000 } });
+  const api = await startFixture(t, { limits: { apiserver_request_body_bytes: 1000 } });
   const answer = await api.call(maps, { body: configMap('a', { x: 'x'.repeat(2000) }) });
   assert.equal(answer.code, 413);
 });

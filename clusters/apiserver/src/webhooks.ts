@@ -228,8 +228,8 @@ export class Webhooks {
           let size = 0;
           response.on('data', (chunk: Buffer) => {
             size += chunk.length;
-            if (size > this.#limits.values.apiserver_webhook_response) {
-              this.#limits.hit('apiserver_webhook_response');
+            if (size > this.#limits.values.apiserver_webhook_response_bytes) {
+              this.#limits.hit('apiserver_webhook_response_bytes');
               response.destroy(new Error('the response is too large'));
             } else chunks.push(chunk);
           });

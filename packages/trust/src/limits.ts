@@ -19,33 +19,33 @@ export const trustLimits = {
   tls_handshake_ms: {
     default: 10_000,
     unit: 'ms',
-    why: 'a client that stops in the middle of a handshake must not hold a socket',
+    why: 'A client that stops in the middle of a handshake must not hold a socket.',
   },
   tls_handshakes: {
     default: 1024,
     unit: 'count',
-    why: 'handshakes in progress cost memory and processor time before the peer is known',
+    why: 'Handshakes in progress cost memory and processor time before the peer is known.',
   },
   tls_handshakes_per_turn: {
     default: 1,
     unit: 'count',
-    why: 'handshakes begun in one turn of the event loop, with two turns of everybody else behind it; each takes part of a millisecond',
+    why: 'Handshakes begun in one turn of the event loop, with two turns of everybody else behind it; each takes part of a millisecond.',
   },
   tls_trust_anchors: {
     default: 16,
     unit: 'count',
-    why: 'trust anchors that a bundle may hold; a rotation needs two at a time',
+    why: 'Trust anchors that a bundle may hold; a rotation needs two at a time.',
     uncounted: 'A bundle with more is refused whole, with a log line; it comes from an administrator.',
   },
   tls_chain_certificates: {
     default: 6,
     unit: 'count',
-    why: 'path building looks at each certificate the peer sent',
+    why: 'Path building looks at each certificate the peer sent.',
   },
   tls_explained_refusals: {
     default: 100,
     unit: 'count',
-    why: 'refused clients of one port whose intermediates are all read, for a better reason in the log: Node leaks one of each (nodejs/node#65579); of later ones only those are read that lead on from the leaf',
+    why: 'Refused clients of one port whose intermediates are all read, for a better reason in the log: Node leaks one of each (nodejs/node#65579); of later ones only those are read that lead on from the leaf.',
   },
 } as const satisfies Record<string, LimitSpec>;
 
