@@ -20,6 +20,7 @@ import { http1Limits } from '../packages/http1/src/limits.ts';
 import { http2Limits } from '../packages/http2/src/limits.ts';
 import { kubeLimits } from '../packages/kube/src/limits.ts';
 import type { LimitSpec } from '../packages/limits/src/limits.ts';
+import { importLimits } from '../packages/multicluster/src/limits.ts';
 import { adminLimits } from '../packages/telemetry/src/limits.ts';
 import { transportLimits } from '../packages/transport/src/limits.ts';
 import { trustLimits } from '../packages/trust/src/limits.ts';
@@ -33,6 +34,7 @@ import { identityLimits } from '../services/identity/src/limits.ts';
 import { injectorConfig } from '../services/injector/src/config.ts';
 import { injectorLimits } from '../services/injector/src/limits.ts';
 import { mirrorConfig } from '../services/mirror/src/config.ts';
+import { importRefusals, importWaits, linkFaults } from '../services/mirror/src/link-reasons.ts';
 import { proxyConfig } from '../services/proxy/src/config.ts';
 import { connectionErrors } from '../services/proxy/src/connection-errors.ts';
 import { inboundRefusals } from '../services/proxy/src/inbound-policy.ts';
@@ -76,6 +78,7 @@ export const limitTables: readonly {
   { what: 'Admin page', file: 'packages/telemetry/src/limits.ts', table: adminLimits },
   { what: 'Kubernetes client', file: 'packages/kube/src/limits.ts', table: kubeLimits },
   { what: 'Gateway', file: 'services/gateway/src/limits.ts', table: gatewayLimits },
+  { what: 'Imports', file: 'packages/multicluster/src/limits.ts', table: importLimits },
   { what: 'Identity', file: 'services/identity/src/limits.ts', table: identityLimits },
   { what: 'Injector', file: 'services/injector/src/limits.ts', table: injectorLimits },
   { what: 'Node of local clusters', file: 'clusters/node/src/limits.ts', table: nodeLimits },
@@ -97,8 +100,18 @@ function errors(): string {
     title: 'Errors',
     intro:
       'Every error that a user or an operator can cause has a name that never changes its meaning. First those of programs and ' +
-      'commands, then what proxies and gateways answer, refuse and count.',
-    body: [codes(), answers(), inbound(), admission(), tlsRefusals(), connections(), faults()].join('\n'),
+      'commands, then what proxies and gateways answer, refuse and count, then why an export of another cluster is not here.',
+    body: [
+      codes(),
+      answers(),
+      inbound(),
+      admission(),
+      tlsRefusals(),
+      connections(),
+      faults(),
+      imports(),
+      links(),
+    ].join('\n'),
   });
 }
 
@@ -200,6 +213,35 @@ function faults(): string {
       text,
       limit === undefined ? '' : `\`${limit}\``,
     ]),
+  });
+}
+
+const reasonsFile = 'services/mirror/src/link-reasons.ts';
+
+function imports(): string {
+  const rows = (state: string, reasons: Parameters<typeof meaningRows>[0]): string[][] =>
+    meaningRows(reasons).map(([name = '', ...facts]) => [name, state, ...facts]);
+  return errorSection({
+    title: 'Exports of a peer that are not mirrored',
+    file: reasonsFile,
+    text:
+      '`status.imports` of a Link says of each export of the peer what became of it; `mesh check` shows those that are not `Mirrored`. One ' +
+      'refused export never affects another. Labels are copied from a peer only where they are `app`, `component`, `tier`, `version` or ' +
+      'begin with `app.kubernetes.io/`, annotations only where they are `mesh.io/opaque-ports`; the others are left out without a word.',
+    head: ['Reason', 'State', 'Meaning', 'Remedy'],
+    rows: [...rows('Refused', importRefusals), ...rows('Waiting', importWaits)],
+  });
+}
+
+function links(): string {
+  return errorSection({
+    title: 'Links that are not well',
+    file: reasonsFile,
+    text:
+      'Reasons of the conditions `Connected`, `GatewayAlive`, `TrustCompatible` and `Synced` of a Link, and of the log line “peer is not ' +
+      'connected”. A peer whose certificate is refused has a reason of [Refused TLS](#refused-tls) in their place.',
+    head: ['Reason', 'Meaning', 'Remedy'],
+    rows: meaningRows(linkFaults),
   });
 }
 

@@ -1,6 +1,7 @@
 /**
- * A peer is untrusted input: what of its export records may become objects here (design §5.2).
+ * A peer is untrusted input: what of its export records may become objects here.
  */
+import { importLimits } from './limits.ts';
 import { ownPrefixes } from './names.ts';
 
 /** Labels and annotations outside these are dropped; so is whatever other controllers would act on. */
@@ -8,7 +9,7 @@ const copiedLabelPrefixes: readonly string[] = ['app.kubernetes.io/'];
 const copiedLabels: ReadonlySet<string> = new Set(['app', 'component', 'tier', 'version']);
 const copiedAnnotations: ReadonlySet<string> = new Set(['mesh.io/opaque-ports']);
 const labelValue = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/;
-const maxAnnotationBytes = 1024;
+const maxAnnotationBytes = importLimits.import_annotation_bytes.default;
 
 /** Namespaces that no peer may reach into. */
 export function isProtectedNamespace(namespace: string): boolean {

@@ -104,6 +104,12 @@ const refused: readonly [what: string, sent: Sent, reason: string, message: RegE
     'InvalidPorts',
     /""=2/,
   ],
+  [
+    'a port more than an EndpointSlice holds',
+    { ...good, ports: Array.from({ length: 101 }, (_, index) => ({ name: `p${index}`, port: 1 + index })) },
+    'InvalidPorts',
+    /more than 100 TCP ports/,
+  ],
   ['a mode of the future', { ...good, mode: 42 as Mode }, 'UnknownMode', /mode 42/],
   [
     'an identity of another cluster',

@@ -10,8 +10,10 @@ import {
   isProtectedNamespace,
 } from '@mesh/multicluster/import-rules';
 import type { Service } from '@mesh/kube/types';
+import { importLimits } from '@mesh/multicluster/limits';
 import type { LinkSpec } from '@mesh/multicluster/link';
 import { parseIdentity } from '@mesh/trust/names';
+import type { ImportRefusal } from './link-reasons.ts';
 
 export interface ImportPort {
   /** Empty only when it is the single port. */
@@ -44,24 +46,15 @@ export interface ImportRecord {
   flat: readonly FlatGroup[];
 }
 
-export type RefusalReason =
-  | 'InvalidName'
-  | 'ProtectedNamespace'
-  | 'NamespaceNotSelected'
-  | 'InvalidPorts'
-  | 'UnknownMode'
-  | 'ForeignIdentity'
-  | 'AddressOutsidePodCIDRs';
-
 export interface Refusal {
-  reason: RefusalReason;
+  reason: ImportRefusal;
   message: string;
 }
 
 const dnsLabel = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 const portName = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
-const maxPorts = 100;
-const maxEndpoints = 1_000_000;
+const maxPorts = importLimits.import_ports.default;
+const maxEndpoints = importLimits.import_ready_endpoints.default;
 
 /** The record that `sent` stands for, or why it is refused. */
 export function importRecord(
@@ -110,7 +103,7 @@ export function importRecord(
   };
 }
 
-function refusal(reason: RefusalReason, message: string): Refusal {
+function refusal(reason: ImportRefusal, message: string): Refusal {
   return { reason, message };
 }
 
@@ -127,11 +120,14 @@ function importPorts(sent: Export): ImportPort[] | Refusal {
   for (const { name, port, protocol, appProtocol } of sent.ports) {
     if (protocol !== '' && protocol !== 'TCP') continue;
     const nameFits = name === '' ? sent.ports.length === 1 : portName.test(name);
-    if (!nameFits || port < 1 || port > 65_535 || seen.has(name) || ports.length >= maxPorts) {
+    if (!nameFits || port < 1 || port > 65_535 || seen.has(name)) {
       return refusal(
         'InvalidPorts',
         `port ${JSON.stringify(name.slice(0, 80))}=${port} of ${sent.name} is no Service port`,
       );
+    }
+    if (ports.length >= maxPorts) {
+      return refusal('InvalidPorts', `${sent.name} has more than ${maxPorts} TCP ports (import_ports)`);
     }
     seen.add(name);
     ports.push({

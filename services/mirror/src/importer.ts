@@ -23,6 +23,7 @@ import { deleteExactly } from './delete.ts';
 import { mirrorService, mirrorSlices, weightMatters } from './desired.ts';
 import type { FederatedServices } from './federated-services.ts';
 import { importRecord, type ImportRecord } from './import-record.ts';
+import type { ImportRefusal, ImportWait } from './link-reasons.ts';
 import { noLonger } from './no-longer.ts';
 import type { PeerView } from './peer-view.ts';
 
@@ -53,7 +54,7 @@ interface ImporterOptions {
   onOutcome: (cluster: string, key: string, outcome: ImportedService | undefined) => void;
 }
 
-/** Weights are written at most this often (design D8). */
+/** Weights are written at most this often (docs/decisions/0005). */
 const weightIntervalMs = 1000;
 
 /** `cluster|namespace/name`, the key of the work queue. */
@@ -82,7 +83,8 @@ export const importIndex = {
 
 type Verdict =
   | { state: 'Mirrored'; names: string[]; record: ImportRecord }
-  | { state: 'Refused' | 'Waiting'; reason: string; message: string };
+  | { state: 'Refused'; reason: ImportRefusal; message: string }
+  | { state: 'Waiting'; reason: ImportWait; message: string };
 
 export class Importer {
   readonly #options: ImporterOptions;

@@ -13,6 +13,7 @@ import type { EndpointSlice, Namespace, Service, Stored } from '@mesh/kube/types
 import {
   type ImportedService,
   type Link,
+  type LinkCondition,
   type LinkSpec,
   multiclusterNamespace,
 } from '@mesh/multicluster/link';
@@ -22,6 +23,7 @@ import type { MetricRegistry } from '@mesh/telemetry/metrics';
 import { serviceNameLabel } from './desired.ts';
 import { FederatedServices } from './federated-services.ts';
 import { Importer, importIndex, importKey, parseImportKey, type Peer } from './importer.ts';
+import type { LinkFault } from './link-reasons.ts';
 import { linkStatus, sameStatus } from './link-status.ts';
 import { LinkMetrics } from './metrics.ts';
 import { type GatewayConnection, PeerSession, type ProbeSettings } from './peer-session.ts';
@@ -337,7 +339,7 @@ export class LinkController {
   async #refuse(link: Stored<Link>, message: string): Promise<void> {
     const { namespace, name } = link.metadata;
     const time = new Date(this.#options.clock.wall()).toISOString();
-    const condition = {
+    const condition: LinkCondition & { reason: LinkFault } = {
       type: 'Connected',
       status: 'False',
       reason: 'InvalidLink',

@@ -1,10 +1,11 @@
 /** The status of a Link, from what its session and imports say; pure, so that `kubectl get links` can be believed. */
 import { jsonEqual } from '@mesh/kube/patch';
+import { importLimits } from '@mesh/multicluster/limits';
 import type { ConditionType, ImportedService, LinkCondition, LinkStatus } from '@mesh/multicluster/link';
+import type { LinkFault } from './link-reasons.ts';
 import type { SessionStatus } from './peer-session.ts';
 
-/** Imports listed by name in a status; the count is always exact. */
-export const maxListedImports = 200;
+type ConditionReason = LinkFault | 'StreamOpen' | 'Answering' | 'Verified' | 'Current';
 
 interface StatusInput {
   session: SessionStatus;
@@ -14,7 +15,7 @@ interface StatusInput {
   now: number;
 }
 
-const trustReasons: ReadonlySet<string> = new Set([
+const trustReasons: ReadonlySet<LinkFault> = new Set<LinkFault>([
   'foreign-anchor',
   'bad-signature',
   'outside-name-constraints',
@@ -29,7 +30,7 @@ export function linkStatus({ session, imports, previous, now }: StatusInput): Li
   const condition = (
     type: ConditionType,
     status: LinkCondition['status'],
-    reason: string,
+    reason: ConditionReason,
     message: string,
   ): LinkCondition => {
     const before = previous?.conditions?.find((known) => known.type === type);
@@ -46,7 +47,7 @@ export function linkStatus({ session, imports, previous, now }: StatusInput): Li
   return {
     gateway: session.state,
     services: imports.filter(({ state }) => state === 'Mirrored').length,
-    imports: imports.slice(0, maxListedImports),
+    imports: imports.slice(0, importLimits.import_listed.default),
     ...(session.rttMs === undefined ? {} : { rttMs: Math.round(session.rttMs * 10) / 10 }),
     ...(session.silentMs === undefined ? {} : { lastSeen: new Date(now - session.silentMs).toISOString() }),
     conditions: [
@@ -91,7 +92,7 @@ function syncedCondition(
   condition: (
     type: ConditionType,
     status: LinkCondition['status'],
-    reason: string,
+    reason: ConditionReason,
     message: string,
   ) => LinkCondition,
 ): LinkCondition {

@@ -1,5 +1,5 @@
 /**
- * The standing connection to one peer: through its gateway, as our own identity, with nothing else (design D6).
+ * The standing connection to one peer: through its gateway, as our own identity, with nothing else (docs/decisions/0003).
  * It subscribes to the peer's exports, measures round trips on the same connection, and judges the peer. It never
  * touches Kubernetes: it says what it knows and calls back when that changed.
  */
@@ -12,6 +12,7 @@ import { federationAuthority, type LinkSpec } from '@mesh/multicluster/link';
 import type { PeerState } from '@mesh/multicluster/names';
 import type { Logger } from '@mesh/telemetry/log';
 import { TlsDialError } from '@mesh/trust/dial';
+import type { LinkFault } from './link-reasons.ts';
 import { type Changes, PeerView, protocolVersion } from './peer-view.ts';
 import { Verdict } from './verdict.ts';
 
@@ -53,7 +54,7 @@ export interface SessionStatus {
   /** Milliseconds since the last sign of life; undefined when there never was one. */
   silentMs: number | undefined;
   /** Why it is not connected, or why the last stream ended; empty when all is well. */
-  fault: { reason: string; message: string } | undefined;
+  fault: { reason: LinkFault; message: string } | undefined;
 }
 
 const retry = { baseMs: 200, capMs: 5_000, jitter: 0.3 };
@@ -270,7 +271,7 @@ export class PeerSession {
     if (keys.length > 0) this.#options.onExports(keys);
   }
 
-  #setFault(reason: string, message: string): void {
+  #setFault(reason: LinkFault, message: string): void {
     if (this.#fault?.reason !== reason) {
       this.#options.log.warn('peer is not connected', {
         peer: this.#options.link.cluster,
@@ -282,7 +283,7 @@ export class PeerSession {
   }
 }
 
-function streamReason({ code }: GrpcStatus): string {
+function streamReason({ code }: GrpcStatus): LinkFault {
   if (code === grpcCode.permissionDenied || code === grpcCode.unauthenticated) return 'NotAllowed';
   if (code === grpcCode.failedPrecondition) return 'ProtocolMismatch';
   return 'StreamEnded';

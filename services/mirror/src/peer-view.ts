@@ -1,23 +1,22 @@
 /**
  * What one peer exports, from its event stream: a pure state machine, so that every order of events can be tested.
  *
- * Rules (design §5.1): nothing is removed before SnapshotEnd; a snapshot whose count disagrees is no snapshot; a
+ * Rules: nothing is removed before SnapshotEnd; a snapshot whose count disagrees is no snapshot; a
  * snapshot that loses more than half of what was known is held for `holdMs` before its removals count; a gap in the
  * sequence ends the stream, because something was missed.
  */
 import type { Event, Export } from '@mesh/control-api/gen/mesh/federation/v1/federation_pb';
 import { refKey } from '@mesh/kube/objects';
+import type { LinkFault } from './link-reasons.ts';
 
 export const protocolVersion = 1;
 /** How long a snapshot that loses more than half is held before its removals count. */
 export const shrinkHoldMs = 60_000;
 
-export type StreamFault =
-  | { reason: 'ProtocolMismatch'; message: string }
-  | { reason: 'WrongCluster'; message: string }
-  | { reason: 'SequenceGap'; message: string }
-  | { reason: 'BadSnapshot'; message: string }
-  | { reason: 'TooManyExports'; message: string };
+export interface StreamFault {
+  reason: LinkFault;
+  message: string;
+}
 
 export interface Changes {
   /** Keys (`namespace/name`) whose record changed, appeared or went. */

@@ -1,0 +1,29 @@
+import type { LimitSpec } from '@mesh/limits/limits';
+
+/** Limits of what is taken from a peer, beside `MESH_MIRROR_MAX_EXPORTS`. */
+export const importLimits = {
+  import_ports: {
+    default: 100,
+    unit: 'count',
+    why: 'TCP ports of one exported Service; one with more is refused, because an EndpointSlice holds no more.',
+    uncounted: 'The status of the Link names the export, with the reason `InvalidPorts`.',
+  },
+  import_ready_endpoints: {
+    default: 1_000_000,
+    unit: 'count',
+    why: 'Ready endpoints that a peer may claim for one export; they are its weight, which is cut to this.',
+    uncounted: 'No cluster has so many.',
+  },
+  import_annotation_bytes: {
+    default: 1024,
+    unit: 'bytes',
+    why: 'Value of one annotation that is copied from a peer; a longer one is left out.',
+    uncounted: 'Only `mesh.io/opaque-ports` is copied, in which the ports of a Service fit.',
+  },
+  import_listed: {
+    default: 200,
+    unit: 'count',
+    why: 'Imports that the status of a Link lists by name; how many are mirrored is always exact.',
+    uncounted: 'The count in the status is larger than the list.',
+  },
+} as const satisfies Record<string, LimitSpec>;
