@@ -1,13 +1,10 @@
 /** The documents hold: the paths they name exist, their links lead somewhere, and the references are what is generated. */
 import assert from 'node:assert/strict';
-import { existsSync, globSync, readFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { existsSync, globSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { type SyntheticCause, syntheticCauses } from '../packages/http/src/synthetic.ts';
-import { configTables, limitTables, references } from './references.ts';
-
-const root = resolve(import.meta.dirname, '..');
-const read = (path: string): string => readFileSync(join(root, path), 'utf8');
+import { documents, read, root } from './documents.ts';
+import { references } from './references.ts';
 
 const topFolders = [
   'bench',
@@ -32,9 +29,29 @@ function namedPaths(text: string): string[] {
   );
 }
 
-const documents = globSync('**/*.md', {
-  cwd: root,
-  exclude: (path) => /(?:^|\/)(?:node_modules|dist|\.git)$/.test(path),
+/** Documents that comments name; of a decision the number is enough. */
+const namedDocument = /(?<![\w./])docs\/[\w/-]+(?:\.md)?/g;
+
+test('every document that a comment or message names exists, and none is named that the repository does not hold', () => {
+  const sources = globSync(
+    '{packages,services,cli,clusters,charts,bench,interop,fuzz,e2e-multicluster}/**/*.{ts,proto}',
+    {
+      cwd: root,
+      exclude: (path) => /(?:^|\/)(?:node_modules|dist|gen)$/.test(path),
+    },
+  );
+  const wrong: string[] = [];
+  let found = 0;
+  for (const source of sources) {
+    const text = read(source);
+    for (const [path] of text.matchAll(namedDocument)) {
+      found++;
+      if (globSync(`${path}*`, { cwd: root }).length === 0) wrong.push(`${source}: ${path}`);
+    }
+    for (const [what] of text.matchAll(/\bdesign (?:D\d+|§[\d.]+)/g)) wrong.push(`${source}: ${what}`);
+  }
+  assert.ok(found > 30, `${found} found`);
+  assert.deepEqual(wrong, []);
 });
 
 test('all documents are looked at', () => {
@@ -71,68 +88,3 @@ for (const [file, text] of references()) {
     assert.equal(read(file), text);
   });
 }
-
-test('every cause of an answer is given somewhere, or marked as reserved and given nowhere', () => {
-  const answering = globSync('{packages/dataplane,services/*}/src/*.ts', { cwd: root })
-    .filter((path) => !path.endsWith('.test.ts'))
-    .map(read)
-    .filter((text) => text.includes("from '@mesh/http/synthetic'"))
-    .join('');
-  for (const [cause, { reserved }] of Object.entries<SyntheticCause>(syntheticCauses)) {
-    assert.equal(answering.includes(`'${cause}'`), reserved !== true, cause);
-  }
-});
-
-test('every metric is registered in the way that docs/metrics.md finds it by', () => {
-  const any = /\.(?:counter|gauge|histogram)\(/g;
-  const found = /\.(?:counter|gauge|histogram)\(\s*'[a-z0-9_]+',\s*['"`]/g;
-  const others = globSync('{packages,services}/*/src/**/*.ts', { cwd: root }).filter((path) => {
-    // Snapshots bring what other processes registered.
-    if (/\.test\.ts$|\/testing\/|\/metric-snapshot\.ts$/.test(path)) return false;
-    const text = read(path);
-    return (text.match(any) ?? []).length !== (text.match(found) ?? []).length;
-  });
-  assert.deepEqual(others, []);
-});
-
-test('every table of limits is in docs/limits.md', () => {
-  const tables = globSync('{packages,services,clusters}/*/src/**/*.ts', { cwd: root })
-    .filter(
-      (path) => !path.endsWith('.test.ts') && read(path).includes('satisfies Record<string, LimitSpec>'),
-    )
-    .sort();
-  assert.deepEqual(limitTables.map(({ file }) => file).sort(), tables);
-});
-
-test('every table of settings is in docs/config.md', () => {
-  const tables = globSync('{services,clusters}/*/src/*config.ts', { cwd: root })
-    .filter((path) => /^export const \w+Config = \{/m.test(read(path)))
-    .sort();
-  assert.deepEqual(configTables.map(({ file }) => file).sort(), tables);
-});
-
-test('names of limits are snake_case and unique, as their metric label is', () => {
-  const names = limitTables.flatMap(({ table }) => Object.keys(table));
-  assert.deepEqual(
-    names.filter((name) => !/^[a-z][a-z0-9]*(_[a-z0-9]+)+$/.test(name)),
-    [],
-  );
-  assert.deepEqual([...new Set(names)], names);
-});
-
-test('every limit is counted where it is reached, or says why it is not', () => {
-  const text = globSync('{packages,services,clusters}/*/src/**/*.ts', { cwd: root })
-    .filter((path) => !/\.test\.ts$|\/testing\/|\/gen\/|\/limits\.ts$/.test(path))
-    .map(read)
-    .join('\n');
-  const wrong: string[] = [];
-  for (const { file, table } of limitTables) {
-    for (const [name, { uncounted }] of Object.entries(table)) {
-      // Values are read as properties: a name in quotes is one that goes to `hit`, at once or by a table of faults.
-      const counted = text.includes(`'${name}'`);
-      if (counted === (uncounted === undefined)) continue;
-      wrong.push(`${file}: ${name} is ${counted ? 'counted, and says that it is not' : 'counted nowhere'}`);
-    }
-  }
-  assert.deepEqual(wrong, []);
-});

@@ -2,7 +2,7 @@
  * Certificates of the mesh: anchor, constrained issuer of a cluster, short-lived leaves.
  *
  * All keys are P-256. The anchor is shared by all clusters; each issuer may sign leaves of its own trust domain only
- * and no further authorities (design D7), so that a stolen issuer cannot speak for another cluster.
+ * and no further authorities (docs/decisions/0004), so that a stolen issuer cannot speak for another cluster.
  */
 import { generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
 import type { Clock } from '@mesh/clock/clock';

@@ -1,6 +1,6 @@
 /**
  * gRPC services on our own HTTP/2 server (gRPC over HTTP/2): unary and server-streaming calls of a protobuf service.
- * It needs neither ALPN nor a scheme, because the proxies that dial it send none (design D4).
+ * It needs neither ALPN nor a scheme, because the proxies that dial it send none (docs/decisions/0002).
  */
 import {
   type DescMessage,

@@ -1,7 +1,7 @@
 /**
  * A gRPC port over mTLS for callers of the own cluster.
  *
- * ALPN is offered and not demanded, because the proxies' control clients send none (design D4). A connection is asked
+ * ALPN is offered and not demanded, because the proxies' control clients send none (docs/decisions/0002). A connection is asked
  * to go after its maximum age, or before the caller's certificate ends, and is closed a little later: endless streams
  * would never let it drain by themselves.
  */

@@ -1,5 +1,5 @@
 /**
- * Follows the trust anchors of the cluster, so that a rotation needs no restart (design D10).
+ * Follows the trust anchors of the cluster, so that a rotation needs no restart (docs/trust-rotation.md).
  *
  * What is added counts at once. What is removed counts after a while, in which everybody gets a certificate of what is
  * left: until then two sidecars of one cluster may not yet have got as far.

@@ -2,7 +2,7 @@
  * The one message shape that HTTP/1 and HTTP/2 share from codec to balancer, and for a router and tap to come.
  *
  * An exchange is two half-streams. Codecs push events into a handler object that the owner supplied; the owner
- * calls methods on the stream. There is no promise, event emitter or closure per request (design D3): one object
+ * calls methods on the stream. There is no promise, event emitter or closure per request (docs/decisions/0001): one object
  * that implements a handler interface serves a whole exchange.
  *
  * Flow control is by credit in both directions (docs/flow-control.md): every byte given to `onData` must be given

@@ -1,6 +1,6 @@
 /**
  * The Link resource: one per peer cluster, in the namespace of the multi-cluster extension, named after the peer.
- * It carries no credential (design D6): the peer is reached through its gateway, with the workload identities of
+ * It carries no credential (docs/decisions/0003): the peer is reached through its gateway, with the workload identities of
  * both clusters, under the shared trust anchor.
  */
 

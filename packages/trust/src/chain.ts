@@ -3,7 +3,7 @@
  *
  * It runs beside OpenSSL's, which must agree: OpenSSL alone accepts URI-only, IP-only and SAN-less leaves below a DNS
  * constraint, and says little about why it refuses. A peer's identity is the only SAN of its leaf: one DNS name, no
- * wildcard (design D7).
+ * wildcard (docs/decisions/0004).
  */
 import { createPublicKey, type KeyObject, verify } from 'node:crypto';
 import { type Certificate, isFault, parseCertificate } from './certificate.ts';

@@ -1,4 +1,4 @@
-/** What a program proves itself with, and whom it believes; replaceable at any time (design D10). */
+/** What a program proves itself with, and whom it believes; replaceable at any time (docs/trust-rotation.md). */
 import type { KeyObject } from 'node:crypto';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
 import { MeshError } from '@mesh/errors/mesh-error';

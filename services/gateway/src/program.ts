@@ -1,6 +1,6 @@
 /**
  * The whole gateway. With one loop everything is in this process; with more, this process owns the certificate, the
- * control streams and the admin page, and its workers serve (design D2).
+ * control streams and the admin page, and its workers serve.
  */
 import type { Clock, Random } from '@mesh/clock/clock';
 import type { Config } from '@mesh/config/environment';

@@ -1,5 +1,5 @@
 /**
- * The issuer, read from a mounted Secret and read again when it changes (design D10). An unusable one never replaces
+ * The issuer, read from a mounted Secret and read again when it changes. An unusable one never replaces
  * one that works; its fault is shown on the readiness page and in the log.
  */
 import { readFile } from 'node:fs/promises';

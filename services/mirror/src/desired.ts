@@ -1,5 +1,5 @@
 /**
- * The objects that an import stands for, as ordinary Services and EndpointSlices (design D8). Pure: a record, its
+ * The objects that an import stands for, as ordinary Services and EndpointSlices (docs/decisions/0005). Pure: a record, its
  * Link and the peer's state in, objects out.
  */
 import { createHash } from 'node:crypto';
@@ -181,7 +181,7 @@ export function localCopy(service: string, slice: Stored<EndpointSlice>): Named<
   };
 }
 
-/** True when a weight is worth a write: to or from zero, or by a tenth or more (design D8). */
+/** True when a weight is worth a write: to or from zero, or by a tenth or more (docs/decisions/0005). */
 export function weightMatters(shown: number, now: number): boolean {
   if (shown === now) return false;
   return shown === 0 || now === 0 || Math.abs(now - shown) * 10 >= shown;

@@ -1,5 +1,5 @@
 /**
- * Whether a peer can be trusted to answer: alive, dead or unknown (design §5.3). Two signals are joined: the
+ * Whether a peer can be trusted to answer: alive, dead or unknown. Two signals are joined: the
  * federation stream, and a round trip through the peer's gateway. Only their agreement makes a peer dead; a control
  * path that is lost while the gateway answers makes it unknown.
  */
