@@ -10,6 +10,8 @@ import {
   identityTokenMount,
   identityTokenVolume,
   type KubernetesObject,
+  lastGoodMount,
+  lastGoodVolume,
   namespaceAccess,
   service,
   serviceAccount,
@@ -50,11 +52,15 @@ function gateway(values: Values): KubernetesObject[] {
     image: values.image,
     replicas: values.gatewayReplicas,
     uid: 2102,
-    env: [...workloadEnv(values), ...env(dataPlaneEnvironment)],
+    env: [
+      ...workloadEnv(values),
+      ...env({ ...dataPlaneEnvironment, MESH_LAST_GOOD_DIR: lastGoodMount.mountPath }),
+    ],
     ports: [{ name: 'mc-gateway', containerPort: 4143 }],
     adminPort: 4191,
     graceSeconds: 60,
-    ...identityToken,
+    volumes: [identityTokenVolume, lastGoodVolume],
+    volumeMounts: [identityTokenMount, lastGoodMount],
   });
   return [
     { ...account, automountServiceAccountToken: false },

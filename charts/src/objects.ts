@@ -186,3 +186,9 @@ export const identityTokenMount = {
   mountPath: '/var/run/secrets/mesh',
   readOnly: true,
 };
+
+/** What the control plane said last; as old as the pod, so that a restarted sidecar or gateway can go by it. */
+export const lastGoodMount = { name: 'mesh-last-good', mountPath: '/var/run/mesh/last-good' };
+
+/** A file of at most 1 MiB, twice while it is replaced. */
+export const lastGoodVolume = { name: lastGoodMount.name, emptyDir: { sizeLimit: '4Mi' } };

@@ -11,6 +11,8 @@ import {
   fieldEnv,
   identityTokenMount,
   identityTokenVolume,
+  lastGoodMount,
+  lastGoodVolume,
   lockedDown,
 } from './objects.ts';
 import type { Values } from './values.ts';
@@ -25,11 +27,6 @@ export const skipOutboundAnnotation = 'mesh.io/skip-outbound-ports';
 /** Of the sidecar's `MESH_MAX_IN_FLIGHT`. */
 const maxInFlightAnnotation = 'mesh.io/max-in-flight';
 export const controlPlaneLabel = 'mesh.io/control-plane-ns';
-
-/** What the control plane said last; as old as the pod, so that a restarted sidecar can go by it. */
-const lastGoodMount = { name: 'mesh-last-good', mountPath: '/var/run/mesh/last-good' };
-/** A file of at most 1 MiB, twice while it is replaced. */
-const lastGoodVolume = { name: lastGoodMount.name, emptyDir: { sizeLimit: '4Mi' } };
 
 interface Container {
   name: string;

@@ -1,6 +1,7 @@
-/** A sidecar is restarted while discovery and policy are away: it is ready again, and its requests go where they went. */
+/** A sidecar and a gateway are restarted while discovery and policy are away: they are ready again, and requests go where they went. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { multiclusterNamespace } from '@mesh/multicluster/link';
 import { labels } from '@mesh/multicluster/names';
 import { killContainer } from '@mesh/node/control-client';
 import { eventually } from '@mesh/testkit/eventually';
@@ -60,5 +61,53 @@ describe('control plane away', () => {
       patience,
     );
     for (const url of urls) assert.equal((await fleet.ask('east', url)).status, 200, url);
+  });
+
+  test('a gateway that is killed meanwhile goes on with the exports that it knew', async () => {
+    const url = 'http://cart-west/items';
+    const started = /^process_start_time_seconds (.+)$/m;
+    const writes = async (): Promise<number> =>
+      Number(written.exec(await fleet.gatewayMetrics('west'))?.[1] ?? 0);
+    const before = await writes();
+    await eventually('what the gateway learned is written', async () => (await writes()) > before, {
+      timeoutMs: 90_000,
+      intervalMs: 500,
+    });
+    await fleet.scale('west', 'mesh-destination', 0, meshNamespace);
+    await eventually(
+      'the gateway has lost destination',
+      async () => /^gateway_table_age_seconds (?!0$)/m.test(await fleet.gatewayMetrics('west')),
+      patience,
+    );
+    const { metadata } = await fleet.ready('west', 'mesh-gateway', multiclusterNamespace);
+    const first = started.exec(await fleet.gatewayMetrics('west'))?.[1];
+    await killContainer(fleet.cluster('west').controlSocket, {
+      namespace: multiclusterNamespace,
+      pod: metadata.name,
+      container: 'gateway',
+    });
+    await eventually(
+      'another gateway knows its exports',
+      async () => {
+        const page = await fleet.gatewayMetrics('west').catch(() => '');
+        return page !== '' && started.exec(page)?.[1] !== first && page.includes('gateway_table_age_seconds');
+      },
+      patience,
+    );
+    const again = await fleet.ready('west', 'mesh-gateway', multiclusterNamespace);
+    assert.equal(again.metadata.uid, metadata.uid, 'in the same pod');
+    await eventually(`${url} answers`, async () => (await fleet.ask('east', url)).status === 200, patience);
+    const page = await fleet.gatewayMetrics('west');
+    assert.match(page, /^mesh_last_good_reads_total\{result="used"\} 1$/m);
+    assert.match(page, /^mesh_last_good_streams [1-9]\d*$/m);
+    assert.match(page, /^gateway_table_age_seconds (?!0$)/m);
+
+    await fleet.scale('west', 'mesh-destination', 1, meshNamespace);
+    await eventually(
+      'destination is listened to again',
+      async () => /^gateway_table_age_seconds 0$/m.test(await fleet.gatewayMetrics('west')),
+      patience,
+    );
+    assert.equal((await fleet.ask('east', url)).status, 200);
   });
 });

@@ -1,7 +1,9 @@
 /** Settings of every program that forwards: sidecar and gateway. */
-import { type Config, integer } from '@mesh/config/environment';
+import { join } from 'node:path';
+import { type Config, duration, integer, text } from '@mesh/config/environment';
 import { LimitLedger } from '@mesh/limits/limits';
 import { connectionsThatFit } from '@mesh/sockets/connection-cap';
+import type { LastGoodOptions } from './last-good-streams.ts';
 import { type DataplaneLimit, dataplaneLimits } from './limits.ts';
 
 export const forwardingConfig = {
@@ -17,6 +19,17 @@ export const forwardingConfig = {
     min: 1,
     max: 1_000_000,
   }),
+  MESH_LAST_GOOD_DIR: text({
+    doc: 'Directory that outlives restarts of the container, for what the control plane said last; empty: nothing is kept.',
+    default: '',
+    pattern: /^(\/.*)?$/,
+  }),
+  MESH_LAST_GOOD_MAX_AGE: duration({
+    doc: 'What the control plane said longer ago is not gone by after a restart.',
+    default: '24h',
+    min: '1m',
+    max: '720h',
+  }),
 };
 
 /** The limits of a program with these settings, that forwards from so many listeners. */
@@ -28,4 +41,16 @@ export function forwardingLimits(
     accepted_connections: connectionsThatFit(config.MESH_MAX_CONNECTIONS, listeners),
     in_flight_requests: config.MESH_MAX_IN_FLIGHT,
   });
+}
+
+/** Where a program with these settings keeps what the control plane said last, and for whom: the pod, by its identity and name. */
+export function lastGoodFile(
+  config: Config<typeof forwardingConfig>,
+  { identity, pod }: { identity: string; pod: string },
+): Pick<LastGoodOptions, 'path' | 'owner' | 'maxAgeMs'> {
+  return {
+    path: config.MESH_LAST_GOOD_DIR === '' ? undefined : join(config.MESH_LAST_GOOD_DIR, 'last-good'),
+    owner: `${identity} ${pod}`,
+    maxAgeMs: config.MESH_LAST_GOOD_MAX_AGE,
+  };
 }

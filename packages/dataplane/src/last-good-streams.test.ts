@@ -1,12 +1,13 @@
 /** What a sidecar that was restarted knows while the control plane is away, and what it makes of better news. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { create, type MessageShape } from '@bufbuild/protobuf';
+import { create, type MessageShape, toBinary } from '@bufbuild/protobuf';
 import { tcpAddress } from '@mesh/control-api/convert';
 import { Destination, type Update, UpdateSchema } from '@mesh/control-api/gen/linkerd/destination_pb';
+import { Gateway, GatewayTableSchema } from '@mesh/control-api/gen/mesh/gateway/v1/gateway_pb';
 import { grpcCode } from '@mesh/control-api/status';
 import { LimitLedger } from '@mesh/limits/limits';
 import { createLogger } from '@mesh/telemetry/log';
@@ -92,7 +93,7 @@ function pod(test: TestContext) {
       assert.ok(server !== undefined);
       return { told: follower.told, server, running };
     };
-    return { memory, follow, registry, limits, log: lines };
+    return { memory, streams, channel, follow, registry, limits, log: lines };
   };
   return { clock, path, life };
 }
@@ -127,6 +128,43 @@ void test('while the control plane does not answer, what it said before the rest
   server.onMessage(add(3), true);
   assert.deepEqual(told.slice(3), ['first add 3'], 'the first word replaces it');
   assert.match(registry.render(), /^mesh_last_good_streams 0$/m);
+});
+
+void test('that it goes by what was said before is told once, with its age, and when that ends', async (t) => {
+  const { clock, life } = await restarted(t, hour);
+  const { memory, follow, log } = await life();
+  const streams = [follow('cart:80'), follow('cart:80')];
+  assert.equal(memory.note, '');
+  clock.advance(waitMs);
+  assert.equal(
+    memory.note,
+    'the control plane does not answer: 1 of its streams go by what it said up to 3601 s ago',
+  );
+  for (const { server } of streams) server.onMessage(add(3), true);
+  assert.equal(memory.note, '');
+  const told = log.filter((line) => line.includes('the control plane'));
+  assert.equal(told.length, 2, told.join(''));
+  assert.match(
+    told[0] ?? '',
+    /"level":"warn".*does not answer: going by the last-good snapshot","ageS":3601/,
+  );
+  assert.match(told[1] ?? '', /answers: the last-good snapshot is no longer gone by/);
+});
+
+void test('who may do what is written down at once: what was taken away does not come back', async (t) => {
+  const { path, life } = pod(t);
+  const { streams, channel, registry } = await life();
+  streams.keep(Gateway.method.watch, { instance: 'a' }, { onMessage() {}, onRejected() {} });
+  const server = channel.handlers.at(-1) as unknown as KeptStreamHandler<typeof GatewayTableSchema>;
+  const table = (name: string) => create(GatewayTableSchema, { exports: [{ namespace: 'shop', name }] });
+  const exported = (name: string) =>
+    Buffer.from(toBinary(GatewayTableSchema, table(name))).toString('base64');
+  server.onMessage(table('cart'), true);
+  // While that is being written.
+  server.onMessage(table('ledger'), false);
+  server.onMessage(table('orders'), false);
+  await eventually('the last one is written', () => readFileSync(path, 'utf8').includes(exported('orders')));
+  assert.match(registry.render(), /^mesh_last_good_writes_total\{result="success"\} 2$/m, 'one at a time');
 });
 
 void test('an answer in time leaves the past alone, and so does a refusal', async (t) => {

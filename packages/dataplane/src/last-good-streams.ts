@@ -3,29 +3,27 @@
  * control plane does not answer, a stream is served with what it said to the program's earlier life in the same pod; its
  * first word replaces that.
  */
-import {
-  create,
-  type DescMessage,
-  type DescMethodServerStreaming,
-  fromBinary,
-  type MessageShape,
-  toBinary,
-} from '@bufbuild/protobuf';
+import { create, toBinary } from '@bufbuild/protobuf';
 import type { Clock, Timer } from '@mesh/clock/clock';
-import type { RunningStream } from '@mesh/control-api/grpc-client';
-import type { GrpcStatus } from '@mesh/control-api/status';
+import { InboundServerPolicies } from '@mesh/control-api/gen/linkerd/inbound_pb';
+import { Gateway } from '@mesh/control-api/gen/mesh/gateway/v1/gateway_pb';
 import type { LimitLedger } from '@mesh/limits/limits';
 import type { Logger } from '@mesh/telemetry/log';
 import type { Counter, Family, MetricRegistry } from '@mesh/telemetry/metrics';
-import { type ControlStreams, type KeptStreamHandler, methodName } from './control-channel.ts';
+import { type ControlStreams, methodName } from './control-channel.ts';
 import { encodeLastGood, type LastGood, readLastGood, sizeOf, writeLastGood } from './last-good-file.ts';
 import type { DataplaneLimit } from './limits.ts';
-import { snapshotOf, type StreamSnapshot } from './stream-snapshot.ts';
+import { type EarlierWord, RememberedStream, type StreamMemory } from './remembered-stream.ts';
 
 /** How often the file is looked after. */
 const lookMs = 5000;
 /** Without a change it is written again after so long, because its age is what tells how far to trust it. */
 const refreshMs = 60_000;
+/** These say who may do what. They are written down at once: what they took away must not come back with a restart. */
+const permissions: ReadonlySet<string> = new Set([
+  methodName(Gateway.method.watch),
+  methodName(InboundServerPolicies.method.watchPort),
+]);
 
 export interface LastGoodOptions {
   clock: Clock;
@@ -41,7 +39,7 @@ export interface LastGoodOptions {
 }
 
 /** What the streams of all channels of a program add up to, and the file that it lies in. */
-export class LastGoodMemory {
+export class LastGoodMemory implements StreamMemory {
   readonly #options: LastGoodOptions;
   readonly #kept: Map<string, RememberedStream> = new Map();
   /** What streams said that are not open now: of the earlier life, and idle ones of this. Oldest first. */
@@ -52,8 +50,12 @@ export class LastGoodMemory {
   #restored = false;
   #silent = false;
   #changed = false;
+  /** What changed is not to wait for the next look. */
+  #pressing = false;
+  /** It was told that streams live on memory. */
+  #recalling = false;
   #savedAt = 0;
-  #writing = false;
+  #writing: Promise<void> | undefined;
   #lastFailure = '';
   #timer: Timer | undefined;
 
@@ -72,11 +74,7 @@ export class LastGoodMemory {
       'mesh_last_good_streams',
       'Control streams that are served with what was said before the last restart, because the control plane did not answer since.',
     );
-    registry.onCollect(() => {
-      let count = 0;
-      for (const stream of this.#kept.values()) if (stream.earlier) count++;
-      served.with().set(count);
-    });
+    registry.onCollect(() => served.with().set(this.#agesOfEarlier().length));
   }
 
   get clock(): Clock {
@@ -92,7 +90,14 @@ export class LastGoodMemory {
     return this.#restored;
   }
 
-  /** Whether a stream failed and none has spoken since: then nobody waits for an answer first. */
+  /** For the person who asks whether the program is ready: what it goes by; empty when that is the control plane. */
+  get note(): string {
+    const ages = this.#agesOfEarlier();
+    if (ages.length === 0) return '';
+    const oldestS = Math.round(Math.max(...ages) / 1000);
+    return `the control plane does not answer: ${ages.length} of its streams go by what it said up to ${oldestS} s ago`;
+  }
+
   get silent(): boolean {
     return this.#silent;
   }
@@ -139,27 +144,38 @@ export class LastGoodMemory {
     };
   }
 
-  /** Of the earlier life, with its age in ms; undefined when there is nothing, or nothing that may be used. */
-  earlier(key: string): { readonly entry: LastGood; readonly ageMs: number } | undefined {
+  earlier(key: string): EarlierWord | undefined {
     const entry = this.#earlier.get(key);
     if (entry === undefined) return undefined;
     const ageMs = this.#ageMs(entry.at);
     return ageMs <= this.#options.maxAgeMs ? { entry, ageMs } : undefined;
   }
 
-  /** A stream spoke. */
-  spoke(key: string): void {
+  spoke(key: string, method: string): void {
     this.#silent = false;
     this.#changed = true;
     this.#forget(key);
+    if (permissions.has(method)) {
+      this.#pressing = true;
+      void this.#look();
+    }
+    if (!this.#recalling || this.#agesOfEarlier().length > 0) return;
+    this.#recalling = false;
+    this.#options.log.info('the control plane answers: the last-good snapshot is no longer gone by');
   }
 
-  /** A stream failed. */
+  recalled(ageMs: number): void {
+    if (this.#recalling) return;
+    this.#recalling = true;
+    this.#options.log.warn('the control plane does not answer: going by the last-good snapshot', {
+      ageS: Math.round(ageMs / 1000),
+    });
+  }
+
   failed(): void {
     this.#silent = true;
   }
 
-  /** What was remembered of a stream is of no use. */
   unreadable(key: string, detail: string): void {
     this.#forget(key);
     this.#options.log.warn('last-good snapshot of a stream ignored', { key, detail });
@@ -169,6 +185,7 @@ export class LastGoodMemory {
   async close(): Promise<void> {
     this.#timer?.cancel();
     if (this.#anyLive()) this.#changed = true;
+    while (this.#writing !== undefined) await this.#writing;
     await this.#look();
   }
 
@@ -195,20 +212,38 @@ export class LastGoodMemory {
     return Math.max(0, this.#options.clock.wall() - at);
   }
 
+  /** Of what is gone by though it was said before, ms. */
+  #agesOfEarlier(): number[] {
+    const ages: number[] = [];
+    for (const { earlierAt } of this.#kept.values()) {
+      if (earlierAt !== undefined) ages.push(this.#ageMs(earlierAt));
+    }
+    return ages;
+  }
+
   /** Whether anything of what would be written is younger than what was. */
   #anyLive(): boolean {
     for (const { live } of this.#kept.values()) if (live) return true;
     return false;
   }
 
+  /** Writes what is due, one write at a time. */
   async #look(): Promise<void> {
-    const { clock, log, owner, path } = this.#options;
+    const { clock, path } = this.#options;
     const due = this.#changed || (clock.now() - this.#savedAt >= refreshMs && this.#anyLive());
-    if (path === undefined || !due || this.#writing) return;
+    if (path === undefined || !due || this.#writing !== undefined) return;
     const known = this.#collect();
     if (known.size === 0) return;
-    this.#writing = true;
     this.#changed = false;
+    this.#pressing = false;
+    this.#writing = this.#write(path, known);
+    await this.#writing;
+    this.#writing = undefined;
+    if (this.#pressing) await this.#look();
+  }
+
+  async #write(path: string, known: ReadonlyMap<string, LastGood>): Promise<void> {
+    const { clock, log, owner } = this.#options;
     try {
       await writeLastGood(path, encodeLastGood(known, owner));
       this.#savedAt = clock.now();
@@ -221,7 +256,6 @@ export class LastGoodMemory {
       if (detail !== this.#lastFailure) log.warn('last-good snapshot not written', { path, detail });
       this.#lastFailure = detail;
     }
-    this.#writing = false;
   }
 
   /** What is known, in the order of the streams' ages, as far as the file takes it. */
@@ -251,117 +285,4 @@ export class LastGoodMemory {
 
 function stale(ageMs: number): { fault: 'stale'; detail: string } {
   return { fault: 'stale', detail: `its newest word is ${Math.round(ageMs / 1000)} s old` };
-}
-
-interface RememberedOptions<Output extends DescMessage> {
-  readonly memory: LastGoodMemory;
-  readonly key: string;
-  readonly handler: KeptStreamHandler<Output>;
-  readonly waitMs: number;
-}
-
-/** One stream: hears what the channel says before its handler does. */
-class RememberedStream<Input extends DescMessage = DescMessage, Output extends DescMessage = DescMessage>
-  implements KeptStreamHandler<Output>
-{
-  readonly #output: Output;
-  readonly #facts: RememberedOptions<Output>;
-  readonly #snapshot: StreamSnapshot<Output>;
-  #waiting: Timer | undefined;
-  /** The control plane spoke, or rejected the question. */
-  #answered = false;
-  /** Wall-clock time when the stream ended that has not spoken since. */
-  #interruptedAt: number | undefined;
-  #rejected = false;
-  /** Served with what the earlier life knew. */
-  earlier = false;
-
-  constructor(method: DescMethodServerStreaming<Input, Output>, facts: RememberedOptions<Output>) {
-    this.#output = method.output;
-    this.#facts = facts;
-    this.#snapshot = snapshotOf(method);
-  }
-
-  /** Whether what it said is known to be true now. */
-  get live(): boolean {
-    return this.#answered && !this.#rejected && this.#interruptedAt === undefined;
-  }
-
-  /** `running` was opened for this stream; `forget` is called when it is cancelled. */
-  run(running: RunningStream, forget: () => void): RunningStream {
-    const { key, memory, waitMs } = this.#facts;
-    if (!this.#answered && memory.earlier(key) !== undefined) {
-      if (memory.silent || waitMs === 0) this.#recall();
-      else this.#waiting = memory.clock.after(waitMs, () => this.#waited(), true);
-    }
-    return {
-      cancel: () => {
-        this.#waiting?.cancel();
-        forget();
-        running.cancel();
-      },
-    };
-  }
-
-  onMessage(message: MessageShape<Output>, first: boolean): void {
-    this.#settle();
-    this.#interruptedAt = undefined;
-    this.#snapshot.apply(message, first);
-    this.#facts.memory.spoke(this.#facts.key);
-    this.#facts.handler.onMessage(message, first);
-  }
-
-  onRejected(status: GrpcStatus): void {
-    this.#rejected = true;
-    this.#settle();
-    this.#facts.memory.spoke(this.#facts.key);
-    this.#facts.handler.onRejected(status);
-  }
-
-  onInterrupted(): void {
-    const { handler, memory } = this.#facts;
-    this.#interruptedAt ??= memory.clock.wall();
-    memory.failed();
-    this.#recall();
-    handler.onInterrupted?.();
-  }
-
-  /** What may be written down of it; undefined before it spoke in this life, and when its question was refused. */
-  lastGood(): LastGood | undefined {
-    const messages = this.#rejected ? [] : this.#snapshot.messages();
-    if (messages.length === 0) return undefined;
-    return {
-      at: this.#interruptedAt ?? this.#facts.memory.clock.wall(),
-      messages: messages.map((message) => toBinary(this.#output, message)),
-    };
-  }
-
-  #settle(): void {
-    this.#answered = true;
-    this.earlier = false;
-    this.#waiting?.cancel();
-  }
-
-  #waited(): void {
-    this.#facts.memory.limits.hit('last_good_wait_ms');
-    this.#recall();
-  }
-
-  /** Tells the handler what the earlier life knew, once. */
-  #recall(): void {
-    const { handler, key, memory } = this.#facts;
-    if (this.#answered || this.earlier) return;
-    const found = memory.earlier(key);
-    if (found === undefined) return;
-    let messages: MessageShape<Output>[];
-    try {
-      messages = found.entry.messages.map((bytes) => fromBinary(this.#output, bytes));
-    } catch (thrown) {
-      memory.unreadable(key, thrown instanceof Error ? thrown.message : String(thrown));
-      return;
-    }
-    this.earlier = true;
-    for (const [index, message] of messages.entries()) handler.onMessage(message, index === 0);
-    handler.onInterrupted?.(found.ageMs);
-  }
 }

@@ -61,12 +61,12 @@ export const dataplaneLimits = {
   last_good_bytes: {
     default: 1_048_576,
     unit: 'bytes',
-    why: 'Size of the file in which a sidecar keeps what the control plane said last; streams that do not fit are left out.',
+    why: 'Size of the file in which a sidecar or gateway keeps what the control plane said last; streams that do not fit are left out.',
   },
   last_good_wait_ms: {
     default: 1000,
     unit: 'ms',
-    why: 'How long a sidecar that was restarted waits for the control plane before it goes by what that said before.',
+    why: 'How long a sidecar or gateway that was restarted waits for the control plane before it goes by what that said before.',
   },
   first_looks_per_turn: {
     default: 8,

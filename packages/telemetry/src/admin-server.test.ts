@@ -32,6 +32,13 @@ test('live, ready and metrics pages', async (context) => {
   assert.match(await metrics.text(), /things_total\{kind="a"\} 3/);
 });
 
+test('ready with a reservation says which, with 200', async (context) => {
+  const base = await admin(context, { ready: () => ({ ready: true, reason: '', note: 'by heart' }) });
+  const response = await fetch(`${base}/ready`);
+  assert.equal(response.status, 200);
+  assert.equal(await response.text(), 'ready, but by heart\n');
+});
+
 test('not ready says why, with 503', async (context) => {
   const base = await admin(context, { ready: () => ({ ready: false, reason: 'no issuer yet' }) });
   const response = await fetch(`${base}/ready`);

@@ -29,6 +29,8 @@ export interface Readiness {
   readonly ready: boolean;
   /** What is missing, for the person who asks; shown with a 503. */
   readonly reason: string;
+  /** What is not as it should be even so; shown with a 200. */
+  readonly note?: string;
 }
 
 /** A registry, or what gathers the registries of several processes. */
@@ -100,8 +102,9 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   };
 }
 
-function readyPage({ ready, reason }: Readiness): AdminResponse {
-  return ready ? text(200, 'ready\n') : text(503, `not ready: ${reason}\n`);
+function readyPage({ ready, reason, note = '' }: Readiness): AdminResponse {
+  if (!ready) return text(503, `not ready: ${reason}\n`);
+  return text(200, note === '' ? 'ready\n' : `ready, but ${note}\n`);
 }
 
 async function answer(

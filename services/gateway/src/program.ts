@@ -4,12 +4,15 @@
  */
 import type { Clock, Random } from '@mesh/clock/clock';
 import type { Config } from '@mesh/config/environment';
-import { ControlChannel } from '@mesh/dataplane/control-channel';
+import { ControlChannel, type ControlStreams } from '@mesh/dataplane/control-channel';
+import { lastGoodFile } from '@mesh/dataplane/forwarding-config';
+import { LastGoodMemory } from '@mesh/dataplane/last-good-streams';
+import { dataplaneLimits } from '@mesh/dataplane/limits';
 import type { Workload } from '@mesh/dataplane/workload';
 import { LimitLedger } from '@mesh/limits/limits';
 import { type MetricsPage, type Readiness, startAdmin } from '@mesh/telemetry/admin-server';
 import { limitMetrics } from '@mesh/telemetry/limit-metrics';
-import { type AdminLimit, adminLimits } from '@mesh/telemetry/limits';
+import { adminLimits } from '@mesh/telemetry/limits';
 import { controlPlaneIdentity } from '@mesh/trust/names';
 import type { gatewayConfig } from './config.ts';
 import { gatewayLimits } from './limits.ts';
@@ -39,13 +42,20 @@ interface Serving {
   readonly page: MetricsPage;
   listen(): Promise<number>;
   ready(): Readiness;
-  stop(): Promise<void>;
+  drain(): Promise<void>;
+  close(): void;
+}
+
+/** Where the serving part gets its streams, and what else is counted on its page. */
+interface Around {
+  readonly streams: ControlStreams;
+  readonly ledgers: readonly LimitLedger<string>[];
 }
 
 /** The certificate may come later: until then handshakes are refused, and the page says so. */
 export async function startGateway(options: StartOptions): Promise<RunningGateway> {
   const { config, workload, clock, random, workers } = options;
-  const { cluster, suffix, log, credentials, identityClient, http2Limits } = workload;
+  const { cluster, suffix, log, registry, credentials, identity, identityClient, http2Limits } = workload;
   const channel = new ControlChannel({
     clock,
     random,
@@ -57,14 +67,27 @@ export async function startGateway(options: StartOptions): Promise<RunningGatewa
     suffix,
   });
   const limits = new LimitLedger(adminLimits);
-  const serving = workers === 1 ? oneLoop(options, channel, limits) : severalLoops(options, channel, limits);
+  const lastGoodLimits = new LimitLedger(dataplaneLimits);
+  const lastGood = new LastGoodMemory({
+    clock,
+    log,
+    registry,
+    limits: lastGoodLimits,
+    ...lastGoodFile(config, { identity, pod: config.MESH_POD_NAME }),
+  });
+  await lastGood.load();
+  const around = {
+    streams: lastGood.over(channel, lastGoodLimits.values.last_good_wait_ms),
+    ledgers: [limits, lastGoodLimits],
+  };
+  const serving = workers === 1 ? oneLoop(options, around) : severalLoops(options, around);
   const admin = await startAdmin({
     port: config.MESH_ADMIN_PORT,
     registry: serving.page,
     limits,
     ready: () => {
       if (credentials.current === undefined) return { ready: false, reason: identityClient.fault };
-      return serving.ready();
+      return { ...serving.ready(), note: lastGood.note };
     },
   });
   const port = await serving.listen();
@@ -73,7 +96,9 @@ export async function startGateway(options: StartOptions): Promise<RunningGatewa
     port,
     adminPort: admin.port,
     async stop() {
-      await serving.stop();
+      await serving.drain();
+      await lastGood.close();
+      serving.close();
       channel.close();
       identityClient.stop();
       await admin.close();
@@ -81,25 +106,17 @@ export async function startGateway(options: StartOptions): Promise<RunningGatewa
   };
 }
 
-function oneLoop(
-  { config, workload, clock, random }: StartOptions,
-  streams: ControlChannel,
-  admin: LimitLedger<AdminLimit>,
-): Serving {
-  const serving = createServing({ config, workload, clock, random, streams, alsoCounted: [admin] });
+function oneLoop({ config, workload, clock, random }: StartOptions, { streams, ledgers }: Around): Serving {
+  const serving = createServing({ config, workload, clock, random, streams, alsoCounted: ledgers });
   return { ...serving, page: workload.registry };
 }
 
-function severalLoops(
-  options: StartOptions,
-  streams: ControlChannel,
-  admin: LimitLedger<AdminLimit>,
-): Serving {
+function severalLoops(options: StartOptions, { streams, ledgers }: Around): Serving {
   const { config, workload, clock, random, workers } = options;
   const { log, registry, credentials } = workload;
   const relay = new StreamRelay({ clock, streams });
   const limits = new LimitLedger(gatewayLimits);
-  limitMetrics(registry, [limits, workload.http2Limits, admin]);
+  limitMetrics(registry, [limits, workload.http2Limits, ...ledgers]);
   const pool = new WorkerPool({
     clock,
     random,
@@ -115,9 +132,7 @@ function severalLoops(
     page: pool,
     listen: () => pool.start(),
     ready: () => pool.ready(),
-    async stop() {
-      await pool.stop();
-      relay.close();
-    },
+    drain: () => pool.stop(),
+    close: () => relay.close(),
   };
 }

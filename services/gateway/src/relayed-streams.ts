@@ -14,7 +14,7 @@ import type { ToPrimary, ToWorker } from './worker-messages.ts';
 
 interface Follower {
   onMessage(bytes: Uint8Array, first: boolean): void;
-  onInterrupted(): void;
+  onInterrupted(agoMs: number): void;
   onRejected(code: number, message: string): void;
 }
 
@@ -35,7 +35,7 @@ export class RelayedStreams implements ControlStreams {
     const stream = this.#next++;
     this.#followers.set(stream, {
       onMessage: (bytes, first) => handler.onMessage(fromBinary(method.output, bytes), first),
-      onInterrupted: () => handler.onInterrupted?.(),
+      onInterrupted: (agoMs) => handler.onInterrupted?.(agoMs),
       onRejected: (code, message) => handler.onRejected({ code: code as GrpcCode, message }),
     });
     this.#send({
@@ -60,7 +60,7 @@ export class RelayedStreams implements ControlStreams {
         follower.onMessage(message.bytes, message.first);
         return;
       case 'interrupted':
-        follower.onInterrupted();
+        follower.onInterrupted(message.agoMs);
         return;
       case 'rejected':
         this.#followers.delete(message.stream);

@@ -45,7 +45,9 @@ export interface Serving {
   /** Connections of peers. */
   readonly open: number;
   /** Stops accepting, lets requests in flight end within the grace period, then cuts what is left. */
-  stop(): Promise<void>;
+  drain(): Promise<void>;
+  /** Lets go of everything else; after `drain`. */
+  close(): void;
 }
 
 /** The certificate may come later: until then handshakes are refused. */
@@ -103,6 +105,7 @@ export function createServing({
   });
   const drain = new Drain();
   const expiry = new OpaqueExpiry({ clock, log, registry, limits });
+  const metrics = new GatewayMetrics(registry, clock);
   const gateway = new Gateway({
     cluster,
     suffix,
@@ -114,7 +117,7 @@ export function createServing({
     codecs,
     drain,
     targets,
-    metrics: new GatewayMetrics(registry),
+    metrics,
     peers,
     expiry,
     maxAgeMs: config.MESH_GATEWAY_CONNECTION_MAX_AGE,
@@ -123,7 +126,11 @@ export function createServing({
     GatewayService.method.watch,
     { instance: config.MESH_POD_NAME },
     {
-      onMessage: (table) => gateway.update(table),
+      onMessage: (table) => {
+        metrics.tableTold();
+        gateway.update(table);
+      },
+      onInterrupted: (agoMs = 0) => metrics.tableSilent(agoMs),
       onRejected: ({ message }) => log.error('destination refused the gateway', { detail: message }),
     },
   );
@@ -137,8 +144,8 @@ export function createServing({
     get open() {
       return drain.open;
     },
-    async stop() {
-      await drain.drain(clock, config.MESH_SHUTDOWN_GRACE);
+    drain: () => drain.drain(clock, config.MESH_SHUTDOWN_GRACE),
+    close() {
       forgetting.cancel();
       watch.cancel();
       gateway.close();

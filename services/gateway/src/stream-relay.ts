@@ -23,7 +23,8 @@ const idleMs = 60_000;
 /** One worker that follows one stream. */
 export interface StreamFollower {
   onMessage(bytes: Uint8Array, first: boolean): void;
-  onInterrupted(): void;
+  /** `agoMs`: for how long it has been so already. */
+  onInterrupted(agoMs: number): void;
   onRejected(status: GrpcStatus): void;
 }
 
@@ -34,8 +35,14 @@ interface Shared extends RunningStream {
   idle: Timer | undefined;
 }
 
+interface SharedOptions {
+  readonly clock: Clock;
+  readonly streams: ControlStreams;
+  readonly input: Uint8Array;
+}
+
 interface Question {
-  open(streams: ControlStreams, input: Uint8Array): Shared;
+  open(options: SharedOptions): Shared;
 }
 
 const questions: ReadonlyMap<string, Question> = new Map([
@@ -46,7 +53,7 @@ const questions: ReadonlyMap<string, Question> = new Map([
 function question<Input extends DescMessage, Output extends DescMessage>(
   method: DescMethodServerStreaming<Input, Output>,
 ): readonly [name: string, Question] {
-  return [methodName(method), { open: (streams, input) => new SharedStream(method, { streams, input }) }];
+  return [methodName(method), { open: (options) => new SharedStream(method, options) }];
 }
 
 class SharedStream<Input extends DescMessage, Output extends DescMessage>
@@ -54,16 +61,16 @@ class SharedStream<Input extends DescMessage, Output extends DescMessage>
 {
   readonly followers: Set<StreamFollower> = new Set();
   idle: Timer | undefined;
+  readonly #clock: Clock;
   readonly #output: Output;
   readonly #snapshot: StreamSnapshot<Output>;
   readonly #stream: RunningStream;
-  #interrupted = false;
+  /** When the stream ended that has not spoken since. */
+  #silentSince: number | undefined;
   #rejected: GrpcStatus | undefined;
 
-  constructor(
-    method: DescMethodServerStreaming<Input, Output>,
-    { streams, input }: { streams: ControlStreams; input: Uint8Array },
-  ) {
+  constructor(method: DescMethodServerStreaming<Input, Output>, { clock, streams, input }: SharedOptions) {
+    this.#clock = clock;
     this.#output = method.output;
     this.#snapshot = snapshotOf(method);
     this.#stream = streams.keep(method, fromBinary(method.input, input), this);
@@ -77,19 +84,20 @@ class SharedStream<Input extends DescMessage, Output extends DescMessage>
     for (const [index, message] of this.#snapshot.messages().entries()) {
       follower.onMessage(toBinary(this.#output, message), index === 0);
     }
-    if (this.#interrupted) follower.onInterrupted();
+    if (this.#silentSince !== undefined) follower.onInterrupted(this.#clock.now() - this.#silentSince);
   }
 
   onMessage(message: MessageShape<Output>, first: boolean): void {
-    this.#interrupted = false;
+    this.#silentSince = undefined;
     this.#snapshot.apply(message, first);
     const bytes = toBinary(this.#output, message);
     for (const follower of this.followers) follower.onMessage(bytes, first);
   }
 
-  onInterrupted(): void {
-    this.#interrupted = true;
-    for (const follower of this.followers) follower.onInterrupted();
+  onInterrupted(agoMs = 0): void {
+    const now = this.#clock.now();
+    this.#silentSince ??= now - agoMs;
+    for (const follower of this.followers) follower.onInterrupted(now - this.#silentSince);
   }
 
   onRejected(status: GrpcStatus): void {
@@ -121,7 +129,9 @@ export class StreamRelay {
   /** Undefined for a method that workers have no business with. */
   follow(method: string, input: Uint8Array, follower: StreamFollower): RunningStream | undefined {
     const key = `${method} ${Buffer.from(input).toString('base64')}`;
-    const shared = this.#shared.get(key) ?? questions.get(method)?.open(this.#streams, input);
+    const shared =
+      this.#shared.get(key) ??
+      questions.get(method)?.open({ clock: this.#clock, streams: this.#streams, input });
     if (shared === undefined) return undefined;
     this.#shared.set(key, shared);
     shared.idle?.cancel();

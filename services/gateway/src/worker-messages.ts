@@ -20,7 +20,8 @@ export type ToWorker =
       /** As for `KeptStreamHandler`. */
       readonly first: boolean;
     }
-  | { readonly kind: 'interrupted'; readonly stream: number }
+  /** `agoMs`: for how long already. */
+  | { readonly kind: 'interrupted'; readonly stream: number; readonly agoMs: number }
   | {
       readonly kind: 'rejected';
       readonly stream: number;

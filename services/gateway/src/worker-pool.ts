@@ -234,7 +234,7 @@ export class WorkerPool implements MetricsPage {
   #watch(slot: Slot, { stream, method, input }: Extract<ToPrimary, { kind: 'watch' }>): void {
     const running = this.#options.relay.follow(method, input, {
       onMessage: (bytes, first) => this.#send(slot, { kind: 'message', stream, bytes, first }),
-      onInterrupted: () => this.#send(slot, { kind: 'interrupted', stream }),
+      onInterrupted: (agoMs) => this.#send(slot, { kind: 'interrupted', stream, agoMs }),
       onRejected: ({ code, message }) => this.#send(slot, { kind: 'rejected', stream, code, message }),
     });
     if (running !== undefined) slot.streams.set(stream, running);

@@ -64,7 +64,8 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
     send({ kind: 'state', state: { ready, reason, port, connections: serving.open } });
   };
   const stop = async (): Promise<void> => {
-    await serving.stop();
+    await serving.drain();
+    serving.close();
     reporter.cancel();
     // What was counted until now outlives this process.
     send({ kind: 'metrics', metrics: takeSnapshot(registry) }, onStopped);

@@ -1,13 +1,5 @@
 /** Settings of the sidecar. */
-import {
-  type Config,
-  type ConfigEntry,
-  duration,
-  integer,
-  list,
-  oneOf,
-  text,
-} from '@mesh/config/environment';
+import { type Config, type ConfigEntry, duration, integer, list, oneOf } from '@mesh/config/environment';
 import { forwardingConfig } from '@mesh/dataplane/forwarding-config';
 import { workloadConfig } from '@mesh/dataplane/workload';
 import { portRange } from './port-config.ts';
@@ -63,17 +55,6 @@ export const proxyConfig = {
     default: '60s',
     min: '1s',
     max: '24h',
-  }),
-  MESH_LAST_GOOD_DIR: text({
-    doc: 'Directory that outlives restarts of the sidecar, for what the control plane said last; empty: nothing is kept.',
-    default: '',
-    pattern: /^(\/.*)?$/,
-  }),
-  MESH_LAST_GOOD_MAX_AGE: duration({
-    doc: 'What the control plane said longer ago is not gone by after a restart.',
-    default: '24h',
-    min: '1m',
-    max: '720h',
   }),
   MESH_SHUTDOWN_GRACE: duration({
     doc: 'How long connections may take to end after SIGTERM.',

@@ -1,13 +1,12 @@
 /** The whole sidecar: certificate, discovery, both directions, admin page. */
 import type { Socket } from 'node:net';
-import { join } from 'node:path';
 import type { Clock, Random, Timer } from '@mesh/clock/clock';
 import type { HostPort } from '@mesh/control-api/convert';
 import { SocketConnector } from '@mesh/dataplane/connector';
 import { ControlChannel } from '@mesh/dataplane/control-channel';
 import { Discovery } from '@mesh/dataplane/discovery';
 import { Drain, listenOn } from '@mesh/dataplane/drain';
-import { forwardingLimits } from '@mesh/dataplane/forwarding-config';
+import { forwardingLimits, lastGoodFile } from '@mesh/dataplane/forwarding-config';
 import { HttpMetrics } from '@mesh/dataplane/http-metrics';
 import { IdentityClient } from '@mesh/dataplane/identity-client';
 import { LastGoodMemory } from '@mesh/dataplane/last-good-streams';
@@ -19,7 +18,12 @@ import { Profiles } from '@mesh/dataplane/profiles';
 import { DetectMetrics } from '@mesh/dataplane/protocol-detection';
 import { TransportMetrics } from '@mesh/dataplane/transport-metrics';
 import { LimitLedger } from '@mesh/limits/limits';
-import { type AdminResponse, type AdminServer, startAdmin } from '@mesh/telemetry/admin-server';
+import {
+  type AdminResponse,
+  type AdminServer,
+  type Readiness,
+  startAdmin,
+} from '@mesh/telemetry/admin-server';
 import { limitMetrics } from '@mesh/telemetry/limit-metrics';
 import { type AdminLimit, adminLimits } from '@mesh/telemetry/limits';
 import type { Logger } from '@mesh/telemetry/log';
@@ -157,9 +161,7 @@ export class Proxy {
       log,
       registry,
       limits,
-      path: config.MESH_LAST_GOOD_DIR === '' ? undefined : join(config.MESH_LAST_GOOD_DIR, 'last-good'),
-      owner: `${this.#environment.identity} ${config.MESH_POD_NAME}`,
-      maxAgeMs: config.MESH_LAST_GOOD_MAX_AGE,
+      ...lastGoodFile(config, { identity: this.#environment.identity, pod: config.MESH_POD_NAME }),
     });
     const streams = this.#lastGood.over(this.#channel, limits.values.last_good_wait_ms);
     this.#policies = new PortPolicies({
@@ -247,7 +249,7 @@ export class Proxy {
     return { status: 200, type: 'text/plain; charset=utf-8', body: 'draining\n' };
   }
 
-  ready(): { ready: boolean; reason: string } {
+  ready(): Readiness {
     if (this.#environment.inboundDrain.draining) return { ready: false, reason: 'shutting down' };
     if (this.#environment.credentials.current === undefined) {
       return { ready: false, reason: this.#identityClient.fault };
@@ -255,7 +257,7 @@ export class Proxy {
     if (!this.#channel.connected && !this.#channel.wasConnected && !this.#lastGood.restored) {
       return { ready: false, reason: `destination: ${this.#channel.fault}` };
     }
-    return { ready: true, reason: '' };
+    return { ready: true, reason: '', note: this.#lastGood.note };
   }
 
   /**

@@ -50,6 +50,7 @@ test('it is ready, and its requests reach the endpoints that it knew under mutua
   const page = await caller.metrics();
   assert.match(page, /^mesh_last_good_reads_total\{result="used"\} 1$/m);
   assert.match(page, /^mesh_last_good_streams 2$/m, 'profile and endpoints');
+  assert.match(caller.proxy.ready().note ?? '', /^the control plane does not answer: 2 of its streams go by/);
   const age = /^mesh_discovery_age_seconds\{authority="cart[^"]*"\} ([\d.]+)$/m.exec(page)?.[1];
   assert.ok(Number(age) > 0, 'and it says how old they are');
   assert.match(page, /^request_total\{[^}]*tls="true",server_id="cart\.shop[^}]*\} 1$/m);

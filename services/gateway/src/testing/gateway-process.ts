@@ -18,11 +18,11 @@ interface LogLine {
 }
 
 export interface GatewayProcess extends TestWest {
+  /** The one that runs now. */
   readonly process: ChildProcess;
   readonly log: readonly LogLine[];
   /** Process ids of the workers that were started, in order. */
   workers(): number[];
-  ready(): Promise<string>;
 }
 
 /** Cluster west whose gateway runs as a process; resolves once it is ready. */
@@ -32,12 +32,12 @@ export async function startGatewayProcess(
 ): Promise<GatewayProcess> {
   const log: LogLine[] = [];
   let child: ChildProcess | undefined;
-  let adminPort = 0;
   const directory = mkdtempSync(join(tmpdir(), 'mesh-gateway-'));
   test.after(() => rmSync(directory, { recursive: true }));
   const tokenFile = join(directory, 'token');
   writeFileSync(tokenFile, goodToken);
   const west = await startWest(test, new TestTrust(), async (settings, trust) => {
+    const earlierLines = log.length;
     const issuer = trust.issuer('west');
     const identity = await startIdentity(test, {
       cluster: 'west',
@@ -60,26 +60,30 @@ export async function startGatewayProcess(
     test.after(() => started.kill('SIGKILL'));
     const serves = await eventually(
       'the gateway serves',
-      () => log.find(({ msg }) => msg === 'gateway serves'),
+      () => log.slice(earlierLines).find(({ msg }) => msg === 'gateway serves'),
       {
         timeoutMs: 60_000,
       },
     );
-    adminPort = Number(serves['adminPort']);
     return {
       port: Number(serves['port']),
-      adminPort,
+      adminPort: Number(serves['adminPort']),
       async stop() {
         started.kill('SIGTERM');
         await exited;
       },
+      async crash() {
+        started.kill('SIGKILL');
+        await exited;
+      },
     };
   });
-  return {
-    ...west,
-    process: child as ChildProcess,
-    log,
-    workers: () => log.filter(({ msg }) => msg === 'worker started').map(({ pid }) => Number(pid)),
-    ready: async () => await (await fetch(`http://127.0.0.1:${adminPort}/ready`)).text(),
-  };
+  // Its getters stay getters: ports and processes change with a restart.
+  return Object.defineProperties(west, {
+    process: { get: () => child },
+    log: { value: log },
+    workers: {
+      value: () => log.filter(({ msg }) => msg === 'worker started').map(({ pid }) => Number(pid)),
+    },
+  }) as GatewayProcess;
 }

@@ -99,6 +99,10 @@ export interface TestWest {
   metrics(): Promise<string>;
   /** Destination dies. */
   loseControlPlane(): Promise<void>;
+  /** The gateway dies, as by SIGKILL where it is a process, and another one is started with the same settings. */
+  restart(): Promise<void>;
+  /** Page of the gateway's readiness. */
+  ready(): Promise<string>;
   stop(): Promise<void>;
 }
 
@@ -107,6 +111,8 @@ interface Started {
   readonly port: number;
   readonly adminPort: number;
   stop(): Promise<void>;
+  /** Default: `stop`. */
+  crash?(): Promise<void>;
 }
 
 export const cart = 'cart.shop.svc.cluster.local:80';
@@ -176,20 +182,29 @@ export async function startWest(
     MESH_ADMIN_PORT: '0',
     MESH_SHUTDOWN_GRACE: '3s',
   };
-  const running = await start(settings, trust);
+  let running = await start(settings, trust);
   let stopped: Promise<void> | undefined;
   const stop = (): Promise<void> => (stopped ??= running.stop());
   test.after(stop);
-  const page = `http://127.0.0.1:${running.adminPort}`;
-  await eventually('the gateway is ready', async () => (await fetch(`${page}/ready`)).status === 200);
+  const page = async (path: string): Promise<string> =>
+    await (await fetch(`http://127.0.0.1:${running.adminPort}${path}`)).text();
+  const ready = (): Promise<string> => page('/ready');
+  await eventually('the gateway is ready', async () => (await ready()).startsWith('ready'));
   return {
     trust,
-    port: running.port,
+    get port() {
+      return running.port;
+    },
     identity: gatewayIdentity('west'),
     asked,
     federationCalls,
     stop,
+    ready,
     loseControlPlane: () => destination.stop(),
+    async restart() {
+      await (running.crash ?? running.stop)();
+      running = await start(settings, trust);
+    },
     setTable(change) {
       table = { ...table, ...change };
       for (const sink of watchers) sink.send(table);
@@ -201,7 +216,7 @@ export async function startWest(
       known.set(authority, update);
       for (const sink of followers.get(authority) ?? []) sink.send(update);
     },
-    metrics: async () => await (await fetch(`${page}/metrics`)).text(),
+    metrics: () => page('/metrics'),
   };
 }
 

@@ -1,0 +1,156 @@
+/** One control stream that goes by what an earlier life of the program was told, until the control plane speaks. */
+import {
+  type DescMessage,
+  type DescMethodServerStreaming,
+  fromBinary,
+  type MessageShape,
+  toBinary,
+} from '@bufbuild/protobuf';
+import type { Clock, Timer } from '@mesh/clock/clock';
+import type { RunningStream } from '@mesh/control-api/grpc-client';
+import type { GrpcStatus } from '@mesh/control-api/status';
+import type { LimitLedger } from '@mesh/limits/limits';
+import { type KeptStreamHandler, methodName } from './control-channel.ts';
+import type { LastGood } from './last-good-file.ts';
+import type { DataplaneLimit } from './limits.ts';
+import { snapshotOf, type StreamSnapshot } from './stream-snapshot.ts';
+
+/** What a stream said to the earlier life. */
+export interface EarlierWord {
+  readonly entry: LastGood;
+  readonly ageMs: number;
+}
+
+/** What a stream needs of the memory that it is part of. */
+export interface StreamMemory {
+  readonly clock: Clock;
+  readonly limits: LimitLedger<DataplaneLimit>;
+  /** Whether a stream failed and none has spoken since: then nobody waits for an answer first. */
+  readonly silent: boolean;
+  /** Undefined when there is nothing, or nothing that may be used. */
+  earlier(key: string): EarlierWord | undefined;
+  /** A stream of `method` spoke. */
+  spoke(key: string, method: string): void;
+  /** A stream failed. */
+  failed(): void;
+  /** A stream goes by what was said `ageMs` ago. */
+  recalled(ageMs: number): void;
+  /** What was remembered of a stream is of no use. */
+  unreadable(key: string, detail: string): void;
+}
+
+interface RememberedOptions<Output extends DescMessage> {
+  readonly memory: StreamMemory;
+  readonly key: string;
+  readonly handler: KeptStreamHandler<Output>;
+  readonly waitMs: number;
+}
+
+/** Hears what the channel says before its handler does. */
+export class RememberedStream<
+  Input extends DescMessage = DescMessage,
+  Output extends DescMessage = DescMessage,
+> implements KeptStreamHandler<Output>
+{
+  readonly #method: DescMethodServerStreaming<Input, Output>;
+  readonly #facts: RememberedOptions<Output>;
+  readonly #snapshot: StreamSnapshot<Output>;
+  #waiting: Timer | undefined;
+  /** The control plane spoke, or rejected the question. */
+  #answered = false;
+  /** Wall-clock time when the stream ended that has not spoken since. */
+  #interruptedAt: number | undefined;
+  #rejected = false;
+  /** Set while it goes by what was said before: until when that was known to be true, wall-clock ms. */
+  earlierAt: number | undefined;
+
+  constructor(method: DescMethodServerStreaming<Input, Output>, facts: RememberedOptions<Output>) {
+    this.#method = method;
+    this.#facts = facts;
+    this.#snapshot = snapshotOf(method);
+  }
+
+  /** Whether what it said is known to be true now. */
+  get live(): boolean {
+    return this.#answered && !this.#rejected && this.#interruptedAt === undefined;
+  }
+
+  /** `running` was opened for this stream; `forget` is called when it is cancelled. */
+  run(running: RunningStream, forget: () => void): RunningStream {
+    const { key, memory, waitMs } = this.#facts;
+    if (!this.#answered && memory.earlier(key) !== undefined) {
+      if (memory.silent || waitMs === 0) this.#recall();
+      else this.#waiting = memory.clock.after(waitMs, () => this.#waited(), true);
+    }
+    return {
+      cancel: () => {
+        this.#waiting?.cancel();
+        forget();
+        running.cancel();
+      },
+    };
+  }
+
+  onMessage(message: MessageShape<Output>, first: boolean): void {
+    this.#settle();
+    this.#interruptedAt = undefined;
+    this.#snapshot.apply(message, first);
+    this.#facts.memory.spoke(this.#facts.key, methodName(this.#method));
+    this.#facts.handler.onMessage(message, first);
+  }
+
+  onRejected(status: GrpcStatus): void {
+    this.#rejected = true;
+    this.#settle();
+    this.#facts.memory.spoke(this.#facts.key, methodName(this.#method));
+    this.#facts.handler.onRejected(status);
+  }
+
+  onInterrupted(): void {
+    const { handler, memory } = this.#facts;
+    this.#interruptedAt ??= memory.clock.wall();
+    memory.failed();
+    this.#recall();
+    handler.onInterrupted?.();
+  }
+
+  /** What may be written down of it; undefined before it spoke in this life, and when its question was refused. */
+  lastGood(): LastGood | undefined {
+    const messages = this.#rejected ? [] : this.#snapshot.messages();
+    if (messages.length === 0) return undefined;
+    return {
+      at: this.#interruptedAt ?? this.#facts.memory.clock.wall(),
+      messages: messages.map((message) => toBinary(this.#method.output, message)),
+    };
+  }
+
+  #settle(): void {
+    this.#answered = true;
+    this.earlierAt = undefined;
+    this.#waiting?.cancel();
+  }
+
+  #waited(): void {
+    this.#facts.memory.limits.hit('last_good_wait_ms');
+    this.#recall();
+  }
+
+  /** Tells the handler what the earlier life knew, once. */
+  #recall(): void {
+    const { handler, key, memory } = this.#facts;
+    if (this.#answered || this.earlierAt !== undefined) return;
+    const found = memory.earlier(key);
+    if (found === undefined) return;
+    let messages: MessageShape<Output>[];
+    try {
+      messages = found.entry.messages.map((bytes) => fromBinary(this.#method.output, bytes));
+    } catch (thrown) {
+      memory.unreadable(key, thrown instanceof Error ? thrown.message : String(thrown));
+      return;
+    }
+    this.earlierAt = found.entry.at;
+    memory.recalled(found.ageMs);
+    for (const [index, message] of messages.entries()) handler.onMessage(message, index === 0);
+    handler.onInterrupted?.(found.ageMs);
+  }
+}
