@@ -1,5 +1,13 @@
 import assert from 'node:assert/strict';
+import type { Timer } from '@mesh/clock/clock';
 import { systemClock } from '@mesh/clock/system';
+import { retainedBytes } from './retained-bytes.ts';
+
+/** What an attack may make a process hold, all its connections together; the long form holds proxies to the same. */
+export const attackMemoryBound: number = 32 * 1024 * 1024;
+/** Between looks at what is held: at least so long, and so many times what the last one took, since each is a collection. */
+const betweenLooksMs = 100;
+const betweenLooksTimes = 10;
 
 export interface VictimReport {
   /** Requests answered as they should be. */
@@ -7,6 +15,8 @@ export interface VictimReport {
   readonly failures: readonly unknown[];
   /** Duration of each request, ms. For long forms: a machine that runs tests is no measure. */
   readonly latenciesMs: readonly number[];
+  /** The most that this process held meanwhile beyond what it held before, garbage not counted: attackers are part of it. */
+  readonly heldBytes: number;
 }
 
 export interface VictimOptions {
@@ -14,6 +24,12 @@ export interface VictimOptions {
   least?: number;
   /** Requests per second; by default the next one begins when the last is done. */
   ratePerSecond?: number;
+}
+
+/** Buffers let go of are swept on other threads; the next collection waits for that. */
+function sweptBytes(): number {
+  retainedBytes();
+  return retainedBytes();
 }
 
 /**
@@ -46,18 +62,35 @@ export async function besideVictim(
       });
     }
   };
+  const before = sweptBytes();
+  let most = before;
+  const look = (): void => {
+    const now = retainedBytes();
+    if (now > most) most = Math.max(most, sweptBytes());
+  };
+  let looking: Timer;
+  const lookAgain = (): void => {
+    const start = systemClock.now();
+    look();
+    const tookMs = systemClock.now() - start;
+    looking = systemClock.after(Math.max(betweenLooksMs, betweenLooksTimes * tookMs), lookAgain);
+  };
+  looking = systemClock.after(betweenLooksMs, lookAgain);
   const running = victim();
   try {
     await attack();
+    look();
   } finally {
+    looking.cancel();
     state.over = true;
     await running;
   }
-  return { served: latenciesMs.length, failures, latenciesMs };
+  return { served: latenciesMs.length, failures, latenciesMs, heldBytes: most - before };
 }
 
-/** Fails unless every request of the victim was answered. */
-export function assertUnharmed({ served, failures }: VictimReport): void {
+/** Fails unless every request of the victim was answered, and no more was held for the attack than may be. */
+export function assertUnharmed({ served, failures, heldBytes }: VictimReport): void {
   assert.deepEqual(failures, [], 'the victim noticed');
   assert.ok(served > 0, 'the victim was never served');
+  assert.ok(heldBytes <= attackMemoryBound, `${heldBytes} bytes were held, more than ${attackMemoryBound}`);
 }
