@@ -97,7 +97,7 @@ class Door implements TlsAttackSite {
   }
 
   async requests(): Promise<number> {
-    return this.#witness.seen.filter(({ path }) => path !== '/victim').length;
+    return this.#witness.seen.length;
   }
 
   async hits(): Promise<number> {

@@ -1,8 +1,12 @@
-/** Whatever a client claims about who it is, the application sees what the certificates proved, and nothing else. */
+/**
+ * Whatever a client claims about who it is, the application sees what the certificates proved, and nothing else; somebody else is
+ * served all the while.
+ */
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { test } from 'node:test';
 import { listening } from '@mesh/testkit/servers';
+import { assertUnharmed, besideVictim } from '@mesh/testkit/victim';
 import {
   ask,
   asApplication,
@@ -17,6 +21,7 @@ import {
 } from './testing/raw-client.ts';
 import { forged, spoofs } from './testing/mesh-attacks.ts';
 import { startTwoClusters } from './testing/two-clusters.ts';
+import { victimOf, victimPath } from './testing/victim-request.ts';
 import { startHttp2Witness, startWitness, type Witness } from './testing/witness.ts';
 
 /** Fields that only proxies may set, however they are spelled. */
@@ -38,8 +43,11 @@ const entries: readonly (readonly [who: string, entry: Entry, proven: string | u
 test('forged fields of HTTP/1 reach nobody, at any hop', async (t) => {
   const witness = await startWitness(t);
   const path = await startTwoClusters(t, { app: witness.port });
+  const request = victimOf(t, path);
+  await request();
   for (const [who, entry, proven] of entries) {
-    await t.test(who, async () => {
+    const expected = proven === undefined ? [] : [['l5d-client-id', proven]];
+    const attack = async (): Promise<void> => {
       for (const [what, lines, refused] of spoofs) {
         witness.seen.length = 0;
         const text = `GET /x HTTP/1.1\r\nhost: cart.shop.svc.cluster.local:80\r\n${lines}\r\nconnection: close\r\n\r\n`;
@@ -49,10 +57,11 @@ test('forged fields of HTTP/1 reach nobody, at any hop', async (t) => {
           assert.deepEqual(witness.seen, [], what);
         } else {
           assert.match(answer, /^HTTP\/1\.1 200 /, what);
-          assert.deepEqual(ofProxies(witness), proven === undefined ? [] : [['l5d-client-id', proven]], what);
+          assert.deepEqual(ofProxies(witness), expected, what);
         }
       }
-    });
+    };
+    await t.test(who, async () => assertUnharmed(await besideVictim(request, attack)));
     await t.test(`${who}, in trailers`, async () => {
       witness.seen.length = 0;
       const head =
@@ -60,7 +69,7 @@ test('forged fields of HTTP/1 reach nobody, at any hop', async (t) => {
       const trailers = `l5d-client-id: ${forged}\r\nL5D_Client_Id: ${forged}\r\nx-sum: 1`;
       const text = `${head}\r\ntrailer: l5d-client-id, x-sum\r\n\r\n1\r\nx\r\n0\r\n${trailers}\r\n\r\n`;
       assert.match(await exchange(await entry(path), text), /^HTTP\/1\.1 200 /);
-      assert.deepEqual(ofProxies(witness), proven === undefined ? [] : [['l5d-client-id', proven]]);
+      assert.deepEqual(ofProxies(witness), expected);
     });
   }
 });
@@ -72,21 +81,27 @@ test('forged fields of HTTP/2 reach nobody, head or trailers', async (t) => {
     ['gateway', frontend],
     ['server', neighbour],
   ] as const) {
-    const session = await http2Session(t, path, to);
-    for (const name of [
-      'l5d-client-id',
-      'l5d_client_id',
-      'l5d-client_id',
-      'l5d-cluster-path',
-      'l5d-anything',
-    ]) {
-      for (const trailers of [undefined, { [name]: forged, 'x-sum': '1' }]) {
-        witness.seen.length = 0;
-        const head = trailers === undefined ? { [name]: [forged, forged] } : {};
-        assert.equal((await ask(session, head, trailers)).status, 200);
-        assert.deepEqual(ofProxies(witness), [['l5d-client-id', proven]], `${name} at the ${to}`);
+    const [session, victim] = [await http2Session(t, path, to), await http2Session(t, path, to)];
+    const attack = async (): Promise<void> => {
+      for (const name of [
+        'l5d-client-id',
+        'l5d_client_id',
+        'l5d-client_id',
+        'l5d-cluster-path',
+        'l5d-anything',
+      ]) {
+        for (const trailers of [undefined, { [name]: forged, 'x-sum': '1' }]) {
+          witness.seen.length = 0;
+          const head = trailers === undefined ? { [name]: [forged, forged] } : {};
+          assert.equal((await ask(session, head, trailers)).status, 200);
+          assert.deepEqual(ofProxies(witness), [['l5d-client-id', proven]], `${name} at the ${to}`);
+        }
       }
-    }
+    };
+    const request = async (): Promise<void> => {
+      assert.equal((await ask(victim, { ':path': victimPath })).status, 200);
+    };
+    assertUnharmed(await besideVictim(request, attack));
   }
 });
 

@@ -34,6 +34,18 @@ export const spoofs: readonly (readonly [what: string, lines: string, refused?: 
   ['named by Connection', `connection: l5d-client-id\r\nl5d-client-id: ${forged}`],
   ['named by Connection in upper case', `connection: close, L5D-CLIENT-ID\r\nl5d-client-id: ${forged}`],
   ['named by Connection and not there', 'connection: l5d-client-id, l5d-orig-proto'],
+  [
+    'named by Connection with white space',
+    `connection: \t l5d-client-id ,, close\r\nl5d-client-id: ${forged}`,
+  ],
+  [
+    'named by the second Connection',
+    `connection: te\r\nconnection: l5d-client-id\r\nl5d-client-id: ${forged}`,
+  ],
+  [
+    'named by Connection with all that proxies say',
+    'connection: l5d-client-id, l5d-cluster-path, l5d-proxy-error, l5d-server-id',
+  ],
   ['a protocol to restore', 'l5d-orig-proto: HTTP/1.0'],
   ['an absolute form to restore', 'l5d-orig-proto: HTTP/1.1; absolute-form'],
   ['an upgrade that was not', 'l5d-orig-proto: HTTP/1.1; upgraded'],

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage } from 'node:http';
 import { createServer as createHttp2Server, type IncomingHttpHeaders } from 'node:http2';
 import type { TestContext } from 'node:test';
 import { listening } from '@mesh/testkit/servers';
+import { victimPath } from './victim-request.ts';
 
 interface Witnessed {
   readonly path: string;
@@ -13,9 +14,8 @@ interface Witnessed {
 
 export interface Witness {
   readonly port: number;
+  /** Requests of others than victims. */
   readonly seen: Witnessed[];
-  /** Connections that were opened to it. */
-  connections(): number;
 }
 
 function pairs(raw: readonly string[]): [string, string][] {
@@ -26,26 +26,24 @@ function pairs(raw: readonly string[]): [string, string][] {
 
 export async function startWitness(test: TestContext): Promise<Witness> {
   const seen: Witnessed[] = [];
-  let opened = 0;
   const server = createServer((request: IncomingMessage, response) => {
     request.on('error', () => {});
     request.resume();
     request.on('end', () => {
       const { url = '', headers, rawHeaders, rawTrailers } = request;
-      seen.push({ path: url, host: headers.host ?? '', fields: pairs([...rawHeaders, ...rawTrailers]) });
+      if (url !== victimPath) {
+        seen.push({ path: url, host: headers.host ?? '', fields: pairs([...rawHeaders, ...rawTrailers]) });
+      }
       response.end('seen');
     });
   });
-  server.on('connection', () => opened++);
-  return { port: await listening(test, server), seen, connections: () => opened };
+  return { port: await listening(test, server), seen };
 }
 
 export async function startHttp2Witness(test: TestContext): Promise<Witness> {
   const seen: Witnessed[] = [];
-  let opened = 0;
   const server = createHttp2Server();
   server.on('sessionError', () => {});
-  server.on('session', () => opened++);
   server.on('stream', (stream, headers: IncomingHttpHeaders, _flags, rawHeaders: string[]) => {
     let trailers: string[] = [];
     stream.on('error', () => {});
@@ -55,10 +53,12 @@ export async function startHttp2Witness(test: TestContext): Promise<Witness> {
     stream.resume();
     stream.on('end', () => {
       const { ':path': path, ':authority': host } = headers;
-      seen.push({ path: String(path), host: String(host), fields: pairs([...rawHeaders, ...trailers]) });
+      if (path !== victimPath) {
+        seen.push({ path: String(path), host: String(host), fields: pairs([...rawHeaders, ...trailers]) });
+      }
       stream.respond({ ':status': 200 });
       stream.end('seen');
     });
   });
-  return { port: await listening(test, server), seen, connections: () => opened };
+  return { port: await listening(test, server), seen };
 }
