@@ -1,5 +1,5 @@
 import type { Clock } from '@mesh/clock/clock';
-import { TokenBucket } from '@mesh/http2/bucket';
+import { TokenBucket } from '@mesh/limits/token-bucket';
 import type { LimitLedger } from '@mesh/limits/limits';
 import type { LogFields, Logger } from '@mesh/telemetry/log';
 import type { DataplaneLimit } from './limits.ts';

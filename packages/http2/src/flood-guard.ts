@@ -1,5 +1,5 @@
 import type { Clock } from '@mesh/clock/clock';
-import { TokenBucket } from './bucket.ts';
+import { TokenBucket } from '@mesh/limits/token-bucket';
 import type { Http2LimitName, Http2Limits } from './limits.ts';
 
 /**

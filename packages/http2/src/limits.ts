@@ -2,7 +2,7 @@ import type { LimitLedger, LimitSpec } from '@mesh/limits/limits';
 
 /**
  * What one HTTP/2 peer can make us hold or do. Limits that say "burst" are token buckets: the value is the burst,
- * and a tenth of it comes back every second (see bucket.ts).
+ * and a tenth of it comes back every second (see token-bucket.ts in packages/limits).
  */
 export const http2Limits = {
   http2_header_list_bytes: {

@@ -10,7 +10,7 @@ import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
 import { assertNoLeaks } from '@mesh/testkit/leaks';
 import { dialTcp, listen } from '@mesh/testkit/servers';
-import { type AcceptResult, TlsAcceptor, type TlsAcceptorOptions } from './accept.ts';
+import { type AcceptResult, type RefusedPeer, TlsAcceptor, type TlsAcceptorOptions } from './accept.ts';
 import { extension } from './certificate-writer.ts';
 import { CredentialStore } from './credentials.ts';
 import {
@@ -306,6 +306,21 @@ test('who is refused is refused, too, when no more chains are read for the sake 
   const reasons = served.results.map((result) => ('refused' in result ? result.refused : 'accepted'));
   assert.deepEqual(reasons, ['not-a-ca', 'foreign-anchor', 'foreign-anchor']);
   assert.equal(limits.hits('tls_explained_refusals'), 2);
+  assert.equal(served.received, 0);
+});
+
+test('of many clients that are refused, a few are judged, and the others refused by what OpenSSL says', async (context) => {
+  const limits = new LimitLedger(trustLimits, { tls_judged_refusals: 1 });
+  const served = await serve(context, { limits });
+  const [, , signedByALeaf] = refusals.find(([, reason]) => reason === 'not-a-ca') ?? [];
+  assert.ok(signedByALeaf !== undefined);
+  for (let client = 0; client < 2; client++) await closing(dial(context, served.port, signedByALeaf));
+  await closing(dial(context, served.port, {}));
+  const [judged, other, none] = served.results as RefusedPeer[];
+  assert.equal(judged?.refused, 'not-a-ca');
+  assert.match(other?.detail ?? '', /^OpenSSL refused the certificate: [A-Z_]+$/);
+  assert.equal(none?.refused, 'no-certificate');
+  assert.equal(limits.hits('tls_judged_refusals'), 1);
   assert.equal(served.received, 0);
 });
 

@@ -11,13 +11,14 @@ import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket, type TlsOptions } from 'node:tls';
 import type { Clock, Timer } from '@mesh/clock/clock';
 import { LimitLedger } from '@mesh/limits/limits';
+import { TokenBucket } from '@mesh/limits/token-bucket';
 import { TurnShare } from '@mesh/sockets/turn-share';
 import { type ChainAccepted, type ChainRefusal, checkChain, checkVerifiedLeaf } from './chain.ts';
 import { anchorsOf, type Credentials, type CredentialStore, secureContextOptions } from './credentials.ts';
 import { guardPeerCertificates, handshakeContext } from './handshake-context.ts';
 import { type TrustLimit, trustLimits } from './limits.ts';
 import type { PeerIdentity } from './names.ts';
-import { linkedChain, verifiedLeaf, wholeClientChain } from './peer-chain.ts';
+import { linkedChain, peerLeaf, wholeClientChain } from './peer-chain.ts';
 import { refusalOf, type RefusalReason } from './refusal.ts';
 
 /** `none` is for the bootstrap port of the identity service alone, whose clients have no certificate yet. */
@@ -75,6 +76,7 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
   readonly #server: Server;
   readonly #open: Set<Handshake<Mode>> = new Set();
   readonly #turns: TurnShare;
+  readonly #judged: TokenBucket;
   /** Refused clients whose whole chain was read. */
   #explained = 0;
   readonly #unsubscribe: () => void;
@@ -84,6 +86,7 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
     this.#limits = options.limits ?? new LimitLedger(trustLimits);
     this.#required = options.clientCertificate !== 'none';
     this.#turns = new TurnShare(this.#limits.values.tls_handshakes_per_turn, turnsBetween);
+    this.#judged = new TokenBucket(this.#limits.values.tls_judged_refusals, options.clock.now());
     const { current } = options.credentials;
     this.#server = createServer({
       ...(current === undefined ? {} : contextOptions(current)),
@@ -195,9 +198,14 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
   #judge({ source }: Handshake<Mode>, socket: TLSSocket): ChainAccepted | ChainRefusal {
     const { clock, suffix, acceptsCluster } = this.#options;
     const common = { now: clock.wall(), role: 'client', suffix } as const;
-    const leaf = socket.authorized ? verifiedLeaf(socket) : undefined;
+    const leaf = peerLeaf(socket);
+    if (!socket.authorized && leaf !== undefined && !this.#judged.take(clock.now())) {
+      this.#limits.hit('tls_judged_refusals');
+      const code = String(socket.authorizationError);
+      return { refused: refusalOf({ code }), detail: `OpenSSL refused the certificate: ${code}` };
+    }
     const verdict =
-      leaf === undefined
+      leaf === undefined || !socket.authorized
         ? checkChain({
             ...common,
             chain: this.#unverifiedChain(socket),

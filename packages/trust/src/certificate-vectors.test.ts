@@ -62,7 +62,10 @@ function presentable({ chain }: Vector): SecureContext | undefined {
 test('the acceptor comes to the same verdicts in handshakes', async (t) => {
   const server = forgeLeaf(east, [generalName.dns(identityOf('server', 'east'))]);
   const credentials = new CredentialStore();
-  const limits = new LimitLedger<TrustLimit>(trustLimits, { tls_explained_refusals: vectors.length });
+  const limits = new LimitLedger<TrustLimit>(trustLimits, {
+    tls_explained_refusals: vectors.length,
+    tls_judged_refusals: vectors.length,
+  });
   const acceptor = new TlsAcceptor({ credentials, clock: systemClock, alpn: [], limits });
   t.after(() => acceptor.close());
   let verdict: (result: AcceptResult) => void = () => {};

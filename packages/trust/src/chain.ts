@@ -188,7 +188,18 @@ function weakness(certificate: Certificate): ChainRefusal | undefined {
     : refuse('weak-key', `the public key of ${describe(certificate)} is not accepted`);
 }
 
+/** Of issuers: each is asked for by what it signed and by the check of itself, an anchor by every chain. */
+const issuerKeys: WeakMap<Certificate, KeyObject> = new WeakMap();
+
+function issuerKeyOf(issuer: Certificate): KeyObject | undefined {
+  const key = publicKeyOf(issuer);
+  if (key !== undefined) issuerKeys.set(issuer, key);
+  return key;
+}
+
 function publicKeyOf(certificate: Certificate): KeyObject | undefined {
+  const known = issuerKeys.get(certificate);
+  if (known !== undefined) return known;
   try {
     return createPublicKey({ key: certificate.spki, format: 'der', type: 'spki' });
   } catch {
@@ -198,7 +209,7 @@ function publicKeyOf(certificate: Certificate): KeyObject | undefined {
 
 /** True when `issuer`'s key made the signature of `certificate`, whatever else either says. */
 export function isSignedBy(certificate: Certificate, issuer: Certificate): boolean {
-  const key = publicKeyOf(issuer);
+  const key = issuerKeyOf(issuer);
   const scheme = schemes[certificate.signatureAlgorithm];
   // What the certificate says of its signature must be what was checked.
   if (key === undefined || scheme === undefined || scheme.key !== key.asymmetricKeyType) return false;

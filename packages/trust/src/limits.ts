@@ -42,6 +42,11 @@ export const trustLimits = {
     unit: 'count',
     why: 'Path building looks at each certificate the peer sent.',
   },
+  tls_judged_refusals: {
+    default: 20,
+    unit: 'count',
+    why: 'Burst of refused clients whose certificates are gone through to say why, a tenth of it more each second: that takes a millisecond. Of the others the reason is what OpenSSL says.',
+  },
   tls_explained_refusals: {
     default: 100,
     unit: 'count',

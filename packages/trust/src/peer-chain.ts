@@ -1,8 +1,8 @@
 import type { DetailedPeerCertificate, PeerCertificate, TLSSocket } from 'node:tls';
 import { handshakeContext } from './handshake-context.ts';
 
-/** The leaf of a client that OpenSSL has verified, as DER; its intermediates need no second look. */
-export function verifiedLeaf(socket: TLSSocket): Buffer | undefined {
+/** The leaf of a client, as DER; undefined when it sent none. Where OpenSSL has verified it, its intermediates need no second look. */
+export function peerLeaf(socket: TLSSocket): Buffer | undefined {
   const { raw } = socket.getPeerCertificate(false) as Partial<PeerCertificate>;
   return raw;
 }
