@@ -68,6 +68,24 @@ const nobodyAnswers: Parameters<ClientConnection['request']> = [
   { onInform() {}, onResponse() {}, onData() {}, onEnd() {}, onReset() {}, onDrain() {} },
 ];
 
+void test('opaque connects that fail together make one pause, not one that grows with their number', async () => {
+  const { clock, peer, heard } = setup();
+  const fail = async (): Promise<void> => {
+    const dials = Array.from({ length: 20 }, () => peer.dial([]));
+    for (const dial of dials) await assert.rejects(dial, /ECONNREFUSED/);
+  };
+  await fail();
+  assert.deepEqual(heard, [false]);
+  clock.advance(111);
+  assert.deepEqual(heard, [false, true]);
+  await fail();
+  clock.advance(179);
+  assert.deepEqual(heard, [false, true, false]);
+  clock.advance(42);
+  assert.equal(peer.reachable, true);
+  peer.close({ graceful: false });
+});
+
 void test('a refused connect makes a peer unreachable at once; it is tried again with growing, jittered pauses', async () => {
   const { clock, peer, heard, dialledAt, submit } = setup();
   submit();

@@ -162,14 +162,19 @@ export class Peer {
     lane.probe();
   }
 
-  /** A connect for opaque bytes; its outcome counts like any other. Rejects with a ConnectError. */
+  /**
+   * A connect for opaque bytes; its outcome counts like any other, but of those that fail together only the first: they are one sign of
+   * one thing, and the pause before the next try must not grow by how many clients there were. Rejects with a ConnectError.
+   */
   async dial(alpn: readonly string[]): Promise<Socket> {
     let socket: Socket;
     try {
       socket = await this.#environment.connector.connect(this.target, alpn);
     } catch (thrown) {
-      this.#lastLane = undefined;
-      this.#failed(connectFault(thrown));
+      if (this.#reachable) {
+        this.#lastLane = undefined;
+        this.#failed(connectFault(thrown));
+      }
       throw thrown;
     }
     this.#succeeded();
