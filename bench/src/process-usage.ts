@@ -46,6 +46,32 @@ export function memoryUse(pid: number): MemoryUse {
   };
 }
 
+/** What of a process' private memory is what; the rest is the engine's heap and stacks, above all. */
+export interface MemoryParts {
+  /** Machine code that the engine made. */
+  readonly codeBytes: number;
+  /** Of the C library's allocator: what TLS, buffers and the compiler use. */
+  readonly mallocBytes: number;
+}
+
+/** From /proc/PID/smaps: private pages of anonymous mappings that may be executed, and of `[heap]`. */
+export function memoryParts(pid: number): MemoryParts {
+  let [codeBytes, mallocBytes] = [0, 0];
+  for (const mapping of readFileSync(`/proc/${pid}/smaps`, 'latin1').split(/\n(?=[0-9a-f]+-[0-9a-f]+ )/)) {
+    const [head = ''] = mapping.split('\n', 1);
+    const isCode = /^\S+ ..x. \S+ 00:00 0\s*$/.test(head);
+    const isMalloc = head.endsWith('[heap]');
+    if (!isCode && !isMalloc) continue;
+    let bytes = 0;
+    for (const [, kilobytes] of mapping.matchAll(/^Private_(?:Clean|Dirty): +(\d+) kB$/gm)) {
+      bytes += Number(kilobytes) * 1024;
+    }
+    if (isCode) codeBytes += bytes;
+    else mallocBytes += bytes;
+  }
+  return { codeBytes, mallocBytes };
+}
+
 /** Sum over several processes. */
 export function sumOf(pids: readonly number[], measure: (pid: number) => number): number {
   let sum = 0;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Churned, Track } from './churn.ts';
+import { type Churned, rateAt, type Track } from './churn.ts';
 import { isGood, markdown, reportOf } from './report.ts';
 import type { Sample } from './samples.ts';
 
@@ -13,6 +13,8 @@ function sampleAt(atMs: number, privateMb: number, descriptors = 20): Sample {
     privateBytes: bytes,
     residentBytes: bytes,
     heapBytes: bytes,
+    codeBytes: 0,
+    mallocBytes: 0,
     externalBytes: 0,
     descriptors,
     series: 100,
@@ -44,6 +46,16 @@ test('flat is below the bound, whatever the warm-up did', () => {
   assert.match(
     markdown(flat),
     /\| gateway \| private, MB \| 70\.5 \| 70\.6 \| 0\.20 ± 0\.0\d \| \*\*flat\*\* \|/,
+  );
+});
+
+test('in the first part of the warm-up clients do more, and never while it is measured', () => {
+  const options = { minutes: 60, rate: 60, seed: 1 };
+  const rates = [0, 9, 10, 15, 59].map((minute) => rateAt(options, minute * minuteMs));
+  assert.deepEqual(rates, [300, 300, 60, 60, 60]);
+  assert.match(
+    markdown(report([track(0)])),
+    /15 minutes of warming up, of which clients did 5 times as much in the\nfirst 10,/,
   );
 });
 

@@ -1,7 +1,6 @@
 /** What a churn found, as a table, with a verdict. */
 import type { RunFacts } from '../endurance-program.ts';
-import type { Churned, ChurnOptions, Track } from './churn.ts';
-import { isBack } from './churn.ts';
+import { type Churned, type ChurnOptions, hurry, isBack, type Track, warmUpMinutes } from './churn.ts';
 import type { Sample } from './samples.ts';
 import { type Point, type Slope, slopeOf } from './slope.ts';
 
@@ -27,6 +26,8 @@ const measures: readonly Measure[] = [
   { name: 'private', ...megabytes(({ privateBytes }) => privateBytes, mean) },
   { name: 'resident', ...megabytes(({ residentBytes }) => residentBytes, mean) },
   { name: 'heap', ...megabytes(({ heapBytes }) => heapBytes, least) },
+  { name: 'machine code', ...megabytes(({ codeBytes }) => codeBytes, mean) },
+  { name: 'allocator', ...megabytes(({ mallocBytes }) => mallocBytes, mean) },
   { name: 'buffers', ...megabytes(({ externalBytes }) => externalBytes, least) },
   { name: 'descriptors', unit: '', of: (block) => mean(block.map(({ descriptors }) => descriptors)) },
   { name: 'metric lines', unit: '', of: (block) => mean(block.map(({ series }) => series)) },
@@ -34,11 +35,6 @@ const measures: readonly Measure[] = [
 
 /** Time of a block, so that garbage and its collection are in the same one. */
 const blockMs = 60_000;
-/**
- * Warming up: metrics of what is gone are shown for ten minutes, and go within the next two, so that after a quarter of an hour as
- * many go as come. Half of shorter runs.
- */
-const warmUpMinutes = ({ minutes }: ChurnOptions): number => Math.min(15, minutes / 2);
 
 export type Verdict = 'flat' | 'grows' | 'not known';
 
@@ -150,8 +146,9 @@ const list = (lines: readonly string[]): string => lines.map((line) => `- ${line
 function slopes({ rows, verdicts, options }: Report): string {
   return `## Memory
 
-By least squares over a value for each minute after ${warmUpMinutes(options).toFixed(0)} minutes of warming up, with the half of the 95 % confidence
-interval, which counts that neighbours are alike. Flat: private memory grows by less than ${boundMbPerHour} MB per hour at the upper end of its interval.
+By least squares over a value for each minute after ${warmUpMinutes(options).toFixed(0)} minutes of warming up, of which clients did ${hurry.times} times as much in the
+first ${(warmUpMinutes(options) * hurry.share).toFixed(0)}, with the half of the 95 % confidence interval, which counts that neighbours are alike. Machine code and what the C library's
+allocator holds are parts of private memory. Flat: private memory grows by less than ${boundMbPerHour} MB per hour at the upper end of its interval.
 
 | program | | first five minutes | last five minutes | per hour | verdict |
 |---|---|---|---|---|---|

@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import { get } from 'node:http';
 import { proxyPorts } from '../contestants/contestant.ts';
 import { memoryOf } from '../measure.ts';
-import { type MemoryUse, processTree, sumOf } from '../process-usage.ts';
+import { type MemoryParts, memoryParts, type MemoryUse, processTree, sumOf } from '../process-usage.ts';
 
 /** A program under churn, all its processes together. */
 export interface Watched {
@@ -13,7 +13,7 @@ export interface Watched {
   readonly address: string;
 }
 
-export interface Sample extends MemoryUse {
+export interface Sample extends MemoryUse, MemoryParts {
   readonly atMs: number;
   /** JavaScript objects, garbage among them. */
   readonly heapBytes: number;
@@ -31,9 +31,12 @@ export interface Sample extends MemoryUse {
 export async function sample({ pid, address }: Watched, atMs: number): Promise<Sample> {
   const pids = processTree(pid);
   const page = await metricsPage(address);
+  const parts = pids.map(memoryParts);
   return {
     atMs,
     ...memoryOf(pids),
+    codeBytes: parts.reduce((sum, { codeBytes }) => sum + codeBytes, 0),
+    mallocBytes: parts.reduce((sum, { mallocBytes }) => sum + mallocBytes, 0),
     descriptors: sumOf(pids, (one) => readdirSync(`/proc/${one}/fd`).length),
     heapBytes: total(page, 'nodejs_heap_size_used_bytes'),
     externalBytes: total(page, 'nodejs_external_memory_bytes'),
