@@ -5,6 +5,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:
 import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
 import { builtinsByName } from './builtins.ts';
+import { plainDescriptors } from './descriptors.ts';
 import { programs } from './programs.ts';
 
 const root = resolve(import.meta.dirname, '..');
@@ -27,7 +28,7 @@ await build({
   // The line that threw is part of a crash report.
   lineLimit: 160,
   external: ['koffi'],
-  plugins: [builtinsByName],
+  plugins: [builtinsByName, plainDescriptors],
   // Bundled CommonJS dependencies still call require for Node's own modules.
   banner: {
     js: "const require=process.getBuiltinModule('node:module').createRequire(import.meta.url);",
