@@ -33,7 +33,6 @@ export const layers: readonly Layer[] = [
         'packages/limits',
         'shows how often limits were reached, and has some of its own',
       ],
-      ['packages/telemetry', 'packages/sockets', 'the admin page has a cap of connections'],
       ['packages/testkit', 'packages/clock', 'brings the clock that tests steer'],
     ],
   },

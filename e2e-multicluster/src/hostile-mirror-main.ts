@@ -11,7 +11,7 @@ import { controlLimits } from '@mesh/dataplane/control-server';
 import { createWorkload } from '@mesh/dataplane/workload';
 import { mirrorConfig } from '@mesh/mirror/config';
 import { federationPort } from '@mesh/mirror/federation-port';
-import { startAdmin } from '@mesh/telemetry/admin-server';
+import { startAdmin } from '@mesh/dataplane/admin-server';
 import { type PeerIdentity, trustDomain } from '@mesh/trust/names';
 
 const config = readConfig(mirrorConfig, process.env);
@@ -46,6 +46,7 @@ const federation = grpcService<typeof Federation, PeerIdentity>(Federation, {
 });
 const server = federationPort(federation, { config, workload, clock, limits: controlLimits() });
 await startAdmin({
+  clock,
   port: config.MESH_ADMIN_PORT,
   registry,
   ready: () => ({ ready: credentials.current !== undefined, reason: identityClient.fault }),

@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
+import { text } from 'node:stream/consumers';
 import test, { type TestContext } from 'node:test';
-import { LimitLedger } from '@mesh/limits/limits';
+import { systemClock } from '@mesh/clock/system';
+import { limitMetrics } from '@mesh/telemetry/limit-metrics';
+import { MetricRegistry } from '@mesh/telemetry/metrics';
+import { FakeClock } from '@mesh/testkit/fake-clock';
 import { eventually } from '@mesh/testkit/eventually';
-import { type AdminOptions, startAdmin } from './admin-server.ts';
-import { limitMetrics } from './limit-metrics.ts';
-import { adminLimits } from './limits.ts';
-import { MetricRegistry } from './metrics.ts';
+import { adminLedgers, type AdminOptions, startAdmin } from './admin-server.ts';
 
 async function admin(context: TestContext, options: Partial<AdminOptions> = {}): Promise<string> {
   const server = await startAdmin({
+    clock: systemClock,
     port: 0,
     host: '127.0.0.1',
     registry: new MetricRegistry(),
@@ -19,6 +21,13 @@ async function admin(context: TestContext, options: Partial<AdminOptions> = {}):
   });
   context.after(() => server.close());
   return `http://127.0.0.1:${server.port}`;
+}
+
+async function connected(context: TestContext, base: string): Promise<Socket> {
+  const socket = connect({ host: '127.0.0.1', port: Number(new URL(base).port) });
+  context.after(() => socket.destroy());
+  await once(socket, 'connect');
+  return socket;
 }
 
 test('live, ready and metrics pages', async (context) => {
@@ -87,13 +96,52 @@ test('actions are for POST alone', async (context) => {
   assert.equal(done, 1);
 });
 
+test('a connection serves several requests, also after bodies and refusals', async (context) => {
+  const socket = await connected(context, await admin(context));
+  const post = 'POST /metrics HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nxxxxx';
+  const head = 'HEAD /ready HTTP/1.1\r\nhost: a\r\n\r\n';
+  const last = 'GET /live HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n';
+  socket.write(post + head + last);
+  const answers = (await text(socket)).split(/(?=HTTP\/1\.1 )/);
+  assert.deepEqual(
+    answers.map((each) => each.slice(9, 12)),
+    ['405', '200', '200'],
+  );
+  assert.match(answers[1] ?? '', /content-length: 6\r\n\r\n$/);
+  assert.match(answers[2] ?? '', /\r\n\r\nlive\n$/);
+});
+
+test('heads that are too long or too slow are refused and counted; so is a client that stays away', async (context) => {
+  const clock = new FakeClock();
+  const limits = adminLedgers();
+  const base = await admin(context, { clock, limits });
+  const long = await connected(context, base);
+  long.write(`GET /live HTTP/1.1\r\nhost: a\r\nx: ${'x'.repeat(9000)}\r\n\r\n`);
+  assert.match(await text(long), /^HTTP\/1\.1 431 /);
+  const slow = await connected(context, base);
+  slow.write('GET /live HTTP/1.1\r\n');
+  const away = await connected(context, base);
+  away.write('GET /live HTTP/1.1\r\nhost: a\r\n\r\n');
+  await once(away, 'readable');
+  await eventually('the slow head ends', () => {
+    clock.advance(10_000);
+    return limits.http1.hits('http1_head_ms') === 1;
+  });
+  assert.match(await text(slow), /^HTTP\/1\.1 408 /);
+  await eventually('the idle connection ends', () => {
+    clock.advance(90_000);
+    return limits.http1.hits('http1_idle_ms') === 1;
+  });
+  assert.match(await text(away), /^HTTP\/1\.1 200 /);
+});
+
 test('connections beyond the cap of the page are closed, and the page says how many', async (context) => {
   const registry = new MetricRegistry();
-  const limits = new LimitLedger(adminLimits, { admin_connections: 3 });
+  const limits = adminLedgers({ admin_connections: 3 });
   // A program may have several ledgers of one table: they add up.
-  const other = new LimitLedger(adminLimits);
-  other.hit('admin_connections');
-  limitMetrics(registry, [limits, other]);
+  const other = adminLedgers();
+  other.page.hit('admin_connections');
+  limitMetrics(registry, [limits.page, other.page]);
   const base = await admin(context, { registry, limits });
   const idle = Array.from({ length: 3 }, () =>
     connect({ host: '127.0.0.1', port: Number(new URL(base).port) }),
@@ -107,6 +155,6 @@ test('connections beyond the cap of the page are closed, and the page says how m
       () => '',
     );
     const [, hits] = /^mesh_limit_hits_total\{limit="admin_connections"\} (\d+)$/m.exec(page) ?? [];
-    return hits !== undefined && Number(hits) === 1 + limits.hits('admin_connections');
+    return hits !== undefined && Number(hits) === 1 + limits.page.hits('admin_connections');
   });
 });

@@ -2,14 +2,18 @@
  * The admin page of every program: `/live`, `/ready`, `/metrics` and what a program adds.
  *
  * Read-only and small on purpose: GET and HEAD, no request body, bounded connections, so that a scraper can
- * neither change nor exhaust the program beside it.
+ * neither change nor exhaust the program beside it. It is served by our own codec: `node:http` would be a megabyte of each sidecar.
  */
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
+import type { Clock } from '@mesh/clock/clock';
+import type { RequestHead, ServerConnection, ServerStream } from '@mesh/http/message';
+import { http1Limits, type Http1LimitName } from '@mesh/http1/limits';
+import { serveHttp1 } from '@mesh/http1/server';
 import { LimitLedger } from '@mesh/limits/limits';
 import { capConnections } from '@mesh/sockets/connection-cap';
-import { type AdminLimit, adminLimits } from './limits.ts';
+import { type AdminLimit, adminLimits } from '@mesh/telemetry/limits';
+import { Discard } from './discard.ts';
 
 export interface AdminRequest {
   readonly path: string;
@@ -38,7 +42,21 @@ export interface MetricsPage {
   render(): string | Promise<string>;
 }
 
+/** Counted like those of the data plane, so that the page says which of its own were reached. */
+export interface AdminLedgers {
+  readonly page: LimitLedger<AdminLimit>;
+  readonly http1: LimitLedger<Http1LimitName>;
+}
+
+export function adminLedgers(overrides: Partial<Record<AdminLimit, number>> = {}): AdminLedgers {
+  return {
+    page: new LimitLedger(adminLimits, overrides),
+    http1: new LimitLedger(http1Limits, { http1_head_bytes: maxHeadBytes, http1_idle_ms: idleMs }),
+  };
+}
+
 export interface AdminOptions {
+  clock: Clock;
   /** 0 takes a free port. */
   port: number;
   /** Default: all IPv4 addresses. */
@@ -46,7 +64,7 @@ export interface AdminOptions {
   registry: MetricsPage;
   ready: () => Readiness;
   /** Default: one that nobody reads. */
-  limits?: LimitLedger<AdminLimit>;
+  limits?: AdminLedgers;
   /** Exact path to handler. */
   extra?: Readonly<Record<string, AdminRoute>>;
   /** Exact path to what a POST from loopback does; everybody else gets 403. */
@@ -58,8 +76,9 @@ export interface AdminServer {
   close(): Promise<void>;
 }
 
-const maxHeaderBytes = 8192;
-const requestTimeoutMs = 10_000;
+const maxHeadBytes = 8192;
+/** Scrapers come each minute or more often; who stays away for longer may not hold one of the few places. */
+const idleMs = 90_000;
 
 const text = (status: number, body: string): AdminResponse => ({
   status,
@@ -83,12 +102,25 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
     ...Object.entries(options.extra ?? {}),
   ]);
   const actions = new Map<string, AdminRoute>(Object.entries(options.actions ?? {}));
-  const server = createServer(
-    { maxHeaderSize: maxHeaderBytes, headersTimeout: requestTimeoutMs, requestTimeout: requestTimeoutMs },
-    (request, response) => void answer(routes, actions, request, response),
-  );
-  const limits = options.limits ?? new LimitLedger(adminLimits);
-  capConnections(server, limits.values.admin_connections, () => limits.hit('admin_connections'));
+  const limits = options.limits ?? adminLedgers();
+  const connections = new Set<ServerConnection>();
+  const server = createServer((socket) => {
+    const local = isLoopback(socket.remoteAddress ?? '');
+    const connection = serveHttp1(
+      socket,
+      {
+        onRequest(stream, head) {
+          void answer(routes, actions, { stream, head, local });
+          return new Discard(stream);
+        },
+        onClose: () => void connections.delete(connection),
+      },
+      { clock: options.clock, limits: limits.http1 },
+    );
+    connections.add(connection);
+  });
+  const { page } = limits;
+  capConnections(server, page.values.admin_connections, () => page.hit('admin_connections'));
   server.listen(options.port, options.host ?? '0.0.0.0');
   await once(server, 'listening');
   return {
@@ -96,7 +128,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
     async close() {
       const closed = once(server, 'close');
       server.close();
-      server.closeAllConnections();
+      for (const connection of connections) connection.destroy();
       await closed;
     },
   };
@@ -107,36 +139,45 @@ function readyPage({ ready, reason, note = '' }: Readiness): AdminResponse {
   return text(200, note === '' ? 'ready\n' : `ready, but ${note}\n`);
 }
 
+interface Question {
+  readonly stream: ServerStream;
+  readonly head: RequestHead;
+  /** The client is on this machine, or in this pod. */
+  readonly local: boolean;
+}
+
 async function answer(
   routes: ReadonlyMap<string, AdminRoute>,
   actions: ReadonlyMap<string, AdminRoute>,
-  request: IncomingMessage,
-  response: ServerResponse,
+  question: Question,
 ): Promise<void> {
-  const page = await respond(routes, actions, request).catch(() => text(500, 'the page failed\n'));
-  response.writeHead(page.status, {
-    'content-type': page.type,
-    'content-length': Buffer.byteLength(page.body),
-  });
-  response.end(request.method === 'HEAD' ? undefined : page.body);
+  const { stream, head } = question;
+  const page = await respond(routes, actions, question).catch(() => text(500, 'the page failed\n'));
+  const body = Buffer.from(page.body);
+  const headers = ['content-type', page.type, 'content-length', String(body.length)];
+  const bodiless = head.method === 'HEAD' || body.length === 0;
+  stream.respond({ status: page.status, headers }, bodiless);
+  if (bodiless) return;
+  stream.write(body);
+  stream.end(null);
 }
 
 async function respond(
   routes: ReadonlyMap<string, AdminRoute>,
   actions: ReadonlyMap<string, AdminRoute>,
-  request: IncomingMessage,
+  { head, local }: Question,
 ): Promise<AdminResponse> {
-  const target = request.url ?? '/';
+  const { method, path: target } = head;
   const mark = target.indexOf('?');
   const path = mark === -1 ? target : target.slice(0, mark);
   const query = new URLSearchParams(mark === -1 ? '' : target.slice(mark + 1));
   const action = actions.get(path);
   if (action !== undefined) {
-    if (request.method !== 'POST') return text(405, 'only POST\n');
-    if (!isLoopback(request.socket.remoteAddress ?? '')) return text(403, 'only from loopback\n');
+    if (method !== 'POST') return text(405, 'only POST\n');
+    if (!local) return text(403, 'only from loopback\n');
     return action({ path, query });
   }
-  if (request.method !== 'GET' && request.method !== 'HEAD') return text(405, 'only GET and HEAD\n');
+  if (method !== 'GET' && method !== 'HEAD') return text(405, 'only GET and HEAD\n');
   const route = routes.get(path);
   if (route === undefined) return text(404, `no page here; pages: ${[...routes.keys()].join(' ')}\n`);
   return route({ path, query });

@@ -5,10 +5,8 @@ import { createWorkload } from '@mesh/dataplane/workload';
 import { describeError } from '@mesh/errors/mesh-error';
 import { KubeClient } from '@mesh/kube/client';
 import { inCluster } from '@mesh/kube/config';
-import { startAdmin } from '@mesh/telemetry/admin-server';
-import { LimitLedger } from '@mesh/limits/limits';
+import { adminLedgers, startAdmin } from '@mesh/dataplane/admin-server';
 import { limitMetrics } from '@mesh/telemetry/limit-metrics';
-import { adminLimits } from '@mesh/telemetry/limits';
 import { destinationConfig } from './config.ts';
 import { InformedObjects } from './informed-objects.ts';
 import { Notifier } from './notifier.ts';
@@ -72,8 +70,13 @@ async function main(): Promise<void> {
     serverAt(config.MESH_POLICY_PORT, services.policy),
   ];
 
-  const adminLedger = new LimitLedger(adminLimits);
-  limitMetrics(registry, [...Object.values(limits), workload.http2Limits, client.limits, adminLedger]);
+  const pageLimits = adminLedgers();
+  limitMetrics(registry, [
+    ...Object.values(limits),
+    workload.http2Limits,
+    client.limits,
+    ...Object.values(pageLimits),
+  ]);
   const watched = registry.gauge('mesh_destination_targets', 'Targets that proxies watch now.').with();
   const age = registry
     .gauge('mesh_kube_state_age_seconds', 'Age of the least current copy of the API server’s state.')
@@ -84,9 +87,10 @@ async function main(): Promise<void> {
   });
   let serving = false;
   const admin = await startAdmin({
+    clock,
     port: config.MESH_ADMIN_PORT,
     registry,
-    limits: adminLedger,
+    limits: pageLimits,
     ready: () => {
       const { missing } = objects;
       if (missing.length > 0) return { ready: false, reason: `not listed yet: ${missing.join(', ')}` };

@@ -10,9 +10,8 @@ import { LastGoodMemory } from '@mesh/dataplane/last-good-streams';
 import { dataplaneLimits } from '@mesh/dataplane/limits';
 import type { Workload } from '@mesh/dataplane/workload';
 import { LimitLedger } from '@mesh/limits/limits';
-import { type MetricsPage, type Readiness, startAdmin } from '@mesh/telemetry/admin-server';
+import { adminLedgers, type MetricsPage, type Readiness, startAdmin } from '@mesh/dataplane/admin-server';
 import { limitMetrics } from '@mesh/telemetry/limit-metrics';
-import { adminLimits } from '@mesh/telemetry/limits';
 import { controlPlaneIdentity } from '@mesh/trust/names';
 import type { gatewayConfig } from './config.ts';
 import { gatewayLimits } from './limits.ts';
@@ -66,7 +65,7 @@ export async function startGateway(options: StartOptions): Promise<RunningGatewa
     serverIdentity: controlPlaneIdentity('mesh-destination', cluster, suffix),
     suffix,
   });
-  const limits = new LimitLedger(adminLimits);
+  const limits = adminLedgers();
   const lastGoodLimits = new LimitLedger(dataplaneLimits);
   const lastGood = new LastGoodMemory({
     clock,
@@ -78,10 +77,11 @@ export async function startGateway(options: StartOptions): Promise<RunningGatewa
   await lastGood.load();
   const around = {
     streams: lastGood.over(channel, lastGoodLimits.values.last_good_wait_ms),
-    ledgers: [limits, lastGoodLimits],
+    ledgers: [...Object.values(limits), lastGoodLimits],
   };
   const serving = workers === 1 ? oneLoop(options, around) : severalLoops(options, around);
   const admin = await startAdmin({
+    clock,
     port: config.MESH_ADMIN_PORT,
     registry: serving.page,
     limits,

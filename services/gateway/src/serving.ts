@@ -16,7 +16,7 @@ import { PeerPool } from '@mesh/dataplane/peer-pool';
 import { windowMetrics } from '@mesh/dataplane/process-metrics';
 import type { Workload } from '@mesh/dataplane/workload';
 import { LimitLedger } from '@mesh/limits/limits';
-import type { Readiness } from '@mesh/telemetry/admin-server';
+import type { Readiness } from '@mesh/dataplane/admin-server';
 import { limitMetrics } from '@mesh/telemetry/limit-metrics';
 import { trustLimits } from '@mesh/trust/limits';
 import { gatewayIdentity } from '@mesh/trust/names';

@@ -9,7 +9,7 @@ import cluster, { type Worker } from 'node:cluster';
 import { backoffMs, type Clock, type Random, type Timer } from '@mesh/clock/clock';
 import type { RunningStream } from '@mesh/control-api/grpc-client';
 import type { LimitLedger } from '@mesh/limits/limits';
-import type { MetricsPage, Readiness } from '@mesh/telemetry/admin-server';
+import type { MetricsPage, Readiness } from '@mesh/dataplane/admin-server';
 import type { Logger } from '@mesh/telemetry/log';
 import { type MetricSnapshot, mergeSnapshot, takeSnapshot } from '@mesh/telemetry/metric-snapshot';
 import { type Counter, type Family, type Gauge, MetricRegistry } from '@mesh/telemetry/metrics';

@@ -5,9 +5,8 @@ import { describeError, MeshError } from '@mesh/errors/mesh-error';
 import { KubeClient } from '@mesh/kube/client';
 import { inCluster } from '@mesh/kube/config';
 import { LimitLedger } from '@mesh/limits/limits';
-import { startAdmin } from '@mesh/telemetry/admin-server';
+import { adminLedgers, startAdmin } from '@mesh/dataplane/admin-server';
 import { limitMetrics } from '@mesh/telemetry/limit-metrics';
-import { adminLimits } from '@mesh/telemetry/limits';
 import { createLogger } from '@mesh/telemetry/log';
 import { MetricRegistry } from '@mesh/telemetry/metrics';
 import { CredentialStore } from '@mesh/trust/credentials';
@@ -103,10 +102,10 @@ async function main(): Promise<void> {
     limits: bundleLimits,
     maxAgeMs: bundleMaxAgeMs,
   });
-  const adminLedger = new LimitLedger(adminLimits);
+  const pageLimits = adminLedgers();
   limitMetrics(registry, [
     limits,
-    adminLedger,
+    ...Object.values(pageLimits),
     server.grpcLimits,
     server.http2Limits,
     server.trustLimits,
@@ -114,9 +113,10 @@ async function main(): Promise<void> {
   ]);
   let serving = false;
   const admin = await startAdmin({
+    clock,
     port: config.MESH_ADMIN_PORT,
     registry,
-    limits: adminLedger,
+    limits: pageLimits,
     ready: () => ({
       ready: serving && source.current !== undefined,
       reason: source.fault === '' ? 'starting' : source.fault,

@@ -6,10 +6,8 @@ import { describeError } from '@mesh/errors/mesh-error';
 import { KubeClient } from '@mesh/kube/client';
 import { inCluster } from '@mesh/kube/config';
 import { namespaces } from '@mesh/kube/resources';
-import { LimitLedger } from '@mesh/limits/limits';
-import { startAdmin } from '@mesh/telemetry/admin-server';
+import { adminLedgers, startAdmin } from '@mesh/dataplane/admin-server';
 import { limitMetrics } from '@mesh/telemetry/limit-metrics';
-import { adminLimits } from '@mesh/telemetry/limits';
 import { createLogger } from '@mesh/telemetry/log';
 import { MetricRegistry } from '@mesh/telemetry/metrics';
 import { CertificateKeeper } from './certificate-keeper.ts';
@@ -47,8 +45,8 @@ async function main(): Promise<void> {
       },
     },
   });
-  const adminLedger = new LimitLedger(adminLimits);
-  limitMetrics(registry, [server.limits, client.limits, adminLedger]);
+  const pageLimits = adminLedgers();
+  limitMetrics(registry, [server.limits, client.limits, ...Object.values(pageLimits)]);
   const keeper = new CertificateKeeper({
     client,
     clock: systemClock,
@@ -58,9 +56,10 @@ async function main(): Promise<void> {
     onMaterial: (material) => void server.use(material),
   });
   const admin = await startAdmin({
+    clock: systemClock,
     port: config.MESH_ADMIN_PORT,
     registry,
-    limits: adminLedger,
+    limits: pageLimits,
     ready: () => ({ ready: server.serving, reason: 'no certificate yet' }),
   });
   const stop = async (): Promise<void> => {

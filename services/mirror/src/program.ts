@@ -11,11 +11,9 @@ import { EventRecorder } from '@mesh/kube/event-recorder';
 import { Informer } from '@mesh/kube/informer';
 import { endpointSlices, namespaces, pods, type ResourceType, services } from '@mesh/kube/resources';
 import type { EndpointSlice, KubeObject, Service } from '@mesh/kube/types';
-import { LimitLedger } from '@mesh/limits/limits';
 import { multiclusterNamespace } from '@mesh/multicluster/link';
-import { startAdmin } from '@mesh/telemetry/admin-server';
+import { adminLedgers, startAdmin } from '@mesh/dataplane/admin-server';
 import { limitMetrics } from '@mesh/telemetry/limit-metrics';
-import { adminLimits } from '@mesh/telemetry/limits';
 import { dialTls } from '@mesh/trust/dial';
 import { gatewayIdentity } from '@mesh/trust/names';
 import type { mirrorConfig } from './config.ts';
@@ -139,17 +137,23 @@ export async function startMirror({
     subscribers: registry.gauge('mesh_federation_subscribers', 'Peers that follow our exports now.').with(),
   });
   const limits = controlLimits();
-  const adminLedger = new LimitLedger(adminLimits);
-  limitMetrics(registry, [...Object.values(limits), workload.http2Limits, client.limits, adminLedger]);
+  const pageLimits = adminLedgers();
+  limitMetrics(registry, [
+    ...Object.values(limits),
+    workload.http2Limits,
+    client.limits,
+    ...Object.values(pageLimits),
+  ]);
   const server = federationPort(federation, { config, workload, clock, limits });
   const exported = registry.gauge('mesh_exported_services', 'Services that peers may see.').with();
   registry.onCollect(() => exported.set(exports.size));
 
   let serving = false;
   const admin = await startAdmin({
+    clock,
     port: config.MESH_ADMIN_PORT,
     registry,
-    limits: adminLedger,
+    limits: pageLimits,
     ready: () => {
       const missing = informers.filter(({ hasSynced }) => !hasSynced).map(({ type }) => type.plural);
       if (missing.length > 0) return { ready: false, reason: `not listed yet: ${missing.join(', ')}` };

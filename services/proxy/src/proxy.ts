@@ -19,13 +19,14 @@ import { DetectMetrics } from '@mesh/dataplane/protocol-detection';
 import { TransportMetrics } from '@mesh/dataplane/transport-metrics';
 import { LimitLedger } from '@mesh/limits/limits';
 import {
+  adminLedgers,
+  type AdminLedgers,
   type AdminResponse,
   type AdminServer,
   type Readiness,
   startAdmin,
-} from '@mesh/telemetry/admin-server';
+} from '@mesh/dataplane/admin-server';
 import { limitMetrics } from '@mesh/telemetry/limit-metrics';
-import { type AdminLimit, adminLimits } from '@mesh/telemetry/limits';
 import type { Logger } from '@mesh/telemetry/log';
 import { MetricRegistry } from '@mesh/telemetry/metrics';
 import { CredentialStore } from '@mesh/trust/credentials';
@@ -71,7 +72,7 @@ export class Proxy {
   readonly #profiles: Profiles;
   readonly #outbound: Outbound;
   readonly #forgetting: Timer;
-  readonly #adminLimits: LimitLedger<AdminLimit> = new LimitLedger(adminLimits);
+  readonly #adminLedgers: AdminLedgers = adminLedgers();
   #inbound: Inbound | undefined;
   #admin: AdminServer | undefined;
 
@@ -128,7 +129,7 @@ export class Proxy {
       tlsLimits,
       codecs.http1Limits,
       codecs.http2Limits,
-      this.#adminLimits,
+      ...Object.values(this.#adminLedgers),
     ]);
     windowMetrics(registry, codecs.windowBudget);
     this.#forgetting = registry.forgetIdle(clock);
@@ -232,10 +233,11 @@ export class Proxy {
       inbound: await listenOn(inbound.server, { host: '0.0.0.0', port: config.MESH_INBOUND_PORT }),
     };
     this.#admin = await startAdmin({
+      clock: this.#environment.clock,
       port: config.MESH_ADMIN_PORT,
       registry: this.#environment.registry,
       ready: () => this.ready(),
-      limits: this.#adminLimits,
+      limits: this.#adminLedgers,
       actions: config.MESH_SHUTDOWN_ENDPOINT === 'enabled' ? { '/shutdown': () => this.#shutdown() } : {},
     });
     this.#identityClient.start();
