@@ -18,7 +18,7 @@ export const admissionRefusals = {
     text: 'the gateway does not know its exports yet',
     answer: 'failfast',
     remedy:
-      'Wait for its first table; if it does not come, look at the log of the gateway and at the destination service.',
+      'Wait for its first table; if it does not come, `/ready` on port 4191 of the gateway says why the destination service does not answer.',
   },
   'peer-not-linked': {
     text: 'the cluster of the caller is not linked',

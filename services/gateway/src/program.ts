@@ -80,6 +80,7 @@ export async function startGateway(options: StartOptions): Promise<RunningGatewa
     ledgers: [...Object.values(limits), lastGoodLimits],
   };
   const serving = workers === 1 ? oneLoop(options, around) : severalLoops(options, around);
+  let stopping = false;
   const admin = await startAdmin({
     clock,
     port: config.MESH_ADMIN_PORT,
@@ -87,7 +88,9 @@ export async function startGateway(options: StartOptions): Promise<RunningGatewa
     limits,
     ready: () => {
       if (credentials.current === undefined) return { ready: false, reason: identityClient.fault };
-      return { ...serving.ready(), note: lastGood.note };
+      const { ready, reason } = serving.ready();
+      if (ready) return { ready, reason, note: lastGood.note };
+      return { ready, reason: stopping || channel.fault === '' ? reason : `${reason} (${channel.fault})` };
     },
   });
   const port = await serving.listen();
@@ -96,6 +99,7 @@ export async function startGateway(options: StartOptions): Promise<RunningGatewa
     port,
     adminPort: admin.port,
     async stop() {
+      stopping = true;
       await serving.drain();
       await lastGood.close();
       serving.close();

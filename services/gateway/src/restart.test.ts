@@ -83,8 +83,14 @@ describe('a gateway that is killed while destination is away', { concurrency: tr
     writeFileSync(file, readFileSync(file, 'utf8').slice(0, -1));
     await west.restart();
     await eventually(
-      'it has a certificate and no table',
-      async () => (await west.ready()).startsWith('not ready: destination has not said yet what is exported'),
+      'it has a certificate, no table, and says who does not answer',
+      async () => {
+        const page = await west.ready();
+        return (
+          page.startsWith('not ready: destination has not said yet what is exported (') &&
+          page.includes('ECONNREFUSED')
+        );
+      },
       slowStart,
     );
     const ignored = west.log.find(({ msg }) => msg === 'last-good snapshot ignored');
