@@ -58,6 +58,9 @@ function setup(
     accept: () => {
       refuse = false;
     },
+    refuse: () => {
+      refuse = true;
+    },
   };
 }
 
@@ -83,6 +86,22 @@ void test('opaque connects that fail together make one pause, not one that grows
   assert.deepEqual(heard, [false, true, false]);
   clock.advance(42);
   assert.equal(peer.reachable, true);
+  peer.close({ graceful: false });
+});
+
+void test('opaque connects that fail again and again keep nobody from a connection that is there', async (t) => {
+  const { port } = await listen(t, () => {});
+  const { clock, peer, accept, refuse, submit } = setup(port);
+  accept();
+  submit('h2');
+  await eventually('it is connected', () => peer.h2.usable);
+  refuse();
+  for (let time = 0; time < 8; time++) {
+    await assert.rejects(peer.dial([]), /ECONNREFUSED/);
+    assert.equal(peer.reachable, false);
+    clock.advance(111);
+    assert.equal(peer.reachable, true, `after failure ${time}`);
+  }
   peer.close({ graceful: false });
 });
 

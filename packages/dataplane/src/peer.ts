@@ -172,7 +172,8 @@ export class Peer {
       socket = await this.#environment.connector.connect(this.target, alpn);
     } catch (thrown) {
       if (this.#reachable) {
-        this.#lastLane = undefined;
+        // A peer that others are connected to is there: they wait for one pause, which does not grow.
+        this.#lastLane = this.h2.usable ? this.h2 : undefined;
         this.#failed(connectFault(thrown));
       }
       throw thrown;
