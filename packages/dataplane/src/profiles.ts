@@ -53,6 +53,10 @@ class Entry implements KeptStreamHandler<typeof DestinationProfileSchema> {
     this.#set(noProfile);
   }
 
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
   wait(done: (profile: Profile) => void): void {
     this.#waiting.add(done);
   }
@@ -75,6 +79,13 @@ export class Profiles {
 
   constructor(options: ProfilesOptions) {
     this.#options = options;
+  }
+
+  /** Connections that wait for a first answer. */
+  get waiting(): number {
+    let sum = 0;
+    for (const { waiting } of this.#entries.values()) sum += waiting;
+    return sum;
   }
 
   /** The profile of `ip:port`, from the cache when known; `noProfile` when nobody answers in time, or too many wait. */
