@@ -376,6 +376,6 @@ for (const [version, bytes] of Object.entries(crumbled)) {
     client.write(bytes);
     await eventually('the endpoint has it', () => received === crumbs, { timeoutMs: 20_000 });
     const held = retainedBytes() - before;
-    assert.ok(held < 3_000_000, `${held} bytes for ${crumbs}`);
+    assert.ok(held < 1_500_000, `${held} bytes for ${crumbs}`);
   });
 }

@@ -13,11 +13,11 @@ test('what was added comes out, in order, however large the pieces are', () => {
   }
 });
 
-test('a body that comes byte by byte is a thousand buffers of their own, not sixty-five thousand slices', () => {
+test('a body that comes byte by byte is a few buffers of their own, not sixty-five thousand slices', () => {
   const list = new ChunkList();
   for (let at = 0; at < 65_536; at++) list.add(Buffer.from([at & 0xff]));
   const chunks = [...list];
-  assert.equal(chunks.length, 1024);
+  assert.ok(chunks.length <= 17, `${chunks.length} buffers`);
   for (const { buffer, length } of chunks) assert.equal(buffer.byteLength, length, 'no part of a larger one');
 });
 

@@ -1,6 +1,8 @@
 /** So many crumbs in a row are joined. */
 const joinedCrumbs = 64;
 const crumbBytes = 1024;
+/** What is joined grows to this, so that it costs little more than its bytes. */
+const joinedBytes = 4096;
 
 /**
  * Bytes that are kept as they came, in order. A peer may send them one by one, and each buffer costs a hundred times as much as
@@ -15,13 +17,20 @@ export class ChunkList {
     this.#chunks.push(chunk);
     this.#crumbs = chunk.length <= crumbBytes ? this.#crumbs + 1 : 0;
     if (this.#crumbs < joinedCrumbs) return;
-    this.#chunks.push(joined(this.#chunks.splice(-joinedCrumbs)));
+    joinLast(this.#chunks, joinedCrumbs, 0);
     this.#crumbs = 0;
   }
 
   [Symbol.iterator](): IterableIterator<Buffer> {
     return this.#chunks.values();
   }
+}
+
+/** Joins the last `count` of `chunks`, and the one before them if it is small, too, and not before index `least`. */
+export function joinLast(chunks: Buffer[], count: number, least: number): void {
+  const before = chunks.length - count - 1;
+  const takesBefore = before >= least && (chunks[before]?.length ?? 0) < joinedBytes;
+  chunks.push(joined(chunks.splice(takesBefore ? before : before + 1)));
 }
 
 /** As Buffer.concat, but never a slice of a shared pool. */

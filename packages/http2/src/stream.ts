@@ -1,4 +1,4 @@
-import { joined } from '@mesh/http/chunk-list';
+import { joinLast } from '@mesh/http/chunk-list';
 import type {
   ClientHandler,
   Headers,
@@ -173,7 +173,7 @@ export class Http2Stream implements ServerStream {
     this.#rest.push(chunk);
     this.#smallAtEnd = chunk.length <= smallChunkBytes ? this.#smallAtEnd + 1 : 0;
     if (this.#smallAtEnd < joinedChunks) return;
-    this.#rest.push(joined(this.#rest.splice(-joinedChunks)));
+    joinLast(this.#rest, joinedChunks, this.#next);
     this.#smallAtEnd = 0;
   }
 
