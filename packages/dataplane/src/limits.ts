@@ -69,7 +69,7 @@ export const dataplaneLimits = {
     why: 'How long a sidecar or gateway that was restarted waits for the control plane before it goes by what that said before.',
   },
   first_looks_per_turn: {
-    default: 8,
+    default: 2,
     unit: 'count',
     why: 'New connections whose first bytes are looked at in one turn of the event loop; the others wait for the next ones.',
   },

@@ -1,17 +1,17 @@
-import { atTurnEnd, type TurnTask } from './turn.ts';
+import { atTurnEndLast, type TurnTask } from './turn.ts';
 
 /**
- * Work that many can ask for at once, and that takes long beside what else a turn of the event loop does: so much of it in one turn, then
- * some turns of everybody else. A turn in which nothing is to do costs microseconds.
+ * Work that many can ask for at once, and that takes long beside what else a turn of the event loop does: so much of it at the end of one
+ * turn, when what is under way has been written, then some turns of everybody else. A turn in which nothing is to do costs microseconds.
  */
 export class TurnShare implements TurnTask {
   readonly #most: number;
   readonly #pause: number;
   readonly #waiting: (() => void)[] = [];
-  /** Tasks of this turn, or of the last one that had any. */
-  #done = 0;
-  #paused = 0;
+  /** Turns of everybody else that are still to come. */
+  #pauseLeft = 0;
   #armed = false;
+  #running = false;
 
   /**
    * @param most tasks in one turn
@@ -22,35 +22,30 @@ export class TurnShare implements TurnTask {
     this.#pause = pause;
   }
 
-  /** Runs the task now, or, behind those that wait, in a later turn: then the answer is false. */
+  /** Runs the task at the end of this turn, or, behind those that wait, of a later one: then the answer is false. */
   take(task: () => void): boolean {
-    if (this.#done >= this.#most || this.#waiting.length > 0) {
-      this.#waiting.push(task);
-      return false;
-    }
-    this.#done++;
+    this.#waiting.push(task);
     this.#arm();
-    task();
-    return true;
+    return !this.#running && this.#pauseLeft === 0 && this.#waiting.length <= this.#most;
   }
 
   onTurnEnd(): void {
     this.#armed = false;
-    if (this.#paused < this.#pause) {
-      this.#paused++;
-      this.#arm();
-      return;
+    if (this.#pauseLeft > 0) {
+      this.#pauseLeft--;
+    } else {
+      const tasks = this.#waiting.splice(0, this.#most);
+      if (tasks.length > 0) this.#pauseLeft = this.#pause;
+      this.#running = true;
+      for (const task of tasks) task();
+      this.#running = false;
     }
-    this.#paused = 0;
-    const tasks = this.#waiting.splice(0, this.#most);
-    this.#done = tasks.length;
-    if (tasks.length > 0) this.#arm();
-    for (const task of tasks) task();
+    if (this.#pauseLeft > 0 || this.#waiting.length > 0) this.#arm();
   }
 
   #arm(): void {
     if (this.#armed) return;
     this.#armed = true;
-    atTurnEnd(this);
+    atTurnEndLast(this);
   }
 }
