@@ -18,41 +18,44 @@ const common = `
 
 const hashMask = 0x3fff;
 
-/**
- * Usual names by a hash of their letters in lower case. A fixed table, so that no peer can grow it; it saves cutting out
- * and lower-casing a name, and later comparisons are of the same string.
- */
-const knownNames: readonly (string | undefined)[] = buildKnownNames();
-
-function nextHash(hash: number, lowerCase: number): number {
-  return (Math.imul(hash, 31) + lowerCase) | 0;
-}
-
-function buildKnownNames(): readonly (string | undefined)[] {
-  const table: (string | undefined)[] = Array.from({ length: hashMask + 1 });
-  // Keys are the engine's one copy of a text: comparing two of them is comparing addresses.
-  const names = Object.keys(
+/** Usual names; the first stands for none. Keys are the engine's one copy of a text: comparing two of them is comparing addresses. */
+const knownNames: readonly string[] = [
+  '',
+  ...Object.keys(
     Object.fromEntries(
       common
         .trim()
         .split(/\s+/)
         .map((name) => [name, true]),
     ),
-  );
-  for (const name of names) {
+  ),
+];
+
+/**
+ * Places of usual names by a hash of their letters in lower case. A fixed table, so that no peer can grow it; it saves cutting out
+ * and lower-casing a name, and later comparisons are of the same string.
+ */
+const knownPlaces: Uint8Array = buildKnownPlaces();
+
+function nextHash(hash: number, lowerCase: number): number {
+  return (Math.imul(hash, 31) + lowerCase) | 0;
+}
+
+function buildKnownPlaces(): Uint8Array {
+  const places = new Uint8Array(hashMask + 1);
+  for (const [place, name] of knownNames.entries()) {
     let hash = 0;
     for (let index = 0; index < name.length; index++) hash = nextHash(hash, name.charCodeAt(index));
-    if (table[hash & hashMask] !== undefined)
-      throw new Error(`the table of field names is too small for ${name}`);
-    table[hash & hashMask] = name;
+    if (places[hash & hashMask] !== 0) throw new Error(`the table of field names is too small for ${name}`);
+    places[hash & hashMask] = place;
   }
-  return table;
+  return places;
 }
 
 /** The known name that stands from `start` to `end`, in any case; undefined for others, whatever their hash. */
 function knownName(bytes: Buffer, start: number, end: number, hash: number): string | undefined {
-  const name = knownNames[hash & hashMask];
-  if (name === undefined || name.length !== end - start) return undefined;
+  const name = knownNames[knownPlaces[hash & hashMask] as number] as string;
+  if (name.length !== end - start) return undefined;
   for (let index = 0; index < name.length; index++) {
     if (tokenBytes[bytes[start + index] as number] !== name.charCodeAt(index)) return undefined;
   }
