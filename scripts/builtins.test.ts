@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { build } from 'esbuild';
 import { builtinsByName } from './builtins.ts';
+import { programs } from './programs.ts';
 
 const program = `
   import { createHash } from 'node:crypto';
@@ -45,3 +47,26 @@ test('an import would read it', async () => {
   const loaded = ['NativeModule internal/crypto/webcrypto'];
   assert.deepEqual(await run([]), { ...answers, loaded });
 });
+
+// Each of these, and what it loads, is memory of every sidecar: docs/where-the-memory-goes.md.
+const ofProxies = ['async_hooks', 'crypto', 'events', 'fs', 'module', 'net', 'path', 'perf_hooks', 'tls'];
+const expected = { proxy: ofProxies, gateway: ['cluster', 'os', ...ofProxies] };
+
+for (const [program, modules] of Object.entries(expected)) {
+  test(`what ${program} asks for of Node grows only on purpose`, async () => {
+    const { metafile } = await build({
+      absWorkingDir: join(import.meta.dirname, '..'),
+      entryPoints: [programs[program] ?? ''],
+      bundle: true,
+      write: false,
+      metafile: true,
+      platform: 'node',
+      format: 'esm',
+      external: ['koffi'],
+      plugins: [builtinsByName],
+    });
+    const [output] = Object.values(metafile.outputs);
+    const used = Object.keys(output?.inputs ?? {}).filter((path) => path.startsWith('builtin:node:'));
+    assert.deepEqual(used.map((path) => path.slice('builtin:node:'.length)).toSorted(), modules.toSorted());
+  });
+}

@@ -74,17 +74,17 @@ void test('its size is told before it is encoded, and no less than it is', () =>
 void test('a file that is missing, too large or no file is as good as none', async (t) => {
   const path = pathFor(t);
   const limits = { owner, maxBytes: 1000 };
-  const fault = async (at: string) => {
-    const read = await readLastGood(at, limits);
+  const fault = (at: string) => {
+    const read = readLastGood(at, limits);
     return 'fault' in read ? read.fault : 'used';
   };
-  assert.equal(await fault(path), 'absent');
+  assert.equal(fault(path), 'absent');
   await writeLastGood(path, encodeLastGood(new Map(), owner));
-  assert.equal(await fault(path), 'used');
+  assert.equal(fault(path), 'used');
   assert.equal(statSync(path).mode & 0o777, 0o600);
   writeFileSync(path, 'x'.repeat(10_000));
-  assert.equal(await fault(path), 'too-large');
-  assert.equal(await fault(join(path, '..')), 'damaged', 'a directory');
+  assert.equal(fault(path), 'too-large');
+  assert.equal(fault(join(path, '..')), 'damaged', 'a directory');
 });
 
 void test('a write that fails leaves what was there', async (t) => {

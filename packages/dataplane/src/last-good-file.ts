@@ -3,7 +3,7 @@
  * the second. There is no secret in it: names, addresses and policies, no key and no token.
  */
 import { createHash } from 'node:crypto';
-import { open, rename, writeFile } from 'node:fs/promises';
+import { closeSync, fstatSync, openSync, readFileSync, rename, writeFile } from 'node:fs';
 
 /** Another number is another format, which is not read. */
 const format = 1;
@@ -59,19 +59,22 @@ export function decodeLastGood(text: string, owner: string): LastGoodRead {
   return { streams };
 }
 
-/** Never rejects: a file that cannot be used is as good as none. */
-export async function readLastGood(
+/**
+ * Never throws: a file that cannot be used is as good as none. It is read before the program does anything else; node:fs/promises, with
+ * the module of terminals that it loads, would stay for it.
+ */
+export function readLastGood(
   path: string,
   { owner, maxBytes }: { owner: string; maxBytes: number },
-): Promise<LastGoodRead> {
+): LastGoodRead {
   try {
-    const file = await open(path);
+    const file = openSync(path, 'r');
     try {
-      const { size } = await file.stat();
+      const { size } = fstatSync(file);
       if (size > maxBytes + headBytes) return { fault: 'too-large', detail: `it has ${size} bytes` };
-      return decodeLastGood(await file.readFile('utf8'), owner);
+      return decodeLastGood(readFileSync(file, 'utf8'), owner);
     } finally {
-      await file.close();
+      closeSync(file);
     }
   } catch (thrown) {
     const detail = thrown instanceof Error ? thrown.message : String(thrown);
@@ -80,10 +83,14 @@ export async function readLastGood(
 }
 
 /** Whoever reads meanwhile, or after a crash, finds the old text or the new one. Rejects with the system's error. */
-export async function writeLastGood(path: string, text: string): Promise<void> {
+export function writeLastGood(path: string, text: string): Promise<void> {
   const draft = `${path}.new`;
-  await writeFile(draft, text, { mode: 0o600 });
-  await rename(draft, path);
+  return new Promise((resolve, reject) => {
+    const settle = (fault: Error | null): void => (fault === null ? resolve() : reject(fault));
+    writeFile(draft, text, { mode: 0o600 }, (fault) =>
+      fault === null ? rename(draft, path, settle) : settle(fault),
+    );
+  });
 }
 
 interface Head {

@@ -83,7 +83,7 @@ function pod(test: TestContext) {
     const file = remembers ? path : undefined;
     const maxAgeMs = 24 * hour;
     const memory = new LastGoodMemory({ clock, log, registry, limits, path: file, owner, maxAgeMs });
-    await memory.load();
+    memory.load();
     const channel = new Channel();
     const streams = memory.over(channel, waitMs);
     const follow = (authority: string) => {

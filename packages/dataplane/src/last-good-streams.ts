@@ -103,10 +103,10 @@ export class LastGoodMemory implements StreamMemory {
   }
 
   /** Reads the file; to be called before any stream is kept. */
-  async load(): Promise<void> {
+  load(): void {
     const { clock, limits, log, maxAgeMs, owner, path } = this.#options;
     if (path === undefined) return;
-    const read = await readLastGood(path, { owner, maxBytes: limits.values.last_good_bytes });
+    const read = readLastGood(path, { owner, maxBytes: limits.values.last_good_bytes });
     this.#timer = clock.every(lookMs, () => void this.#look(), true);
     const streams = 'fault' in read ? [] : [...read.streams];
     const ageMs = Math.min(...streams.map(([, { at }]) => this.#ageMs(at)));

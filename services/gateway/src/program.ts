@@ -74,7 +74,7 @@ export async function startGateway(options: StartOptions): Promise<RunningGatewa
     limits: lastGoodLimits,
     ...lastGoodFile(config, { identity, pod: config.MESH_POD_NAME }),
   });
-  await lastGood.load();
+  lastGood.load();
   const around = {
     streams: lastGood.over(channel, lastGoodLimits.values.last_good_wait_ms),
     ledgers: [...Object.values(limits), lastGoodLimits],

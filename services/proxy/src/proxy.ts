@@ -220,7 +220,7 @@ export class Proxy {
   /** Ports listen once this resolves; clients are served as soon as there is a certificate. */
   async start(): Promise<ProxyPorts> {
     const { config } = this.#options;
-    await this.#lastGood.load();
+    this.#lastGood.load();
     const inbound = new Inbound({
       environment: this.#environment,
       policies: this.#policies,
