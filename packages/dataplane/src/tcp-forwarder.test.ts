@@ -7,14 +7,17 @@ import { silentLogger } from '@mesh/telemetry/log';
 import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
 import { dialTcp, listen } from '@mesh/testkit/servers';
-import { ConnectError, type Connector } from './connector.ts';
+import { ConnectError, type Connector, connectTcp } from './connector.ts';
 import { OpaqueExpiry } from './opaque-expiry.ts';
 import { forwardTcp } from './tcp-forwarder.ts';
 import { rig, type RigOptions, spec } from './testing/forwarding-rig.ts';
 
 /** A forwarder of opaque connections; `closed` has what each that ended ended with. */
-async function setup(test: TestContext, { validMs, ...options }: RigOptions & { validMs?: number } = {}) {
-  const clock = new FakeClock();
+async function setup(
+  test: TestContext,
+  { validMs, ...options }: RigOptions & { validMs?: number } = {},
+  clock: FakeClock = new FakeClock(),
+) {
   const { pool, peers, limits, registry } = await rig(test, { clock, ...options });
   const expiry = new OpaqueExpiry({ clock, log: silentLogger, registry, limits });
   const closed: string[] = [];
@@ -74,6 +77,22 @@ void test('connections are spread by how many are open, not by how many there we
   for (const socket of sockets) socket.end();
   await eventually('all are gone', () => pool.inFlight === 0);
   assert.deepEqual(new Set(closed), new Set(['']));
+});
+
+void test('the time to connect is what an endpoint costs', async (test) => {
+  const clock = new FakeClock();
+  const connector: Connector = {
+    connect: async (target) => {
+      clock.advance(200);
+      return await connectTcp(target, { clock, timeoutMs: 1000 });
+    },
+  };
+  const { pool, servers, echo } = await setup(test, { connector }, clock);
+  const { ports } = await servers(1);
+  pool.apply([spec(ports[0] ?? 0)], { replace: true });
+  (await echo('hello')).end();
+  const [member] = [...pool.members()];
+  assert.equal(member?.rttMs, 200);
 });
 
 void test('a connection that is refused goes to another endpoint, and stays away from the first', async (test) => {

@@ -424,6 +424,18 @@ void test('a destination nobody knows is reached where it is', async (t) => {
   assert.equal(await exchangeBytes(caller.ports.outbound, 'QUIT\r\n'), 'QUIT\r\n');
 });
 
+void test('what a client says before it ends its half arrives, though it is too little to tell what it speaks', async (t) => {
+  const east = await startCluster(t);
+  const echo = await startEcho(t);
+  const server = await startProxy(t, east, { serviceAccount: 'cart', app: echo.port });
+  const caller = await startProxy(t, east);
+  caller.dials = { host: '127.0.0.1', port: echo.port };
+  for (const said of ['H', 'GET', 'PRI * HTT', '\x16']) {
+    assert.equal(await exchangeBytes(caller.ports.outbound, said), said, 'outbound');
+    assert.equal(await exchangeBytes(server.ports.inbound, said), said, 'inbound');
+  }
+});
+
 void test('a service without endpoints is answered at once', async (t) => {
   const east = await startCluster(t);
   const caller = await startProxy(t, east);
