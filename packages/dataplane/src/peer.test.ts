@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { seededRandom } from '@mesh/clock/seeded';
 import type { ClientConnection } from '@mesh/http/message';
@@ -6,6 +7,7 @@ import { LimitLedger } from '@mesh/limits/limits';
 import { FakeClock } from '@mesh/testkit/fake-clock';
 import { listen } from '@mesh/testkit/servers';
 import { silentPort } from '@mesh/testkit/silent-port';
+import { userTimeout } from '@mesh/transport/socket-options';
 import { eventually } from '@mesh/testkit/eventually';
 import { FaultRelay } from '@mesh/testkit/fault-relay';
 import { ConnectError, connectTcp, type DialTarget } from './connector.ts';
@@ -25,6 +27,7 @@ function setup(
   const limits = new LimitLedger(dataplaneLimits, overrides);
   const paths = new SilentPaths(limits);
   const dialledAt: number[] = [];
+  const sockets: Socket[] = [];
   let refuse = true;
   const target: DialTarget = { host: '127.0.0.1', port, identity: undefined, gateway: false, ...facts };
   const peer = new Peer(target, {
@@ -34,7 +37,10 @@ function setup(
       connect: (asked) => {
         dialledAt.push(clock.now());
         if (refuse) return Promise.reject(new ConnectError('ECONNREFUSED', { kind: 'refused' }));
-        return connectTcp(asked, { clock, timeoutMs: 1000 });
+        return connectTcp(asked, { clock, timeoutMs: 1000 }).then((socket) => {
+          sockets.push(socket);
+          return socket;
+        });
       },
     },
     limits,
@@ -54,6 +60,7 @@ function setup(
     dialledAt,
     limits,
     paths,
+    sockets,
     submit,
     accept: () => {
       refuse = false;
@@ -262,6 +269,23 @@ for (const { limit, lane, overrides, requests, sweep } of limitCases) {
       Array.from(limits.entries(), ([name]) => name),
       [limit],
     );
+    peer.close({ graceful: false });
+  });
+}
+
+for (const [what, lane, facts, ms] of [
+  ['HTTP/2 to a proxy', 'h2', { identity: 'peer' }, dataplaneLimits.tcp_user_timeout_ms.default],
+  ['HTTP/2 to a stranger, who need not read', 'h2', {}, 0],
+  ['HTTP/1', 'h1', {}, 0],
+] as const) {
+  void test(`the kernel gives up after ${ms} ms (0: its own time): ${what}`, async (test) => {
+    const { port } = await listen(test, () => {});
+    const { peer, sockets, submit, accept } = setup(port, facts);
+    accept();
+    submit(lane);
+    const socket = await eventually('it is connected', () => sockets[0]);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(userTimeout(socket), ms);
     peer.close({ graceful: false });
   });
 }

@@ -3,12 +3,14 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { Agent } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
+import type { Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import type { ServerStream } from '@mesh/http/message';
 import { LimitLedger } from '@mesh/limits/limits';
 import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
-import { listen } from '@mesh/testkit/servers';
+import { dialTcp, listen } from '@mesh/testkit/servers';
+import { userTimeout } from '@mesh/transport/socket-options';
 import { Discard } from './discard.ts';
 import { Drain } from './drain.ts';
 import { dataplaneLimits } from './limits.ts';
@@ -18,12 +20,13 @@ import { send } from './testing/forwarding-rig.ts';
 
 const hour = 3_600_000;
 
-async function serve(test: TestContext, version: 'http1' | 'http2', maxAgeMs: number) {
+async function serve(test: TestContext, version: 'http1' | 'http2', maxAgeMs: number, userTimeoutMs = 0) {
   const clock = new FakeClock();
   const limits = new LimitLedger(dataplaneLimits);
   const drain = new Drain();
   const codecs = defaultCodecs();
   const streams: ServerStream[] = [];
+  const sockets: Socket[] = [];
   let closed = 0;
   const { port } = await listen(test, (socket) => {
     const listener = {
@@ -33,12 +36,13 @@ async function serve(test: TestContext, version: 'http1' | 'http2', maxAgeMs: nu
       },
       onClose: () => void closed++,
     };
-    serveHttp(socket, version, listener, { clock, codecs, limits, drain, maxAgeMs, userTimeoutMs: 0 });
+    serveHttp(socket, version, listener, { clock, codecs, limits, drain, maxAgeMs, userTimeoutMs });
+    sockets.push(socket);
   });
   const answer = (): void => {
     for (const stream of streams.splice(0)) stream.respond({ status: 200, headers: [] }, true);
   };
-  return { clock, limits, port, streams, answer, closed: () => closed };
+  return { clock, limits, port, sockets, streams, answer, closed: () => closed };
 }
 
 void test('HTTP/2: at its age both GOAWAY frames go out, and what is in flight is answered', async (t) => {
@@ -95,5 +99,18 @@ void test('a connection of an application has no age, and one that ended leaves 
     await eventually('it ended', () => closed() === 1);
     clock.advance(2 * hour);
     assert.equal(limits.hits('connection_age_ms'), 0);
+  }
+});
+
+void test('the kernel gives up on HTTP/2 of another proxy after the time it is given, on nobody else', async (t) => {
+  for (const [version, askedMs, setMs] of [
+    ['http2', 7000, 7000],
+    ['http2', 0, 0],
+    ['http1', 7000, 0],
+  ] as const) {
+    const { port, sockets } = await serve(t, version, hour, askedMs);
+    await dialTcp(t, port);
+    const socket = await eventually('it is accepted', () => sockets[0]);
+    assert.equal(userTimeout(socket), setMs);
   }
 });
