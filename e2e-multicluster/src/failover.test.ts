@@ -9,8 +9,11 @@ import { Fleet, type LoadSample, patience, shop } from './fleet.ts';
 
 const gateway = { app: 'mesh-gateway', container: 'gateway', namespace: multiclusterNamespace };
 
-/** For a machine that runs three clusters at once; how soon it is, `npm run endurance -- dead-peers` measures. */
-const movedWithinMs = 5000;
+/**
+ * The README states 300 ms for a process that was killed, and `npm run endurance -- dead-peers` holds it to that. Here three clusters
+ * share the machine with their load, and the signal goes through the node: with four times the work that it can do it took 400 ms.
+ */
+const movedWithinMs = 300 + 700;
 
 /** Requests that failed since `at`, and how long after it the first good answer of another cluster came. */
 function outcome(
@@ -46,8 +49,7 @@ describe('failover', () => {
     await eventually('east answers itself', async () => (await answering())?.has('east'), patience);
     assert.deepEqual(await answering(), new Set(['east']), 'local first');
 
-    const cartDied = Date.now();
-    await fleet.crash('east', { app: 'cart', container: 'cart' });
+    const cartDied = await fleet.crash('east', { app: 'cart', container: 'cart' });
     const peers = await eventually(
       'other clusters answer',
       async () => {
@@ -65,8 +67,7 @@ describe('failover', () => {
     const third = peer === 'west' ? 'north' : 'west';
     await fleet.load('east', { url: 'http://cart/items', rate: 40 });
     await eventually('the load runs', answering, patience);
-    const gatewayDied = Date.now();
-    await fleet.crash(peer, gateway);
+    const gatewayDied = await fleet.crash(peer, gateway);
     await eventually(
       `only ${third} answers`,
       async () => {

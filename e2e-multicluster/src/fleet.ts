@@ -400,16 +400,18 @@ export class Fleet {
     );
   }
 
-  /** SIGKILL to a container of an app's pod, and no other copy in its place. */
+  /** SIGKILL to a container of an app's pod, and no other copy in its place. Returns when, wall-clock milliseconds. */
   async crash(
     cluster: string,
     { app, container, namespace = shop }: { app: string; container: string; namespace?: string },
-  ): Promise<void> {
+  ): Promise<number> {
     const pod = await this.ready(cluster, app, namespace);
+    const at = Date.now();
     await Promise.all([
       killContainer(this.cluster(cluster).controlSocket, { namespace, pod: pod.metadata.name, container }),
       this.scale(cluster, app, 0, namespace),
     ]);
+    return at;
   }
 
   async mirror(cluster: string, name: string): Promise<KubeObject | undefined> {

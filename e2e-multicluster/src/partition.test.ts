@@ -1,6 +1,7 @@
 /** Two clusters whose network parts and comes together again. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { dataplaneLimits } from '@mesh/dataplane/limits';
 import { services } from '@mesh/kube/resources';
 import { type LinkStatus, multiclusterNamespace } from '@mesh/multicluster/link';
 import { annotations, labels } from '@mesh/multicluster/names';
@@ -8,6 +9,9 @@ import { eventually } from '@mesh/testkit/eventually';
 import { Fleet, type LoadSample, links, patience, shop } from './fleet.ts';
 
 const cartUrl = 'http://cart/items';
+const silenceMs = dataplaneLimits.peer_silence_ms.default;
+/** What a machine may add that runs two clusters and their load, and whatever else is tested on it. */
+const machineMs = 500;
 const slow = { ...patience, timeoutMs: 60_000 };
 
 describe('a partition', () => {
@@ -97,13 +101,14 @@ describe('a partition', () => {
     const during = samples.filter((sample) => sample.at >= at - 1000 && sample.at < at + 9000);
     const failed = failedOf(samples);
     const longest = Math.max(...during.map(({ ms }) => ms));
+    const lostForMs =
+      Math.max(...failed.map((sample) => sample.at + sample.ms)) -
+      Math.min(...failed.map((sample) => sample.at));
     t.diagnostic(
-      `${failed.length} of ${during.length} requests failed; the slowest answer took ${longest} ms`,
+      `${failed.length} of ${during.length} requests failed, within ${lostForMs} ms; the slowest answer took ${longest} ms`,
     );
-    // Packets vanish without a word. A dead peer is noticed by its silence, within 5 s.
-    assert.ok(
-      failed.every((sample) => sample.at < at + 5000),
-      JSON.stringify(failed),
-    );
+    // Packets vanish without a word, so a dead peer is noticed by its silence while a request waits. Whatever was sent to it since
+    // the first one that waited in vain is lost, and nothing is sent to it afterwards.
+    assert.ok(failed.length === 0 || lostForMs <= silenceMs + machineMs, JSON.stringify(failed));
   });
 });
