@@ -1,6 +1,13 @@
 import { isNotFound } from '@mesh/kube/api-error';
 import type { ReconcileResult } from '@mesh/kube/controller';
-import { controllerRef, isDeleting, labelOf, parseKey } from '@mesh/kube/objects';
+import {
+  controllerRef,
+  isDeleting,
+  labelOf,
+  managedByLabel,
+  parseKey,
+  serviceNameLabel,
+} from '@mesh/kube/objects';
 import { jsonEqual } from '@mesh/kube/patch';
 import { endpointSlices, pods, services } from '@mesh/kube/resources';
 import { matchesLabels } from '@mesh/kube/selector';
@@ -10,9 +17,7 @@ import { ControlLoop } from './control-loop.ts';
 import { addressTypes, endpointGroups } from './service-endpoints.ts';
 import { planSlices, type SliceContent } from './slice-packing.ts';
 
-export const serviceNameLabel = 'kubernetes.io/service-name';
-export const managedByLabel = 'endpointslice.kubernetes.io/managed-by';
-export const managedByValue = 'endpointslice-controller.k8s.io';
+const managedByValue = 'endpointslice-controller.k8s.io';
 const headlessLabel = 'service.kubernetes.io/headless';
 
 /** Keeps the EndpointSlices of every Service with a selector equal to its pods. Slices of others are not touched. */

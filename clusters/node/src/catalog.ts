@@ -1,12 +1,12 @@
 import type { Clock, Random } from '@mesh/clock/clock';
 import type { KubeClient } from '@mesh/kube/client';
 import { Informer } from '@mesh/kube/informer';
-import { labelOf, namespaceOf } from '@mesh/kube/objects';
+import { labelOf, namespaceOf, serviceNameLabel } from '@mesh/kube/objects';
 import { configMaps, endpointSlices, secrets, services, type ResourceType } from '@mesh/kube/resources';
 import type { ConfigMap, EndpointSlice, KubeObject, Secret, Service } from '@mesh/kube/types';
 import type { ServiceCatalog } from './dns-zone.ts';
 import type { ClusterData } from './environment.ts';
-import { serviceNameLabel, servicePorts } from './service-ports.ts';
+import { servicePorts } from './service-ports.ts';
 import type { ServicePort } from './service-rules.ts';
 
 interface CatalogOptions {

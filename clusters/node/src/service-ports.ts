@@ -1,9 +1,6 @@
 import type { EndpointSlice, Service } from '@mesh/kube/types';
 import type { ServicePort } from './service-rules.ts';
 
-/** The label that ties a slice to its service (discovery.k8s.io). */
-export const serviceNameLabel = 'kubernetes.io/service-name';
-
 /** What the node's rules need of one service; empty for headless services and those without an address. */
 export function servicePorts(service: Service, slices: readonly EndpointSlice[]): ServicePort[] {
   const { metadata, spec, status } = service;

@@ -27,6 +27,10 @@ export function namespaceOf(object: { metadata?: ObjectMeta }): string {
   return object.metadata?.namespace ?? '';
 }
 
+/** On an EndpointSlice: the Service it belongs to, and who writes it. */
+export const serviceNameLabel = 'kubernetes.io/service-name';
+export const managedByLabel = 'endpointslice.kubernetes.io/managed-by';
+
 export function labelOf(object: { metadata?: ObjectMeta }, label: string): string | undefined {
   return object.metadata?.labels?.[label];
 }

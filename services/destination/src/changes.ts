@@ -1,7 +1,7 @@
 /** Which topics a change of an object concerns. */
-import { namespaceOf } from '@mesh/kube/objects';
+import { namespaceOf, serviceNameLabel } from '@mesh/kube/objects';
 import type { EndpointSlice, Namespace, Node, Pod, Service } from '@mesh/kube/types';
-import { clusterIpsOf, podIpsOf, serviceNameLabel } from './cluster-objects.ts';
+import { clusterIpsOf, podIpsOf } from './cluster-objects.ts';
 import { relatedServices } from './endpoints.ts';
 import { zoneLabel } from './workload.ts';
 

@@ -1,5 +1,5 @@
 /** The cluster as destination reads it: objects by name and by what they are looked up for. */
-import { namespaceOf } from '@mesh/kube/objects';
+import { namespaceOf, serviceNameLabel } from '@mesh/kube/objects';
 import type { IndexFunction } from '@mesh/kube/store';
 import type { EndpointSlice, KubeObject, Namespace, Node, Pod, Service, Stored } from '@mesh/kube/types';
 import type { Link } from '@mesh/multicluster/link';
@@ -21,11 +21,8 @@ export interface ClusterObjects {
   readonly links: Collection<Link>;
 }
 
-/** The Service that a slice belongs to. */
-export const serviceNameLabel = 'kubernetes.io/service-name';
-
 /** Name of the index of slices by `namespace/service`. */
-export const byService = 'service';
+const byService = 'service';
 /** Name of the index of services and pods by address. */
 export const byAddress = 'address';
 

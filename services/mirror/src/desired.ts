@@ -3,15 +3,14 @@
  * Link and the peer's state in, objects out.
  */
 import { createHash } from 'node:crypto';
+import { managedByLabel, serviceNameLabel } from '@mesh/kube/objects';
 import type { EndpointSlice, Service, Stored } from '@mesh/kube/types';
 import type { LinkSpec } from '@mesh/multicluster/link';
 import { annotations, labels, type PeerState } from '@mesh/multicluster/names';
 import { gatewayIdentity } from '@mesh/trust/names';
 import type { ImportPort, ImportRecord } from './import-record.ts';
 
-export const managedBy = 'mirror.mesh.io';
-export const serviceNameLabel = 'kubernetes.io/service-name';
-export const managedByLabel = 'endpointslice.kubernetes.io/managed-by';
+const managedBy = 'mirror.mesh.io';
 
 type Named<T> = T & { metadata: { name: string; namespace: string } };
 

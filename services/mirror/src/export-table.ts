@@ -10,7 +10,7 @@ import {
   ExportSchema,
 } from '@mesh/control-api/gen/mesh/federation/v1/federation_pb';
 import type { Informer } from '@mesh/kube/informer';
-import { annotationOf, isDeleting, refKey } from '@mesh/kube/objects';
+import { annotationOf, isDeleting, refKey, serviceNameLabel } from '@mesh/kube/objects';
 import type { EndpointSlice, Pod, Service, Stored } from '@mesh/kube/types';
 import {
   annotationFaults,
@@ -20,7 +20,6 @@ import {
   ownPrefixes,
 } from '@mesh/multicluster/names';
 import { identityName } from '@mesh/trust/names';
-import { serviceNameLabel } from './desired.ts';
 
 interface ExportTableOptions {
   cluster: string;

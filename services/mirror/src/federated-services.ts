@@ -6,12 +6,12 @@
 import { ensureObject } from '@mesh/kube/apply';
 import type { KubeClient } from '@mesh/kube/client';
 import type { Informer } from '@mesh/kube/informer';
-import { isDeleting, labelOf, parseKey } from '@mesh/kube/objects';
+import { isDeleting, labelOf, parseKey, serviceNameLabel } from '@mesh/kube/objects';
 import { endpointSlices, services as servicesType } from '@mesh/kube/resources';
 import type { EndpointSlice, Service, Stored } from '@mesh/kube/types';
 import { exportRequest, federatedName, labels } from '@mesh/multicluster/names';
 import { deleteExactly } from './delete.ts';
-import { localCopy, mirrorService, serviceNameLabel } from './desired.ts';
+import { localCopy, mirrorService } from './desired.ts';
 import { type ImportRecord, servicePorts } from './import-record.ts';
 import { noLonger } from './no-longer.ts';
 

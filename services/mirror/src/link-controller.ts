@@ -7,7 +7,7 @@ import { parseDuration } from '@mesh/config/environment';
 import type { KubeClient } from '@mesh/kube/client';
 import { Reconciler } from '@mesh/kube/controller';
 import type { Informer } from '@mesh/kube/informer';
-import { isDeleting, labelOf } from '@mesh/kube/objects';
+import { isDeleting, labelOf, serviceNameLabel } from '@mesh/kube/objects';
 import { jsonEqual } from '@mesh/kube/patch';
 import type { EndpointSlice, Namespace, Service, Stored } from '@mesh/kube/types';
 import {
@@ -20,7 +20,6 @@ import {
 import { parseIPv4 } from '@mesh/multicluster/import-rules';
 import type { Logger } from '@mesh/telemetry/log';
 import type { MetricRegistry } from '@mesh/telemetry/metrics';
-import { serviceNameLabel } from './desired.ts';
 import { FederatedServices } from './federated-services.ts';
 import { Importer, importIndex, importKey, parseImportKey, type Peer } from './importer.ts';
 import type { LinkFault } from './link-reasons.ts';
@@ -29,7 +28,7 @@ import { LinkMetrics } from './metrics.ts';
 import { type GatewayConnection, PeerSession, type ProbeSettings } from './peer-session.ts';
 import { links as linksType } from '@mesh/multicluster/link-resource';
 
-export const finalizer = 'multicluster.mesh.io/mirror';
+const finalizer = 'multicluster.mesh.io/mirror';
 
 export interface LinkControllerOptions {
   client: KubeClient;
@@ -395,7 +394,7 @@ function ownersOf(name: string): string[] {
 /** The CRD admits only well-formed durations; an absent one is a second. */
 const probeMs = (text = '1s'): number => Math.max(100, parseDuration(text) ?? 1000);
 
-export function probeSettings({ probe }: LinkSpec): ProbeSettings {
+function probeSettings({ probe }: LinkSpec): ProbeSettings {
   return {
     periodMs: probeMs(probe?.period),
     timeoutMs: probeMs(probe?.timeout),

@@ -1,5 +1,5 @@
 /** A cluster in memory for tests: the collections of informers, changed by hand. */
-import { keyOf, refKey } from '@mesh/kube/objects';
+import { keyOf, refKey, serviceNameLabel } from '@mesh/kube/objects';
 import { type IndexFunction, Store } from '@mesh/kube/store';
 import type {
   EndpointSlice,
@@ -19,7 +19,6 @@ import {
   type Collection,
   podIndexers,
   serviceIndexers,
-  serviceNameLabel,
   sliceIndexers,
 } from '../cluster-objects.ts';
 import type { Settings } from '../settings.ts';
