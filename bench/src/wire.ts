@@ -6,7 +6,7 @@ import type { HostPort } from '@mesh/control-api/convert';
 import { hostAddress } from './control-plane.ts';
 
 /** Of the wire, bytes per second: 200 Mbit/s, so that 80 ms need 2 MB on the way and 200 ms need 5 MB. */
-export const wireBandwidth = 25_000_000;
+const wireBandwidth = 25_000_000;
 
 export interface Wire {
   /** Where the endpoint is reached over the wire. */

@@ -19,14 +19,14 @@ import type { Values } from './values.ts';
 import { dataPlaneEnvironment, programCommand } from './program-command.ts';
 
 export const injectAnnotation = 'mesh.io/inject';
-export const proxyVersionAnnotation = 'mesh.io/proxy-version';
-export const opaquePortsAnnotation = 'mesh.io/opaque-ports';
-export const inboundPolicyAnnotation = 'mesh.io/default-inbound-policy';
-export const skipInboundAnnotation = 'mesh.io/skip-inbound-ports';
-export const skipOutboundAnnotation = 'mesh.io/skip-outbound-ports';
+const proxyVersionAnnotation = 'mesh.io/proxy-version';
+const opaquePortsAnnotation = 'mesh.io/opaque-ports';
+const inboundPolicyAnnotation = 'mesh.io/default-inbound-policy';
+const skipInboundAnnotation = 'mesh.io/skip-inbound-ports';
+const skipOutboundAnnotation = 'mesh.io/skip-outbound-ports';
 /** Of the sidecar's `MESH_MAX_IN_FLIGHT`. */
 const maxInFlightAnnotation = 'mesh.io/max-in-flight';
-export const controlPlaneLabel = 'mesh.io/control-plane-ns';
+const controlPlaneLabel = 'mesh.io/control-plane-ns';
 
 interface Container {
   name: string;

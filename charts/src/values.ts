@@ -14,7 +14,7 @@ export const inboundPolicies = [
 export type InboundPolicy = (typeof inboundPolicies)[number];
 
 /** Ports whose protocol speaks server-first, so that looking at the client's bytes would wait for nothing. */
-export const defaultOpaquePorts: readonly number[] = [25, 587, 3306, 4444, 5432, 6379, 9300, 11211];
+const defaultOpaquePorts: readonly number[] = [25, 587, 3306, 4444, 5432, 6379, 9300, 11211];
 
 export interface Values {
   cluster: string;

@@ -14,7 +14,7 @@ const fieldManager = 'mesh-cli';
 /** A CustomResourceDefinition takes a moment before its objects are served. */
 const servedWithinMs = 10_000;
 
-export function resourceOf({ apiVersion, kind, metadata }: KubernetesObject): ResourceType {
+function resourceOf({ apiVersion, kind, metadata }: KubernetesObject): ResourceType {
   const known = findBuiltIn(apiVersion, kind) ?? (kind === 'Link' ? links : undefined);
   if (known === undefined)
     throw new MeshError('cli-apply', `${kind} ${metadata.name} (${apiVersion}) cannot be applied`);

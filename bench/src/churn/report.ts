@@ -79,7 +79,7 @@ export function reportOf(churned: Churned, facts: RunFacts & { options: ChurnOpt
 }
 
 /** Whether memory stays within the bound, grows beyond it, or neither can be said yet. */
-export function verdictOf({ perHour, marginPerHour }: Slope): Verdict {
+function verdictOf({ perHour, marginPerHour }: Slope): Verdict {
   if (perHour + marginPerHour <= boundMbPerHour) return 'flat';
   return perHour - marginPerHour > 0 && perHour > boundMbPerHour ? 'grows' : 'not known';
 }

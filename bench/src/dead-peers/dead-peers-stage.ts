@@ -32,7 +32,7 @@ const scene: Scene = {
 const service = { clusterIp: '10.96.0.1:80', name: 'cart.shop.svc.cluster.local', opaque: false } as const;
 
 /** `killed`: its process. `stopped`: its process stands still, while its kernel acknowledges. `gone`: nothing comes from its machine. */
-export const deaths = ['killed', 'stopped', 'gone'] as const;
+const deaths = ['killed', 'stopped', 'gone'] as const;
 export type Death = (typeof deaths)[number];
 
 interface Gateway {

@@ -36,7 +36,7 @@ const systemCalls: readonly (readonly [RegExp, Category])[] = [
   [/sys_epoll/, 'poll'],
 ];
 
-export function isKernel({ object }: Frame): boolean {
+function isKernel({ object }: Frame): boolean {
   return object.startsWith('[') && object !== '[vdso]';
 }
 

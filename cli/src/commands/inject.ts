@@ -19,7 +19,7 @@ const workloads: ReadonlySet<string> = new Set([
 ]);
 
 /** Asks for the sidecar by annotation; the webhook adds it when the pods are made. */
-export function annotated(object: KubernetesObject): KubernetesObject | undefined {
+function annotated(object: KubernetesObject): KubernetesObject | undefined {
   if (object.kind === 'Namespace' || object.kind === 'Pod') {
     return {
       ...object,

@@ -327,7 +327,7 @@ function gatewayRow({ metadata, spec, status }: Link): Record<string, unknown> {
 }
 
 /** CLUSTER, STATE, SERVICES, LATENCY, LAST SEEN; one row per linked cluster. */
-export function gatewayTable(items: readonly Link[], output: Pick<Output, 'paint'>): string[] {
+function gatewayTable(items: readonly Link[], output: Pick<Output, 'paint'>): string[] {
   const colours = { alive: 'green', dead: 'red', unknown: 'yellow' } as const;
   const rows = items.map(({ metadata, status }) => {
     const state = status?.gateway ?? 'unknown';

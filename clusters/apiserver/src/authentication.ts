@@ -11,7 +11,7 @@ export interface User {
   readonly extra: Readonly<Record<string, readonly string[]>>;
 }
 
-export const anonymous: User = {
+const anonymous: User = {
   name: 'system:anonymous',
   uid: '',
   groups: ['system:unauthenticated'],

@@ -47,7 +47,7 @@ function scaleOf(version: Json): ScalePaths | undefined {
   };
 }
 
-export function resourcesOf(definition: KubeObject): ResourceInfo[] {
+function resourcesOf(definition: KubeObject): ResourceInfo[] {
   const names = at(definition, 'spec', 'names');
   const versions = listAt(definition, 'spec', 'versions');
   const storage =

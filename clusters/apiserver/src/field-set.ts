@@ -10,7 +10,7 @@ export type Segment = string;
 /** A path as text, for sets and maps. Segments never contain a NUL. */
 export type PathKey = string;
 
-export const pathKey = (path: readonly Segment[]): PathKey => path.join('\0');
+const pathKey = (path: readonly Segment[]): PathKey => path.join('\0');
 export const segmentsOf = (key: PathKey): Segment[] => key.split('\0');
 
 /** Metadata that the server owns. */

@@ -8,7 +8,7 @@ import { partialMetadata, tableOf, type IncludeObject } from './table.ts';
 export type Form = 'plain' | 'table' | 'metadata';
 
 /** @throws ApiError 406 when nothing the client accepts can be produced */
-export function formFor(accept: string | undefined): Form {
+function formFor(accept: string | undefined): Form {
   if (accept === undefined || accept.trim() === '') return 'plain';
   for (const choice of accept.split(',')) {
     const [type = '', ...parameters] = choice.split(';').map((part) => part.trim());

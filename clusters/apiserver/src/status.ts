@@ -58,7 +58,7 @@ function detailsOf({ name, group, kind }: Target): JsonObject {
 }
 
 /** `pods`, or `deployments.apps`: how messages name a resource. */
-export function qualified({ group, kind }: Target): string {
+function qualified({ group, kind }: Target): string {
   return group === undefined || group === '' ? (kind ?? '') : `${kind ?? ''}.${group}`;
 }
 

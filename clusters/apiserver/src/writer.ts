@@ -95,7 +95,7 @@ const withoutGeneration: ReadonlySet<string> = new Set([
   'ServiceAccount',
 ]);
 
-export function errorTarget({ info, name }: { info: ResourceInfo; name: string }): {
+function errorTarget({ info, name }: { info: ResourceInfo; name: string }): {
   name: string;
   group: string;
   kind: string;

@@ -110,7 +110,7 @@ function forbidden({ file }: Machine, words: string): MeshError {
   });
 }
 
-export function thisMachine(): Machine {
+function thisMachine(): Machine {
   const { uid, username } = userInfo();
   return {
     uid,

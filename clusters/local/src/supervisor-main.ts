@@ -8,7 +8,7 @@ import { StateDirectory } from './state-directory.ts';
 import { Supervisor } from './supervisor.ts';
 import { parseTopology } from './topology.ts';
 
-export const supervisorConfig = {
+const supervisorConfig = {
   MESH_LOCAL_DIR: text({ doc: 'State directory of the local clusters.' }),
   MESH_LOCAL_BINARIES: text({
     doc: 'Directory of kube-apiserver and etcd; empty runs the embedded API server.',

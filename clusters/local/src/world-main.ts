@@ -6,7 +6,7 @@ import { describeError } from '@mesh/errors/mesh-error';
 import { World } from './world.ts';
 import type { WorldPlan } from './world-plan.ts';
 
-export const worldConfig = {
+const worldConfig = {
   MESH_WORLD_PLAN: text({ doc: 'File with the plan of the world, written by the supervisor.' }),
 };
 

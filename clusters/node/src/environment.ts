@@ -23,7 +23,7 @@ export interface ConfigFault {
   readonly fault: string;
 }
 
-export const defaultPath = '/opt/mesh/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+const defaultPath = '/opt/mesh/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** Name to value in the order of definition, or the first thing that is missing. */
 export function containerEnvironment(input: EnvironmentInput): Map<string, string> | ConfigFault {

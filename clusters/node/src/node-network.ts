@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { MeshError } from '@mesh/errors/mesh-error';
 import { addressAt, parseCidr } from '@mesh/kube/cidr';
 import { runTool, toolPath } from './run-tool.ts';
@@ -87,9 +87,4 @@ export function mountPrivate(directory: string): void {
       `cannot mount a tmpfs on ${directory}: ${stderr?.toString('utf8').trim()}`,
     );
   }
-}
-
-/** Reads /proc/self/mountinfo after `mountPrivate`. */
-export function mountInfo(): string {
-  return readFileSync('/proc/self/mountinfo', 'utf8');
 }

@@ -37,7 +37,7 @@ export function probeChecks(target: ProbeTarget): ProbeCheck {
 }
 
 /** A number, or the number of the container port with that name. */
-export function portOf(port: string | number | object, container: Container): number | undefined {
+function portOf(port: string | number | object, container: Container): number | undefined {
   if (typeof port === 'number') return port;
   const text = String(port);
   if (/^\d+$/.test(text)) return Number(text);

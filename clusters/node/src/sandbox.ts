@@ -37,12 +37,12 @@ function hardwareAddress(address: string, side: 'node' | 'pod'): string {
 }
 
 /** Name of the node's end of the link (at most 15 characters). */
-export function linkName(address: string): string {
+function linkName(address: string): string {
   return `pod${(parseIp(address) ?? 0).toString(16).padStart(8, '0')}`;
 }
 
 /** Node side of the link, for `ip -batch`. */
-export function nodeLinkCommands({ address, nodeAddress, pid }: SandboxOptions & { pid: number }): string {
+function nodeLinkCommands({ address, nodeAddress, pid }: SandboxOptions & { pid: number }): string {
   const link = linkName(address);
   const pod = hardwareAddress(address, 'pod');
   return [
@@ -55,7 +55,7 @@ export function nodeLinkCommands({ address, nodeAddress, pid }: SandboxOptions &
 }
 
 /** Pod side of the link, for `ip -batch`. Neighbours are fixed: no packet ever waits for ARP. */
-export function podLinkCommands(address: string): string {
+function podLinkCommands(address: string): string {
   return [
     'link set lo up',
     `addr add ${address}/32 dev eth0`,

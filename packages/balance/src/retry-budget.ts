@@ -12,7 +12,7 @@ export interface RetryBudgetOptions {
 }
 
 /** A service that refuses everything is asked at most 1.1 times as often as its clients ask. */
-export const defaultRetryBudget: RetryBudgetOptions = { ratio: 0.1, minPerSecond: 10, windowMs: 10_000 };
+const defaultRetryBudget: RetryBudgetOptions = { ratio: 0.1, minPerSecond: 10, windowMs: 10_000 };
 
 const slots = 10;
 

@@ -24,10 +24,10 @@ const dayMs = 86_400_000;
 const yearMs = 365 * dayMs;
 
 /** How far a certificate starts in the past, for clocks that differ. */
-export const clockSkewMs = 20_000;
-export const anchorLifetimeMs = 10 * yearMs;
-export const issuerLifetimeMs = yearMs;
-export const leafLifetimeMs = dayMs;
+const clockSkewMs = 20_000;
+const anchorLifetimeMs = 10 * yearMs;
+const issuerLifetimeMs = yearMs;
+const leafLifetimeMs = dayMs;
 
 /** A certificate that can sign, with its key. */
 export interface Authority {

@@ -7,9 +7,6 @@ import type { Headers, HttpVersion, RequestHead } from '@mesh/http/message';
 export const origProtoHeader = 'l5d-orig-proto';
 /** Verified identity of the calling workload. */
 export const clientIdHeader = 'l5d-client-id';
-/** Why a proxy answered instead of the application. */
-export const proxyErrorHeader = 'l5d-proxy-error';
-
 const absoluteForm = '; absolute-form';
 /**
  * In a response: the upgrade was accepted. HTTP/2 says 200 for that (RFC 8441 §4), which is also what an application

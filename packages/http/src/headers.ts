@@ -26,9 +26,3 @@ export function removeHeader(headers: Headers, name: string): number {
   truncate(headers, kept);
   return removed;
 }
-
-/** Replaces all values of `name` by one. */
-export function setHeader(headers: Headers, name: string, value: string): void {
-  removeHeader(headers, name);
-  headers.push(name, value);
-}

@@ -6,7 +6,7 @@ import { getHeader } from './headers.ts';
 import type { Headers, RequestHead, ResponseHead } from './message.ts';
 
 /** Which proxy answered instead of the application. */
-export const proxyNameHeader = 'l5d-proxy-name';
+const proxyNameHeader = 'l5d-proxy-name';
 const proxyConnectionHeader = 'l5d-proxy-connection';
 
 export interface SyntheticCause {

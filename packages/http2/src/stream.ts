@@ -16,7 +16,7 @@ const joinedChunks = 64;
 const smallChunkBytes = 1024;
 
 /** Holds the place of a handler until the listener returned one; remembers a reset that came before. */
-export class AbsentHandler implements ClientHandler {
+class AbsentHandler implements ClientHandler {
   onInform(): void {}
   onResponse(): void {}
   onData(): void {}

@@ -105,19 +105,15 @@ export const replicaSets = define<ReplicaSet>('apps/v1', 'ReplicaSet', 'replicas
 export const statefulSets = define<StatefulSet>('apps/v1', 'StatefulSet', 'statefulsets');
 export const endpointSlices = define<EndpointSlice>('discovery.k8s.io/v1', 'EndpointSlice', 'endpointslices');
 export const leases = define<Lease>('coordination.k8s.io/v1', 'Lease', 'leases');
-export const roles = define<Role>('rbac.authorization.k8s.io/v1', 'Role', 'roles');
-export const roleBindings = define<RoleBinding>(
-  'rbac.authorization.k8s.io/v1',
-  'RoleBinding',
-  'rolebindings',
-);
-export const clusterRoles = define<ClusterRole>(
+const roles = define<Role>('rbac.authorization.k8s.io/v1', 'Role', 'roles');
+const roleBindings = define<RoleBinding>('rbac.authorization.k8s.io/v1', 'RoleBinding', 'rolebindings');
+const clusterRoles = define<ClusterRole>(
   'rbac.authorization.k8s.io/v1',
   'ClusterRole',
   'clusterroles',
   clusterWide,
 );
-export const clusterRoleBindings = define<ClusterRoleBinding>(
+const clusterRoleBindings = define<ClusterRoleBinding>(
   'rbac.authorization.k8s.io/v1',
   'ClusterRoleBinding',
   'clusterrolebindings',
@@ -135,7 +131,7 @@ export const mutatingWebhookConfigurations = define<MutatingWebhookConfiguration
   'mutatingwebhookconfigurations',
   clusterWide,
 );
-export const validatingWebhookConfigurations = define<ValidatingWebhookConfiguration>(
+const validatingWebhookConfigurations = define<ValidatingWebhookConfiguration>(
   'admissionregistration.k8s.io/v1',
   'ValidatingWebhookConfiguration',
   'validatingwebhookconfigurations',
@@ -147,7 +143,7 @@ export const tokenReviews = define<TokenReview>(
   'tokenreviews',
   clusterWide,
 );
-export const subjectAccessReviews = define<SubjectAccessReview>(
+const subjectAccessReviews = define<SubjectAccessReview>(
   'authorization.k8s.io/v1',
   'SubjectAccessReview',
   'subjectaccessreviews',
@@ -155,7 +151,7 @@ export const subjectAccessReviews = define<SubjectAccessReview>(
 );
 
 /** Every constant above, for tools that map a manifest's apiVersion and kind to a path. */
-export const builtInResources: readonly ResourceType[] = [
+const builtInResources: readonly ResourceType[] = [
   configMaps,
   events,
   namespaces,

@@ -8,14 +8,14 @@
 /** Suffix of all trust domains, unless configured otherwise. */
 export const meshDomain = 'mesh.local';
 /** Kubernetes API group of annotations and labels. */
-export const apiGroup = 'mesh.io';
-export const controlPlaneNamespace = 'mesh';
+const apiGroup = 'mesh.io';
+const controlPlaneNamespace = 'mesh';
 export const multiclusterNamespace = 'mesh-multicluster';
 /** Audience of the projected ServiceAccount tokens that the identity service accepts. */
 export const tokenAudience = `identity.${apiGroup}`;
 
 /** Cluster names end up in object names (`<svc>-<cluster>`, at most 63 characters), so they are kept short. */
-export const maxClusterNameLength = 20;
+const maxClusterNameLength = 20;
 
 const label = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 

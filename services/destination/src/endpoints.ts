@@ -49,7 +49,7 @@ export type Resolution =
 /** `local`: without what lies in other clusters; for the gateway, which carries nothing through its cluster. */
 export type Scope = 'all' | 'local';
 
-export const lastTier = 2;
+const lastTier = 2;
 const federatedSuffix = '-federated';
 /** Ports of the proxy itself, which are called directly. */
 const proxyPorts: ReadonlySet<number> = new Set([4190, 4191]);
@@ -103,7 +103,7 @@ export function resolveEndpoints(
   };
 }
 
-export function isFederatedName(service: Service): boolean {
+function isFederatedName(service: Service): boolean {
   return (
     (service.metadata?.name ?? '').endsWith(federatedSuffix) &&
     labelOf(service, labels.mirroredService) === 'true' &&

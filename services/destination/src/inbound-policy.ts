@@ -11,7 +11,7 @@ import type { Namespace, Pod } from '@mesh/kube/types';
 import { isOpaquePodPort } from './ports.ts';
 import type { Settings } from './settings.ts';
 
-export const inboundPolicyAnnotation = 'mesh.io/default-inbound-policy';
+const inboundPolicyAnnotation = 'mesh.io/default-inbound-policy';
 
 /**
  * Who may call when nothing more specific applies: anybody, anybody with a mesh identity, only identities of this

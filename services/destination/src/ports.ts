@@ -2,8 +2,8 @@
 import { annotationOf } from '@mesh/kube/objects';
 import type { Namespace, Pod, Service } from '@mesh/kube/types';
 
-export const opaquePortsAnnotation = 'mesh.io/opaque-ports';
-export const skipInboundAnnotation = 'mesh.io/skip-inbound-ports';
+const opaquePortsAnnotation = 'mesh.io/opaque-ports';
+const skipInboundAnnotation = 'mesh.io/skip-inbound-ports';
 
 /** Whether `port`, which may also have a name, is in `list`. Entries that make no sense match nothing. */
 export function portListed(list: string, port: number, name?: string): boolean {

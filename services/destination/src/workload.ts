@@ -4,8 +4,8 @@ import type { Node, Pod } from '@mesh/kube/types';
 import { identityName } from '@mesh/trust/names';
 import type { Settings } from './settings.ts';
 
-export const proxyVersionAnnotation = 'mesh.io/proxy-version';
-export const controlPlaneLabel = 'mesh.io/control-plane-ns';
+const proxyVersionAnnotation = 'mesh.io/proxy-version';
+const controlPlaneLabel = 'mesh.io/control-plane-ns';
 export const zoneLabel = 'topology.kubernetes.io/zone';
 
 /** A pod with a proxy beside it. */
@@ -23,7 +23,7 @@ export function podIdentity(pod: Pod, { cluster, trustSuffix }: Settings): strin
 }
 
 /** Kind in lower case and name of what the pod was made by; its own for a bare pod. */
-export function workloadOf(pod: Pod): { kind: string; name: string } {
+function workloadOf(pod: Pod): { kind: string; name: string } {
   const owner = controllerOf(pod);
   if (owner === undefined) return { kind: 'pod', name: pod.metadata?.name ?? '' };
   const hash = labelOf(pod, 'pod-template-hash');

@@ -18,7 +18,7 @@ import type { GatewayMetrics } from './gateway-metrics.ts';
 import { gatewayLimits } from './limits.ts';
 
 /** Clusters whose gateways a request passed, comma-separated; only gateways write it. */
-export const clusterPathHeader = 'l5d-cluster-path';
+const clusterPathHeader = 'l5d-cluster-path';
 
 interface Options {
   caller: PeerIdentity;

@@ -40,7 +40,7 @@ export interface IdentityServerOptions {
 }
 
 /** `io.linkerd.proxy.identity.Identity` (identity.proto). */
-export function identityRoutes(certifier: Certifier, metrics: IdentityMetrics): GrpcRoutes<undefined> {
+function identityRoutes(certifier: Certifier, metrics: IdentityMetrics): GrpcRoutes<undefined> {
   return grpcService<typeof Identity, undefined>(Identity, {
     async certify(request) {
       const result = await certifier.certify(request);

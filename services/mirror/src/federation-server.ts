@@ -16,7 +16,7 @@ import { gatewayIdentity, mirrorIdentity, type PeerIdentity, trustDomain } from 
 import type { ExportTable } from './export-table.ts';
 import { protocolVersion } from './peer-view.ts';
 
-export const beatMs = 1000;
+const beatMs = 1000;
 
 interface FederationOptions {
   cluster: string;

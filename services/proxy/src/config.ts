@@ -8,7 +8,7 @@ const port = (doc: string, fallback: number): ConfigEntry<number> =>
   integer({ doc, default: fallback, min: 0, max: 65_535 });
 
 /** Who may call when nothing more specific is said. */
-export const inboundPolicies = [
+const inboundPolicies = [
   'all-unauthenticated',
   'all-authenticated',
   'cluster-authenticated',

@@ -138,7 +138,7 @@ function validateContainer(
   }
 }
 
-export function validatePodSpec(spec: Json | undefined, field: string, faults: Faults): void {
+function validatePodSpec(spec: Json | undefined, field: string, faults: Faults): void {
   const volumes = new Set<string>();
   for (const [index, volume] of listAt(spec, 'volumes').entries()) {
     const name = textAt(volume, 'name') ?? '';

@@ -32,7 +32,7 @@ import { GrpcChannel } from '../grpc-client.ts';
 import { type GrpcRoutes, serveGrpc } from '../grpc-server.ts';
 import { type GrpcLimit, grpcLimits } from '../limits.ts';
 
-export function pathOf(method: DescMethod): string {
+function pathOf(method: DescMethod): string {
   return `/${method.parent.typeName}/${method.name}`;
 }
 

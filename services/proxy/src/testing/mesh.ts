@@ -116,7 +116,7 @@ function weightedAddr(endpoint: EndpointInit): WeightedAddrInit {
 }
 
 /** Answers what the test says. */
-export class TestDestination {
+class TestDestination {
   readonly profiles: Map<string, MessageInitShape<typeof DestinationProfileSchema>> = new Map();
   readonly #endpoints: Map<string, readonly EndpointInit[]> = new Map();
   readonly #sinks: Map<string, Set<GrpcSink<typeof UpdateSchema>>> = new Map();
