@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
@@ -7,7 +8,7 @@ import { systemClock } from '@mesh/clock/system';
 import { type Answer, type Http2Answer, send, sendHttp2 } from '@mesh/dataplane/testing/forwarding-rig';
 import { encodeTransportHeader, transportHeaderAlpn } from '@mesh/transport/transport-header';
 import { eventually } from '@mesh/testkit/eventually';
-import { listen } from '@mesh/testkit/servers';
+import { listen, listening } from '@mesh/testkit/servers';
 import { TlsAcceptor } from '@mesh/trust/accept';
 import { dialTls } from '@mesh/trust/dial';
 import { gatewayIdentity } from '@mesh/trust/names';
@@ -346,6 +347,36 @@ void test('opaque bytes of a client whose certificate expires end with it, which
     server.log.join(''),
     /"msg":"opaque connection ended with its certificate","target":"127.0.0.1:/,
   );
+});
+
+void test('HTTP of a client whose certificate expires is asked to go by then, and what is in flight is answered', async (t) => {
+  const east = await startCluster(t);
+  let answer = (): void => {};
+  const app = createHttpServer((_, response) => {
+    answer = () => response.end('late');
+  });
+  const server = await startProxy(t, east, { serviceAccount: 'cart', app: await listening(t, app) });
+  const socket = await dialTls({
+    host: '127.0.0.1',
+    port: server.ports.inbound,
+    identity: server.identity,
+    alpn: ['h2'],
+    credentials: credentialsOf(east.trust, workload('frontend', 'east'), 'east', 3000),
+    clock: systemClock,
+    timeoutMs: 2000,
+  });
+  const session = connectHttp2('http://cart.shop', { createConnection: () => socket });
+  t.after(() => session.destroy());
+  const closed = once(session, 'close');
+  const stream = session.request({ ':path': '/', 'l5d-orig-proto': 'HTTP/1.1' });
+  let body = '';
+  stream.setEncoding('utf8').on('data', (text: string) => (body += text));
+  await once(session, 'goaway', { signal: AbortSignal.timeout(10_000) });
+  answer();
+  await once(stream, 'end');
+  assert.equal(body, 'late');
+  await closed;
+  assert.match(await server.metrics(), /^mesh_limit_hits_total\{limit="connection_age_ms"\} 1$/m);
 });
 
 void test('a transport header leads to the port it names', async (t) => {
