@@ -15,18 +15,18 @@ import {
   lastGoodVolume,
   lockedDown,
 } from './objects.ts';
+import {
+  controlPlaneLabel,
+  inboundPolicyAnnotation,
+  injectAnnotation,
+  maxInFlightAnnotation,
+  opaquePortsAnnotation,
+  proxyVersionAnnotation,
+  skipInboundAnnotation,
+  skipOutboundAnnotation,
+} from '@mesh/multicluster/workload-names';
 import type { Values } from './values.ts';
 import { dataPlaneEnvironment, programCommand } from './program-command.ts';
-
-export const injectAnnotation = 'mesh.io/inject';
-const proxyVersionAnnotation = 'mesh.io/proxy-version';
-const opaquePortsAnnotation = 'mesh.io/opaque-ports';
-const inboundPolicyAnnotation = 'mesh.io/default-inbound-policy';
-const skipInboundAnnotation = 'mesh.io/skip-inbound-ports';
-const skipOutboundAnnotation = 'mesh.io/skip-outbound-ports';
-/** Of the sidecar's `MESH_MAX_IN_FLIGHT`. */
-const maxInFlightAnnotation = 'mesh.io/max-in-flight';
-const controlPlaneLabel = 'mesh.io/control-plane-ns';
 
 interface Container {
   name: string;

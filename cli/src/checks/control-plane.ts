@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { injectAnnotation } from '@mesh/charts/sidecar';
+import { injectAnnotation } from '@mesh/multicluster/workload-names';
 import { parseStoredValues, version } from '@mesh/charts/values';
 import type { Clock } from '@mesh/clock/clock';
 import { MeshError } from '@mesh/errors/mesh-error';

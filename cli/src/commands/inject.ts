@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import type { KubernetesObject } from '@mesh/charts/objects';
-import { injectAnnotation, injectionDecision, type PodTemplate, withSidecar } from '@mesh/charts/sidecar';
+import { injectionDecision, type PodTemplate, withSidecar } from '@mesh/charts/sidecar';
+import { injectAnnotation } from '@mesh/multicluster/workload-names';
 import { parseStoredValues, type Values } from '@mesh/charts/values';
 import { MeshError } from '@mesh/errors/mesh-error';
 import { configMaps } from '@mesh/kube/resources';

@@ -3,11 +3,12 @@
  */
 import { importLimits } from './limits.ts';
 import { ownPrefixes } from './names.ts';
+import { opaquePortsAnnotation } from './workload-names.ts';
 
 /** Labels and annotations outside these are dropped; so is whatever other controllers would act on. */
 const copiedLabelPrefixes: readonly string[] = ['app.kubernetes.io/'];
 const copiedLabels: ReadonlySet<string> = new Set(['app', 'component', 'tier', 'version']);
-const copiedAnnotations: ReadonlySet<string> = new Set(['mesh.io/opaque-ports']);
+const copiedAnnotations: ReadonlySet<string> = new Set([opaquePortsAnnotation]);
 const labelValue = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/;
 const maxAnnotationBytes = importLimits.import_annotation_bytes.default;
 

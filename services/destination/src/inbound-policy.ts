@@ -8,10 +8,9 @@ import { HttpMethod_Registered } from '@mesh/control-api/gen/linkerd/http_types_
 import type { AuthzSchema, HttpRouteSchema, ServerSchema } from '@mesh/control-api/gen/linkerd/inbound_pb';
 import { annotationOf } from '@mesh/kube/objects';
 import type { Namespace, Pod } from '@mesh/kube/types';
+import { inboundPolicyAnnotation } from '@mesh/multicluster/workload-names';
 import { isOpaquePodPort } from './ports.ts';
 import type { Settings } from './settings.ts';
-
-const inboundPolicyAnnotation = 'mesh.io/default-inbound-policy';
 
 /**
  * Who may call when nothing more specific applies: anybody, anybody with a mesh identity, only identities of this

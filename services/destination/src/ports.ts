@@ -1,20 +1,8 @@
-/** Lists of ports in annotations: numbers, ranges and names, separated by commas. */
+/** Which ports of Services and pods are opaque or pass the proxy by, as annotations say. */
 import { annotationOf } from '@mesh/kube/objects';
 import type { Namespace, Pod, Service } from '@mesh/kube/types';
-
-const opaquePortsAnnotation = 'mesh.io/opaque-ports';
-const skipInboundAnnotation = 'mesh.io/skip-inbound-ports';
-
-/** Whether `port`, which may also have a name, is in `list`. Entries that make no sense match nothing. */
-export function portListed(list: string, port: number, name?: string): boolean {
-  return list.split(',').some((raw) => {
-    const entry = raw.trim();
-    const range = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(entry);
-    if (range === null) return name !== undefined && entry !== '' && entry === name;
-    const first = Number(range[1]);
-    return port >= first && port <= Number(range[2] ?? first);
-  });
-}
+import { portListed } from '@mesh/multicluster/port-list';
+import { opaquePortsAnnotation, skipInboundAnnotation } from '@mesh/multicluster/workload-names';
 
 interface ServicePortQuestion {
   service: Service;

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
 import { parseContextToken, parseWorkload } from './client-context.ts';
-import { portListed } from './ports.ts';
 import { formatTarget, parseTarget } from './target.ts';
 
 const domain = 'cluster.local';
@@ -53,21 +52,6 @@ test('what is formatted is read back', () => {
       },
     ),
   );
-});
-
-test('lists of ports', () => {
-  assert.ok(portListed('25, 80-90 ,web', 85));
-  assert.ok(portListed('web', 1, 'web'));
-  for (const [list, port] of [
-    ['', 80],
-    ['80x', 80],
-    ['web', 80],
-    ['90-80', 85],
-    ['-80', 80],
-  ] as const) {
-    assert.equal(portListed(list, port), false, list);
-  }
-  assert.equal(portListed(' , ', 80, ''), false);
 });
 
 test('who asks', () => {

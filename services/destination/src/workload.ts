@@ -1,11 +1,10 @@
 /** What a pod means to those who call it: identity, owner and labels. */
 import { annotationOf, controllerOf, labelOf, namespaceOf } from '@mesh/kube/objects';
 import type { Node, Pod } from '@mesh/kube/types';
+import { controlPlaneLabel, proxyVersionAnnotation } from '@mesh/multicluster/workload-names';
 import { identityName } from '@mesh/trust/names';
 import type { Settings } from './settings.ts';
 
-const proxyVersionAnnotation = 'mesh.io/proxy-version';
-const controlPlaneLabel = 'mesh.io/control-plane-ns';
 export const zoneLabel = 'topology.kubernetes.io/zone';
 
 /** A pod with a proxy beside it. */

@@ -19,6 +19,8 @@ import {
   exportRequest,
   ownPrefixes,
 } from '@mesh/multicluster/names';
+import { portListed } from '@mesh/multicluster/port-list';
+import { controlPlaneLabel, opaquePortsAnnotation } from '@mesh/multicluster/workload-names';
 import { identityName } from '@mesh/trust/names';
 
 interface ExportTableOptions {
@@ -114,6 +116,7 @@ export class ExportTable {
     const direct = request.exported && request.mode === 'remote-discovery';
     const allowed = annotationOf(service, annotations.allowedClusters);
     const headless = service.spec?.clusterIP === 'None';
+    const opaque = annotationOf(service, opaquePortsAnnotation) ?? '';
     const record = create(ExportSchema, {
       namespace: service.metadata.namespace ?? '',
       name: service.metadata.name,
@@ -125,7 +128,7 @@ export class ExportTable {
         port,
         protocol: protocol ?? 'TCP',
         appProtocol: appProtocol ?? '',
-        opaque: opaquePorts(service).has(port),
+        opaque: portListed(opaque, port, name),
       })),
       labels: foreign(service.metadata.labels),
       annotations: foreign(service.metadata.annotations),
@@ -166,7 +169,7 @@ export class ExportTable {
         endpoint.targetRef?.kind === 'Pod'
           ? pods.get(slice.metadata.namespace, endpoint.targetRef.name ?? '')
           : undefined;
-      const meshed = pod?.metadata.labels?.['mesh.io/control-plane-ns'] !== undefined;
+      const meshed = pod?.metadata.labels?.[controlPlaneLabel] !== undefined;
       const identity = meshed
         ? identityName({
             serviceAccount: pod.spec?.serviceAccountName ?? 'default',
@@ -191,15 +194,11 @@ export class ExportTable {
   }
 }
 
-function opaquePorts(service: Stored<Service>): ReadonlySet<number> {
-  return new Set((annotationOf(service, 'mesh.io/opaque-ports') ?? '').split(',').map(Number));
-}
-
 /** Everything but our own keys; the importer narrows further. */
 function foreign(from: Readonly<Record<string, string>> | undefined): Record<string, string> {
   const kept: Record<string, string> = {};
   for (const [name, value] of Object.entries(from ?? {})) {
-    const ours = ownPrefixes.some((prefix) => name.startsWith(prefix)) && name !== 'mesh.io/opaque-ports';
+    const ours = ownPrefixes.some((prefix) => name.startsWith(prefix)) && name !== opaquePortsAnnotation;
     if (!ours && !name.startsWith('kubectl.kubernetes.io/')) kept[name] = value;
   }
   return kept;

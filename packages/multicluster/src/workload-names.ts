@@ -1,0 +1,12 @@
+/** Annotations and labels that the mesh of one cluster reads or writes on its workloads; those between clusters are in `names.ts`. */
+export const injectAnnotation = 'mesh.io/inject';
+export const proxyVersionAnnotation = 'mesh.io/proxy-version';
+/** Of pods, Services and namespaces, in the form of `portListed`. */
+export const opaquePortsAnnotation = 'mesh.io/opaque-ports';
+export const inboundPolicyAnnotation = 'mesh.io/default-inbound-policy';
+export const skipInboundAnnotation = 'mesh.io/skip-inbound-ports';
+export const skipOutboundAnnotation = 'mesh.io/skip-outbound-ports';
+/** Of the sidecar's `MESH_MAX_IN_FLIGHT`. */
+export const maxInFlightAnnotation = 'mesh.io/max-in-flight';
+/** On every pod that has a sidecar. */
+export const controlPlaneLabel = 'mesh.io/control-plane-ns';

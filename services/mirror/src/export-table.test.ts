@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { seededRandom } from '@mesh/clock/seeded';
+import { systemClock } from '@mesh/clock/system';
+import { Informer } from '@mesh/kube/informer';
+import { endpointSlices, pods, services } from '@mesh/kube/resources';
+import { ExportTable, sliceServiceIndex } from './export-table.ts';
+import { startCluster, type TestCluster, TestTrust } from './testing/test-mirror.ts';
+
+async function exportsOf(t: TestContext, { client, name }: TestCluster): Promise<ExportTable> {
+  const common = {
+    client,
+    clock: systemClock,
+    random: seededRandom(1),
+    onError: (error: unknown) => t.diagnostic(String(error)),
+  };
+  const informers = {
+    services: new Informer({ ...common, type: services }),
+    slices: new Informer({ ...common, type: endpointSlices, indexers: sliceServiceIndex }),
+    pods: new Informer({ ...common, type: pods }),
+  };
+  const table = new ExportTable({ cluster: name, suffix: 'mesh.local', ...informers, onInvalid() {} });
+  for (const informer of Object.values(informers)) {
+    informer.start();
+    t.after(() => informer.stop());
+    await informer.synced;
+  }
+  table.start();
+  return table;
+}
+
+void test('ports are opaque by number, range and name, as the annotation means them everywhere', async (t) => {
+  const west = await startCluster(t, 'west', { trust: new TestTrust(), mirror: false });
+  await west.client.create(services, {
+    metadata: {
+      name: 'store',
+      namespace: 'shop',
+      labels: { 'mirror.mesh.io/exported': 'true' },
+      annotations: { 'mesh.io/opaque-ports': '3306, 4000-4010,queue' },
+    },
+    spec: {
+      ports: [
+        { name: 'sql', port: 3306 },
+        { name: 'peers', port: 4005 },
+        { name: 'queue', port: 5672 },
+        { name: 'http', port: 80 },
+      ],
+    },
+  });
+  const table = await exportsOf(t, west);
+  const ports = table.visible('shop/store', 'east')?.ports.map(({ name, opaque }) => [name, opaque]);
+  assert.deepEqual(ports, [
+    ['sql', true],
+    ['peers', true],
+    ['queue', true],
+    ['http', false],
+  ]);
+});
