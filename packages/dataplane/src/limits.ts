@@ -71,7 +71,7 @@ export const dataplaneLimits = {
   first_looks_per_turn: {
     default: 2,
     unit: 'count',
-    why: 'New connections whose first bytes are looked at in one turn of the event loop; the others wait for the next ones.',
+    why: 'New connections whose first bytes are looked at in one turn of the event loop, where turns are long one for each millisecond; the others wait for the next ones.',
   },
   peer_log_lines: {
     default: 20,

@@ -37,3 +37,29 @@ test('a task that asks for another one does not get it in the same turn', async 
     assert.equal(runs, 0, 'sockets that are ready go first');
   });
 });
+
+test('where turns are long as many begin as the time allows, and none for the time before they came', async () => {
+  let now = 1e6;
+  const share = new TurnShare(1, 2, { everyMs: 10, now: () => now });
+  const turnMs = 20;
+  const log: string[] = [];
+  const turns = (count: number): Promise<void> =>
+    new Promise((resolve) => {
+      const look = (): void => {
+        now += turnMs;
+        log.push('|');
+        if (--count === 0) resolve();
+        else atTurnEnd({ onTurnEnd: look });
+      };
+      atTurnEnd({ onTurnEnd: look });
+    });
+  for (let number = 0; number < 15; number++) share.take(() => log.push('.'));
+  await turns(8);
+  assert.equal(log.join(''), '|..|||......|||......|', 'two in 20 ms, then six in 60');
+  await turns(4);
+  now += 60_000;
+  log.length = 0;
+  for (let number = 0; number < 4; number++) share.take(() => log.push('.'));
+  await turns(4);
+  assert.equal(log.join(''), '|..|||..');
+});

@@ -67,6 +67,9 @@ interface Handshake<Mode extends ClientCertificate> {
 /** Turns of the event loop behind one in which a handshake began: a request of somebody else needs some, from socket to socket. */
 const turnsBetween = 2;
 
+/** Where turns are long: who dials gives up after a second, and tries again. */
+const leastEveryMs = 10;
+
 const ignore = (): void => {};
 
 export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
@@ -85,7 +88,10 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
     this.#options = options;
     this.#limits = options.limits ?? new LimitLedger(trustLimits);
     this.#required = options.clientCertificate !== 'none';
-    this.#turns = new TurnShare(this.#limits.values.tls_handshakes_per_turn, turnsBetween);
+    this.#turns = new TurnShare(this.#limits.values.tls_handshakes_per_turn, turnsBetween, {
+      everyMs: leastEveryMs,
+      now: () => options.clock.now(),
+    });
     this.#judged = new TokenBucket(this.#limits.values.tls_judged_refusals, options.clock.now());
     const { current } = options.credentials;
     this.#server = createServer({

@@ -85,7 +85,10 @@ export class Inbound {
     this.#metrics = new InboundMetrics(registry);
     this.#log = new PeerLog(environment);
     this.#looks = {
-      share: new TurnShare(limits.values.first_looks_per_turn, 0),
+      share: new TurnShare(limits.values.first_looks_per_turn, 0, {
+        everyMs: 1,
+        now: () => clock.now(),
+      }),
       onWait: () => limits.hit('first_looks_per_turn'),
     };
     this.#openings = environment.detect.cells({ direction: 'inbound', tls: 'no_identity' });
