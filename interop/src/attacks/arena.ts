@@ -1,5 +1,6 @@
 /** Where attacks are measured: a pair of sidecars with an application behind, the victim before it, the attacker beside. */
 import type { ChildProcess } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { httpPair, throughGateway } from '@mesh/bench/cells';
 import {
@@ -23,6 +24,7 @@ import {
   asked,
   type AttackerHello,
   type AttackerOrder,
+  type AttackOrder,
   type AttackReport,
   type VictimOrder,
   type VictimReport,
@@ -162,6 +164,11 @@ export class Arena {
     return memoryOf(processTree(this.#attacked.pid)).privateBytes;
   }
 
+  /** Files and sockets that it has open. */
+  descriptors(): number {
+    return sumOf(processTree(this.#attacked.pid), (pid) => readdirSync(`/proc/${pid}/fd`).length);
+  }
+
   /** Its metrics page. */
   async metrics(): Promise<string> {
     return (await fetch(this.#metrics)).text();
@@ -177,11 +184,11 @@ export class Arena {
     return { ...(await asked<VictimReport>(this.#victim, { end: true })), cpuShare };
   }
 
-  /** Attacks for so long; `look` is called with the proxy's private bytes now and then. */
-  async attack(id: string, seconds: number, look: (bytes: number) => void): Promise<AttackReport> {
+  /** `look` is called with the proxy's private bytes now and then. */
+  async attack(order: AttackOrder, look: (bytes: number) => void): Promise<AttackReport> {
     const looking = this.#clock.every(betweenLooksMs, () => look(this.privateBytes()));
     try {
-      return await asked<AttackReport>(this.#attacker, { attack: id, seconds });
+      return await asked<AttackReport>(this.#attacker, order);
     } finally {
       looking.cancel();
     }

@@ -3,9 +3,10 @@ import { systemClock as clock } from '@mesh/clock/system';
 import { describeError } from '@mesh/errors/mesh-error';
 import { toPem } from '@mesh/trust/pem';
 import { anchor } from '@mesh/trust/testing/certificate-vector';
+import { attacksInNumbers } from './attacks-in-numbers.ts';
 import { knownAttacks } from './known-attacks.ts';
 import type { AttackerHello, AttackerOrder, AttackOrder, AttackReport } from './messages.ts';
-import { RemoteSite } from './remote-site.ts';
+import { betweenPlainMs, RemoteSite } from './remote-site.ts';
 
 /** About what the victim gets of what an attacker did to the application. */
 const sharing: ReadonlySet<string> = new Set(['H1-13']);
@@ -13,11 +14,16 @@ const sharing: ReadonlySet<string> = new Set(['H1-13']);
 let where: AttackerOrder | undefined;
 
 async function attack({ attack: id, seconds }: AttackOrder): Promise<AttackReport> {
-  const found = knownAttacks.find((known) => known.id === id);
+  const many = seconds === 'in numbers' ? attacksInNumbers[id] : undefined;
+  const found = many ?? knownAttacks.find((known) => known.id === id);
   if (where === undefined || found === undefined) throw new Error(`there is no attack ${id}`);
-  const site = new RemoteSite(where, clock, sharing.has(id) ? 'shared' : 'own');
+  const site = new RemoteSite(where, {
+    clock,
+    application: sharing.has(id) ? 'shared' : 'own',
+    plainPauseMs: many?.plainPauseMs ?? betweenPlainMs,
+  });
   const failures: string[] = [];
-  const end = clock.now() + seconds * 1000;
+  const end = clock.now() + (seconds === 'in numbers' ? 0 : seconds * 1000);
   let rounds = 0;
   do {
     await site.begin();

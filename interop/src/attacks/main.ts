@@ -32,7 +32,7 @@ const longestRunMs = 90 * 60_000;
 const warmUpMs = 5000;
 
 const usage = `npm run endurance -- attacks                      every attack; writes bench/results/ATTACKS.md
-npm run endurance -- attacks [IDS] [--seconds S] [--repeats N] [--out DIRECTORY]
+npm run endurance -- attacks [IDS] [--seconds S] [--repeats N] [--repeats-when-close N] [--out DIRECTORY]
 IDS: ${knownAttacks.map(({ id }) => id).join(' ')}`;
 
 interface Arguments extends MeasureOptions {
@@ -45,20 +45,31 @@ function argumentsOf(args: readonly string[]): Arguments {
   const { values, positionals } = parseArgs({
     args: [...args],
     allowPositionals: true,
-    options: { seconds: { type: 'string' }, repeats: { type: 'string' }, out: { type: 'string' } },
+    options: {
+      seconds: { type: 'string' },
+      repeats: { type: 'string' },
+      'repeats-when-close': { type: 'string' },
+      out: { type: 'string' },
+    },
   });
   const unknown = positionals.filter((id) => knownAttacks.every((known) => known.id !== id));
-  const [seconds, repeats] = [Number(values.seconds ?? 4), Number(values.repeats ?? 3)];
+  const [seconds, repeats] = [Number(values.seconds ?? 2), Number(values.repeats ?? 3)];
+  const repeatsWhenClose = Number(values['repeats-when-close'] ?? 3 * repeats);
   if (unknown.length > 0)
     throw new MeshError('cli-usage', `there is no attack ${unknown.join(', ')}`, { remedy: usage });
-  if (!(seconds >= 1 && seconds <= 600) || !(Number.isInteger(repeats) && repeats >= 1 && repeats <= 100)) {
-    throw new MeshError('cli-usage', `${seconds} seconds, ${repeats} repeats`, { remedy: usage });
+  const counts = [repeats, repeatsWhenClose];
+  if (
+    !(seconds >= 1 && seconds <= 600) ||
+    counts.some((count) => !Number.isInteger(count) || count < 1 || count > 100)
+  ) {
+    throw new MeshError('cli-usage', `${seconds} seconds, ${counts.join(' or ')} repeats`, { remedy: usage });
   }
   const ids = positionals.length > 0 ? positionals : knownAttacks.map(({ id }) => id);
   return {
     ids,
     seconds,
     repeats,
+    repeatsWhenClose,
     out: values.out ?? (positionals.length === 0 ? resultsDirectory : undefined),
   };
 }
@@ -86,12 +97,11 @@ async function measureAll({ ids, ...options }: Arguments): Promise<AttackResults
   }
   if (rows.every((row) => faults(row).length === 0)) rmSync(directory, { recursive: true, force: true });
   else say(`logs: ${directory}`);
-  const { seconds, repeats } = options;
   return {
     date: new Date(clock.wall()).toISOString(),
     minutes: (clock.now() - started) / 60_000,
     machine,
-    options: { seconds, repeats },
+    options,
     rows,
   };
 }

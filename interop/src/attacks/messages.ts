@@ -29,10 +29,10 @@ export interface AttackerOrder {
   readonly applications: { readonly shared: string; readonly own: string };
 }
 
-/** Attack again and again for so long, and to the end of the last time. */
+/** Attack again and again for so long, and to the end of the last time; or once, in numbers. */
 export interface AttackOrder {
   readonly attack: string;
-  readonly seconds: number;
+  readonly seconds: number | 'in numbers';
 }
 
 export interface AttackReport {

@@ -15,7 +15,15 @@ import type { AttackerOrder } from './messages.ts';
  */
 const betweenConnectionsMs = 40;
 /** Of those without a handshake. */
-const betweenPlainMs = 2;
+export const betweenPlainMs = 2;
+
+export interface RemoteSiteOptions {
+  readonly clock: Clock;
+  /** Whose application is behind the proxy. */
+  readonly application: 'shared' | 'own';
+  /** Between connections without a handshake. */
+  readonly plainPauseMs: number;
+}
 
 export class RemoteSite implements TlsAttackSite {
   readonly longestPassMs = 60_000;
@@ -24,6 +32,7 @@ export class RemoteSite implements TlsAttackSite {
   readonly #port: number;
   readonly #counter: string;
   readonly #clock: Clock;
+  readonly #plainPauseMs: number;
   readonly trusted: { readonly cert: Buffer; readonly key: Buffer; readonly ca: Buffer };
   readonly serverName: string;
   readonly exported: string;
@@ -36,9 +45,9 @@ export class RemoteSite implements TlsAttackSite {
   #requestsBefore = 0;
   #pageBefore = '';
 
-  /** @param application whose application is behind the proxy */
-  constructor(order: AttackerOrder, clock: Clock, application: 'shared' | 'own') {
+  constructor(order: AttackerOrder, { clock, application, plainPauseMs }: RemoteSiteOptions) {
     this.#order = order;
+    this.#plainPauseMs = plainPauseMs;
     this.#port = order.ports[application];
     this.#counter = order.applications[application];
     this.#clock = clock;
@@ -91,7 +100,7 @@ export class RemoteSite implements TlsAttackSite {
   }
 
   connectPlain(): Promise<Socket> {
-    return this.#connectTcp(betweenPlainMs);
+    return this.#connectTcp(this.#plainPauseMs);
   }
 
   connectForHandshake(): Promise<Socket> {

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { errorCode } from '@mesh/http2/error-codes';
 import { frame, GOAWAY, RST_STREAM, settings, u32 } from '@mesh/http2/testing/raw-peer';
 import { describeEnd } from './describe-end.ts';
-import { allowedMs, faults, type Row, type Window } from './verdict.ts';
+import { allowedMs, faults, isClose, type Row, type Window } from './verdict.ts';
 
 const window = (p99: number, changes: Partial<Window> = {}): Window => ({
   served: 800,
@@ -22,6 +22,7 @@ const row = (changes: Partial<Row> = {}): Row => ({
   counted: {},
   memory: { before: 30e6, peak: 50e6, after: 40e6 },
   memoryBound: 32e6,
+  descriptors: { before: 30, after: 40 },
   date: '2026-11-25T12:00:00.000Z',
   commit: 'abc',
   ...changes,
@@ -32,6 +33,27 @@ test('a p99 may be twice the baseline, or a millisecond above a small one, by me
   assert.equal(allowedMs(row()), 1.8);
   assert.equal(allowedMs({ baseline: [window(5)] }), 10);
   assert.deepEqual(faults(row({ attacked: [window(1.81)] })), ['p99 1.81 ms, allowed 1.80 ms']);
+});
+
+test('what is near its limit or beyond it is measured longer', () => {
+  assert.equal(isClose(row({ attacked: [window(1.2)] })), false);
+  assert.equal(isClose(row({ attacked: [window(1.3)] })), true);
+  assert.equal(isClose(row({ attacked: [window(9)] })), true);
+});
+
+test('an attack in numbers is held to the same', () => {
+  const inNumbers = (changes: Partial<Window>, p99 = 1.8): string[] =>
+    faults(row({ inNumbers: { what: 'many', window: window(p99, changes) } }));
+  assert.deepEqual(inNumbers({}), []);
+  assert.deepEqual(inNumbers({ failed: 1 }), ['1 requests of the victim failed']);
+  assert.deepEqual(inNumbers({}, 1.9), ['p99 1.90 ms in numbers, allowed 1.80 ms']);
+});
+
+test('work for nothing and descriptors that stay fail a row', () => {
+  const attacked = [window(1, { cpuShare: 0.16 })];
+  assert.deepEqual(faults(row({ attacked })), []);
+  assert.deepEqual(faults(row({ attacked, cpuBound: 0.05 })), ['6 % of a core more, allowed 5 %']);
+  assert.deepEqual(faults(row({ descriptors: { before: 30, after: 95 } })), ['65 descriptors are left open']);
 });
 
 test('whatever else is wrong fails a row, each with its reason', () => {

@@ -173,9 +173,9 @@ async function resumption(site: TlsAttackSite): Promise<void> {
 const random = seededRandom(11);
 
 /** Hellos with a few bytes changed. */
-async function damagedHellos(site: TlsAttackSite): Promise<void> {
+export async function damagedHellos(site: TlsAttackSite, count: number): Promise<void> {
   const hello = await clientHello(site.serverName);
-  for (let attempt = 0; attempt < 150 * site.scale; attempt++) {
+  for (let attempt = 0; attempt < count; attempt++) {
     const damaged = Buffer.from(hello);
     for (let change = 0; change <= attempt % 6; change++) {
       damaged[Math.floor(random.next() * damaged.length)] = Math.floor(random.next() * 256);
@@ -184,13 +184,21 @@ async function damagedHellos(site: TlsAttackSite): Promise<void> {
   }
 }
 
-/** Half a hello, or none, and what is no TLS. */
+/** 16 KiB in one record: the begin of a hello that announces 64. */
+const hugeRecord = Buffer.concat([
+  Buffer.from([22, 3, 1, 0x40, 0x00, 1, 0, 0xff, 0xff, 3, 3]),
+  Buffer.alloc(16_378),
+]);
+
+/** Half a hello, a huge one, or none. */
 async function halfHellos(site: TlsAttackSite): Promise<void> {
   const halves = [
     (await clientHello(site.serverName)).subarray(0, 200),
     Buffer.from([22, 3, 1]),
     // A record of 16 KiB that is announced and does not come.
     Buffer.from([22, 3, 1, 0x40, 0x00, 1, 0, 0x3f, 0xfc]),
+    // A hello of 64 KiB, of which more comes than anybody needs to know one.
+    Buffer.concat(Array.from({ length: 2 }, () => hugeRecord)),
     Buffer.alloc(0),
   ];
   site.mark();
@@ -227,7 +235,7 @@ export const tlsAttacks: readonly TlsAttack[] = [
   { id: 'T-4', what: "somebody else's name, protocol or both", run: otherNames },
   { id: 'T-5', what: 'a session that goes on without a certificate', run: resumption },
   { id: 'T-6', what: 'chains and name constraints', run: badCertificates(pathVectors, 40) },
-  { id: 'T-7', what: 'broken ClientHellos', run: damagedHellos },
-  { id: 'T-8', what: 'half a ClientHello, or none', run: halfHellos },
+  { id: 'T-7', what: 'broken ClientHellos', run: (site) => damagedHellos(site, 150 * site.scale) },
+  { id: 'T-8', what: 'half a ClientHello, a huge one, or none', run: halfHellos },
   { id: 'T-flood', what: 'handshakes that are begun 64 together and left', run: helloFlood },
 ];

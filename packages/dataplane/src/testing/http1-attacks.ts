@@ -259,7 +259,8 @@ export async function slowReader(
   assert.equal(await site.hits('http1_stall_ms'), 1);
 }
 
-async function badApplication(site: AttackSite): Promise<void> {
+/** Each bad answer once: whoever asked gets what is meant for him or an error, and nothing that is not his. */
+export async function badApplication(site: AttackSite): Promise<void> {
   const scripts = Object.entries(badBackends);
   assert.ok(scripts.length >= 24);
   for (const [index, [name, { client }]] of scripts.entries()) {
