@@ -11,7 +11,7 @@ import { Fleet, type LoadSample, links, patience, shop } from './fleet.ts';
 const cartUrl = 'http://cart/items';
 const silenceMs = dataplaneLimits.peer_silence_ms.default;
 /** What a machine may add that runs two clusters and their load, and whatever else is tested on it. */
-const machineMs = 500;
+const machineMs = 1000;
 const slow = { ...patience, timeoutMs: 60_000 };
 
 describe('a partition', () => {
