@@ -90,7 +90,7 @@ async function tagBesideBadAnswers(site: AttackSite): Promise<void> {
   };
   const sockets: Socket[] = [];
   for (let index = 0; index < 16; index++) sockets.push(await site.connect());
-  const tagged = askTagged(sockets, { requests: 1_000_000, perSecond: 6000 }).finally(
+  const tagged = askTagged(sockets, { requests: 1_000_000, perSecond: 5000 }).finally(
     () => (state.over = true),
   );
   await Promise.all([tagged, bad()]);

@@ -8,7 +8,8 @@ interface TaggedOptions {
   readonly perSecond: number;
 }
 
-const betweenBatchesMs = 4;
+/** Small batches: a large one would be a burst, which is another attack. */
+const betweenBatchesMs = 1;
 
 /** One connection of HTTP/1 with one request under way. */
 class TaggedClient {
