@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { systemClock } from '@mesh/clock/system';
 import { FakeClock } from '@mesh/testkit/fake-clock';
 import { listen, dialTcp } from '@mesh/testkit/servers';
 import { createServer, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { connect, type AddressInfo } from 'node:net';
-import { judgeProtocol } from '@mesh/transport/detect';
+import { type DetectedProtocol, judgeProtocol } from '@mesh/transport/detect';
 import { TurnShare } from '@mesh/sockets/turn-share';
 import { eventually } from '@mesh/testkit/eventually';
-import { readFirstBytes } from './first-bytes.ts';
+import { type FirstBytesOptions, readFirstBytes, type Undecided } from './first-bytes.ts';
 
 void test('what was read is back in the socket', async (t) => {
   let received = '';
@@ -73,21 +73,22 @@ void test('a silent client has no verdict when the time is up', async (t) => {
   assert.equal(await verdict, 'timeout');
 });
 
-void test('of many connections whose first bytes are there at once, each turn looks at a few', async (t) => {
-  const verdicts: string[] = [];
+/** Looks at the first bytes of ten connections whose requests come together. */
+async function tenAtOnce(
+  t: TestContext,
+  options: Pick<FirstBytesOptions<DetectedProtocol>, 'clock' | 'turns'>,
+): Promise<(DetectedProtocol | Undecided)[]> {
+  const verdicts: (DetectedProtocol | Undecided)[] = [];
   const sockets: Socket[] = [];
-  let waits = 0;
-  const turns = { share: new TurnShare(2, 0), onWait: () => void waits++ };
   const server = createServer({ pauseOnConnect: true }, (socket) => {
     socket.on('error', () => {});
     sockets.push(socket);
     if (sockets.length < 10) return;
     for (const one of sockets) {
       readFirstBytes(one, {
-        clock: systemClock,
+        ...options,
         timeoutMs: 5000,
         judge: judgeProtocol,
-        turns,
         done: (verdict) => {
           verdicts.push(verdict);
           one.destroy();
@@ -101,7 +102,30 @@ void test('of many connections whose first bytes are there at once, each turn lo
   for (let client = 0; client < 10; client++) {
     (await dialTcp(t, (server.address() as AddressInfo).port)).write('GET / HTTP/1.1\r\n\r\n');
   }
-  await eventually('all are judged', () => verdicts.length === 10);
+  await eventually('all are judged', () => verdicts.length >= 10);
+  return verdicts;
+}
+
+void test('of many connections whose first bytes are there at once, each turn looks at a few', async (t) => {
+  let waits = 0;
+  const turns = { share: new TurnShare(2, 0), onWait: () => void waits++ };
+  const verdicts = await tenAtOnce(t, { clock: systemClock, turns });
   assert.ok(verdicts.every((verdict) => verdict === 'http1'));
   assert.ok(waits >= 4, `${waits} looks were put off`);
+});
+
+void test('a connection whose time is up while it waits for a look takes nobody’s turn', async (t) => {
+  const clock = new FakeClock();
+  const share = new TurnShare(2, 0);
+  let waiting = 0;
+  let left = 0;
+  const onWait = (): void => {
+    waiting = Math.max(waiting, share.size);
+    clock.advance(5000);
+    left += share.size;
+  };
+  const verdicts = await tenAtOnce(t, { clock, turns: { share, onWait } });
+  assert.ok(waiting >= 2, `${waiting} waited`);
+  assert.equal(left, 0);
+  assert.deepEqual(verdicts.toSorted(), [...Array(2).fill('http1'), ...Array(8).fill('timeout')]);
 });

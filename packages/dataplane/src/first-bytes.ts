@@ -7,7 +7,7 @@
  */
 import type { Socket } from 'node:net';
 import type { Clock, Timer } from '@mesh/clock/clock';
-import type { TurnShare } from '@mesh/sockets/turn-share';
+import type { SharedTask, TurnShare } from '@mesh/sockets/turn-share';
 
 /**
  * Why there is no verdict. `timeout`: nothing decisive came in time. `ended`: the client ended its half before anything
@@ -51,13 +51,12 @@ interface Look {
 
 type WatchedSocket = Socket & { [lookOf]: Look | undefined };
 
-class FirstLook<Verdict extends object | string> implements Look {
+class FirstLook<Verdict extends object | string> implements Look, SharedTask {
   readonly #socket: Socket;
   readonly #options: FirstBytesOptions<Verdict>;
   readonly #startedAt: number;
   readonly #timer: Timer;
   #bytes: Buffer = nothing;
-  #finished = false;
   #waiting = false;
 
   constructor(socket: Socket, options: FirstBytesOptions<Verdict>) {
@@ -80,8 +79,23 @@ class FirstLook<Verdict extends object | string> implements Look {
     if (this.#waiting) return;
     this.#waiting = true;
     const { turns } = this.#options;
-    if (turns === undefined) this.#look();
-    else if (!turns.share.take(() => this.#look())) turns.onWait();
+    if (turns === undefined) this.onTurn();
+    else turns.share.take(this);
+  }
+
+  onTurn(): void {
+    this.#waiting = false;
+    const socket = this.#socket;
+    for (let chunk = socket.read() as Buffer | null; chunk !== null; chunk = socket.read() as Buffer | null) {
+      this.#bytes = this.#bytes.length === 0 ? chunk : Buffer.concat([this.#bytes, chunk]);
+    }
+    if (this.#bytes.length === 0) return;
+    const verdict = this.#options.judge(this.#bytes);
+    if (verdict !== undefined) this.#finish(verdict);
+  }
+
+  onPutOff(): void {
+    this.#options.turns?.onWait();
   }
 
   onEnd(): void {
@@ -92,20 +106,8 @@ class FirstLook<Verdict extends object | string> implements Look {
     this.#finish('closed');
   }
 
-  #look(): void {
-    this.#waiting = false;
-    if (this.#finished) return;
-    const socket = this.#socket;
-    for (let chunk = socket.read() as Buffer | null; chunk !== null; chunk = socket.read() as Buffer | null) {
-      this.#bytes = this.#bytes.length === 0 ? chunk : Buffer.concat([this.#bytes, chunk]);
-    }
-    if (this.#bytes.length === 0) return;
-    const verdict = this.#options.judge(this.#bytes);
-    if (verdict !== undefined) this.#finish(verdict);
-  }
-
   #finish(verdict: Verdict | Undecided): void {
-    this.#finished = true;
+    this.#options.turns?.share.withdraw(this);
     this.#timer.cancel();
     const socket = this.#socket;
     socket.off('readable', onReadable);

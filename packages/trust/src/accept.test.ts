@@ -444,6 +444,26 @@ test('of handshakes that begin together, each turn of the event loop takes a few
   assert.equal(limits.hits('tls_handshakes_per_turn'), 10 - trustLimits.tls_handshakes_per_turn.default);
 });
 
+test('where more come than can be served, those that gave way take nobody’s turn, and who begins has time to end', async (context) => {
+  const limits = new LimitLedger(trustLimits, { tls_handshakes: 16 });
+  const clients = 200;
+  const arrived: (() => void)[] = [];
+  // By a clock that stands still: one begins in three turns, in which three come.
+  const served = await serve(context, { limits, clock: new FakeClock(Date.now()) }, (_socket, next) => {
+    arrived.push(next);
+  });
+  for (let client = 0; client < clients; client++) dial(context, served.port, present(clientLeaf, west));
+  await eventually('all are there', () => arrived.length === clients);
+  for (const begin of arrived) {
+    begin();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const accepted = served.results.filter((result) => 'peer' in result).length;
+  assert.ok(accepted >= clients / 6, `${accepted} of ${clients} got in while more came`);
+  await eventually('all have a result', () => served.results.length === clients);
+  assert.ok(limits.hits('tls_handshakes') > 50);
+});
+
 test('a handshake that waits for its turn still ends in time, and with its socket', async (context) => {
   const limits = new LimitLedger(trustLimits, { tls_handshakes_per_turn: 1 });
   const waiting: Socket[] = [];

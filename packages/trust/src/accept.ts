@@ -12,7 +12,7 @@ import { createServer, type Server, type TLSSocket, type TlsOptions } from 'node
 import type { Clock, Timer } from '@mesh/clock/clock';
 import { LimitLedger } from '@mesh/limits/limits';
 import { TokenBucket } from '@mesh/limits/token-bucket';
-import { TurnShare } from '@mesh/sockets/turn-share';
+import { type SharedTask, TurnShare } from '@mesh/sockets/turn-share';
 import { type ChainAccepted, type ChainRefusal, checkChain, checkVerifiedLeaf } from './chain.ts';
 import { anchorsOf, type Credentials, type CredentialStore, secureContextOptions } from './credentials.ts';
 import { guardPeerCertificates, handshakeContext } from './handshake-context.ts';
@@ -61,6 +61,7 @@ interface Handshake<Mode extends ClientCertificate> {
   /** Whether the owner wants each direction to end by itself. */
   readonly halfOpen: boolean;
   timer: Timer | undefined;
+  turn: SharedTask | undefined;
   done: ((result: AcceptResult<Mode>) => void) | undefined;
 }
 
@@ -125,6 +126,7 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
       source: source as Credentials,
       halfOpen: socket.allowHalfOpen,
       timer: undefined,
+      turn: undefined,
       done,
     };
     socket.on('error', ignore);
@@ -158,11 +160,11 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
     socket.once('close', () => {
       this.#refuse(handshake, 'closed-early', 'the connection ended during the handshake');
     });
-    const begun = this.#turns.take(() => {
-      if (handshake.done !== undefined)
-        handshakeContext.run(handshake, () => this.#server.emit('connection', socket));
-    });
-    if (!begun) this.#limits.hit('tls_handshakes_per_turn');
+    handshake.turn = {
+      onTurn: () => this.#begin(handshake),
+      onPutOff: () => this.#limits.hit('tls_handshakes_per_turn'),
+    };
+    this.#turns.take(handshake.turn);
   }
 
   /** Ends handshakes in progress and forgets the credentials. Accepted connections stay. */
@@ -171,6 +173,13 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
     for (const handshake of this.#open) {
       this.#refuse(handshake, 'closed-early', 'this program is shutting down');
     }
+  }
+
+  #begin(handshake: Handshake<Mode>): void {
+    // It is new only now: else whoever waited longest for a turn would be the next to make room, before the peer can answer.
+    this.#open.delete(handshake);
+    this.#open.add(handshake);
+    handshakeContext.run(handshake, () => this.#server.emit('connection', handshake.raw));
   }
 
   #onSecure(socket: TLSSocket): void {
@@ -273,6 +282,7 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
     const { done } = handshake;
     handshake.done = undefined;
     handshake.timer?.cancel();
+    if (handshake.turn !== undefined) this.#turns.withdraw(handshake.turn);
     this.#open.delete(handshake);
     // What the owner starts from here must not keep this handshake alive.
     handshakeContext.exit(() => done?.(result));

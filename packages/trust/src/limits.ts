@@ -29,7 +29,7 @@ export const trustLimits = {
   tls_handshakes_per_turn: {
     default: 1,
     unit: 'count',
-    why: 'Handshakes begun in one turn of the event loop, with two turns of everybody else behind it; each takes part of a millisecond. Where turns are long, one for each 10 ms.',
+    why: 'Handshakes begun in one turn of the event loop, with two turns of everybody else behind it; each takes part of a millisecond. Where turns are long, one for each 10 ms; once somebody has waited for half a second, who came last is first.',
   },
   tls_trust_anchors: {
     default: 16,
