@@ -324,6 +324,24 @@ test('of many clients that are refused, a few are judged, and the others refused
   assert.equal(served.received, 0);
 });
 
+test('clients that OpenSSL can name leave those their judgement for which it has no name: an issuer that signs for another cluster', async (context) => {
+  const limits = new LimitLedger(trustLimits, { tls_judged_refusals: 1 });
+  const served = await serve(context, { limits, clock: new FakeClock(Date.now()) });
+  const optionsOf = (what: string): ConnectionOptions =>
+    refusals.find(([name]) => name === what)?.[2] ?? assert.fail(what);
+  for (let client = 0; client < 3; client++) {
+    await closing(dial(context, served.port, optionsOf('self-signed leaf')));
+  }
+  for (let client = 0; client < 2; client++) {
+    await closing(dial(context, served.port, optionsOf('issuer of east speaks for west')));
+  }
+  assert.deepEqual(
+    served.results.map((result) => ('refused' in result ? result.refused : 'accepted')),
+    ['foreign-anchor', 'foreign-anchor', 'foreign-anchor', 'outside-name-constraints', 'handshake-failed'],
+  );
+  assert.equal(limits.hits('tls_judged_refusals'), 3);
+});
+
 test('a peer of a cluster that is not allowed is refused', async (context) => {
   const served = await serve(context, { acceptsCluster: (cluster) => cluster === 'east' });
   dial(context, served.port, present(clientLeaf, west));

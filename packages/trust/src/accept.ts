@@ -80,7 +80,10 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
   readonly #server: Server;
   readonly #open: Set<Handshake<Mode>> = new Set();
   readonly #turns: TurnShare;
+  /** For those that OpenSSL refuses by name. */
   readonly #judged: TokenBucket;
+  /** For the others. */
+  readonly #judgedUnnamed: TokenBucket;
   /** Refused clients whose whole chain was read. */
   #explained = 0;
   readonly #unsubscribe: () => void;
@@ -93,7 +96,10 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
       everyMs: leastEveryMs,
       now: () => options.clock.now(),
     });
-    this.#judged = new TokenBucket(this.#limits.values.tls_judged_refusals, options.clock.now());
+    const judged = (): TokenBucket =>
+      new TokenBucket(this.#limits.values.tls_judged_refusals, options.clock.now());
+    this.#judged = judged();
+    this.#judgedUnnamed = judged();
     const { current } = options.credentials;
     this.#server = createServer({
       ...(current === undefined ? {} : contextOptions(current)),
@@ -214,10 +220,15 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
     const { clock, suffix, acceptsCluster } = this.#options;
     const common = { now: clock.wall(), role: 'client', suffix } as const;
     const leaf = peerLeaf(socket);
-    if (!socket.authorized && leaf !== undefined && !this.#judged.take(clock.now())) {
-      this.#limits.hit('tls_judged_refusals');
+    if (leaf !== undefined && !socket.authorized) {
       const code = String(socket.authorizationError);
-      return { refused: refusalOf({ code }), detail: `OpenSSL refused the certificate: ${code}` };
+      const refused = refusalOf({ code });
+      // An issuer that signs for another cluster has no code of its own: a flood of what has one must not keep that from being seen.
+      const judged = refused === 'handshake-failed' ? this.#judgedUnnamed : this.#judged;
+      if (!judged.take(clock.now())) {
+        this.#limits.hit('tls_judged_refusals');
+        return { refused, detail: `OpenSSL refused the certificate: ${code}` };
+      }
     }
     const verdict =
       leaf === undefined || !socket.authorized

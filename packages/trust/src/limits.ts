@@ -45,7 +45,7 @@ export const trustLimits = {
   tls_judged_refusals: {
     default: 20,
     unit: 'count',
-    why: 'Burst of refused clients whose certificates are gone through to say why, a tenth of it more each second: that takes a millisecond. Of the others the reason is what OpenSSL says.',
+    why: 'Burst of refused clients whose certificates are gone through to say why, a tenth of it more each second: that takes a millisecond. Of the others the reason is what OpenSSL says; those for which it has no name, as for an issuer that signs for another cluster, have a burst of their own.',
   },
   tls_explained_refusals: {
     default: 100,
