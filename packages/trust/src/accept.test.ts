@@ -342,6 +342,19 @@ test('clients that OpenSSL can name leave those their judgement for which it has
   assert.equal(limits.hits('tls_judged_refusals'), 3);
 });
 
+test('a client without a certificate has no chain to explain', async (context) => {
+  const limits = new LimitLedger(trustLimits, { tls_explained_refusals: 1 });
+  const served = await serve(context, { limits });
+  const [, , signedByALeaf] = refusals.find(([, reason]) => reason === 'not-a-ca') ?? [];
+  assert.ok(signedByALeaf !== undefined);
+  for (const options of [{}, {}, signedByALeaf]) await closing(dial(context, served.port, options));
+  assert.deepEqual(
+    served.results.map((result) => ('refused' in result ? result.refused : 'accepted')),
+    ['no-certificate', 'no-certificate', 'not-a-ca'],
+  );
+  assert.equal(limits.hits('tls_explained_refusals'), 0);
+});
+
 test('a peer of a cluster that is not allowed is refused', async (context) => {
   const served = await serve(context, { acceptsCluster: (cluster) => cluster === 'east' });
   dial(context, served.port, present(clientLeaf, west));

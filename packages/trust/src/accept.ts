@@ -234,7 +234,7 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
       leaf === undefined || !socket.authorized
         ? checkChain({
             ...common,
-            chain: this.#unverifiedChain(socket),
+            chain: leaf === undefined ? [] : this.#unverifiedChain(socket),
             anchors: anchorsOf(source),
             maxCertificates: this.#limits.values.tls_chain_certificates,
           })
