@@ -29,6 +29,7 @@ function setup(
   const dialledAt: number[] = [];
   const sockets: Socket[] = [];
   let refuse = true;
+  let hold: number | undefined;
   const target: DialTarget = { host: '127.0.0.1', port, identity: undefined, gateway: false, ...facts };
   const peer = new Peer(target, {
     clock,
@@ -36,6 +37,11 @@ function setup(
     connector: {
       connect: (asked) => {
         dialledAt.push(clock.now());
+        if (hold !== undefined) {
+          const { promise, reject } = Promise.withResolvers<Socket>();
+          clock.after(hold, () => reject(new ConnectError('no connection', { kind: 'timeout' })));
+          return promise;
+        }
         if (refuse) return Promise.reject(new ConnectError('ECONNREFUSED', { kind: 'refused' }));
         return connectTcp(asked, { clock, timeoutMs: 1000 }).then((socket) => {
           sockets.push(socket);
@@ -68,6 +74,10 @@ function setup(
     refuse: () => {
       refuse = true;
     },
+    /** From now on each connect fails after so long. */
+    failAfter: (ms: number) => {
+      hold = ms;
+    },
   };
 }
 
@@ -92,6 +102,32 @@ void test('opaque connects that fail together make one pause, not one that grows
   clock.advance(179);
   assert.deepEqual(heard, [false, true, false]);
   clock.advance(42);
+  assert.equal(peer.reachable, true);
+  peer.close({ graceful: false });
+});
+
+void test('opaque connects that began in one outage make one pause, however late the last of them fails', async () => {
+  const { clock, peer, heard, failAfter } = setup();
+  failAfter(1000);
+  const failures: Promise<void>[] = [];
+  for (const wait of [150, 250, 600]) {
+    failures.push(assert.rejects(peer.dial([]), /no connection/));
+    await clock.advanceAsync(wait);
+  }
+  assert.equal(clock.now(), 1000);
+  assert.deepEqual(heard, [false]);
+  await clock.advanceAsync(111);
+  assert.deepEqual(heard, [false, true]);
+  await clock.advanceAsync(1000);
+  await Promise.all(failures);
+  assert.deepEqual(heard, [false, true], 'those that failed at 1150 and 1400 say nothing new');
+  const late = assert.rejects(peer.dial([]), /no connection/);
+  await clock.advanceAsync(1000);
+  await late;
+  assert.equal(peer.reachable, false, 'a later one does');
+  await clock.advanceAsync(179);
+  assert.equal(peer.reachable, false);
+  await clock.advanceAsync(42);
   assert.equal(peer.reachable, true);
   peer.close({ graceful: false });
 });

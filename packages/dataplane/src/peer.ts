@@ -92,6 +92,8 @@ export class Peer {
   readonly #observer: SocketObserver | undefined;
   #lastLane: Lane | undefined;
   #attempt = 0;
+  /** Monotonic milliseconds of the last failure that counted. */
+  #failedAt = Number.NEGATIVE_INFINITY;
   #timer: Timer | undefined;
   #reachable = true;
   #closed = false;
@@ -163,15 +165,17 @@ export class Peer {
   }
 
   /**
-   * A connect for opaque bytes; its outcome counts like any other, but of those that fail together only the first: they are one sign of
-   * one thing, and the pause before the next try must not grow by how many clients there were. Rejects with a ConnectError.
+   * A connect for opaque bytes; its outcome counts like any other, but a failure does not if the connect had begun before the last one
+   * that did: they are signs of one thing, and the pause before the next try must not grow by how many clients there were. Rejects with
+   * a ConnectError.
    */
   async dial(alpn: readonly string[]): Promise<Socket> {
+    const begun = this.#environment.clock.now();
     let socket: Socket;
     try {
       socket = await this.#environment.connector.connect(this.target, alpn);
     } catch (thrown) {
-      if (this.#reachable) {
+      if (this.#reachable && begun >= this.#failedAt) {
         // A peer that others are connected to is there: they wait for one pause, which does not grow.
         this.#lastLane = this.h2.usable ? this.h2 : undefined;
         this.#failed(connectFault(thrown));
@@ -261,14 +265,12 @@ export class Peer {
 
   #failed(fault: ConnectFault): void {
     if (this.#closed) return;
+    const { clock, random } = this.#environment;
     this.lastFault = fault;
+    this.#failedAt = clock.now();
     this.#become(false);
     this.#timer?.cancel();
-    this.#timer = this.#environment.clock.after(
-      backoffMs(this.#attempt++, this.#environment.random, reconnect),
-      () => this.#retry(),
-      true,
-    );
+    this.#timer = clock.after(backoffMs(this.#attempt++, random, reconnect), () => this.#retry(), true);
   }
 
   #retry(): void {
