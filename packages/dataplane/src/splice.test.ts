@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { spareBufferBytes } from '@mesh/sockets/spare-buffers';
 import { eventually } from '@mesh/testkit/eventually';
 import { socketPair } from '@mesh/testkit/servers';
 import { splice } from './splice.ts';
@@ -53,7 +54,7 @@ void test('both directions at once arrive whole and in order, and each end passe
 });
 
 void test('a reader that stops holds the sender back, then gets everything', async (t) => {
-  const { near, far, one } = await joined(t);
+  const { near, far, one, other } = await joined(t);
   const sent = pattern(48 * 1024 * 1024);
   near.end(sent);
   let before = -1;
@@ -68,6 +69,8 @@ void test('a reader that stops holds the sender back, then gets everything', asy
     { intervalMs: 100 },
   );
   assert.ok(one.bytesRead < sent.length, `${one.bytesRead} of ${sent.length} bytes were read`);
+  const collected = one.bytesRead - other.bytesWritten;
+  assert.ok(collected <= 2 * spareBufferBytes, `${collected} bytes wait behind the buffer that leaves`);
   assert.equal(await hashOf(far), createHash('sha256').update(sent).digest('hex'));
   far.end();
 });

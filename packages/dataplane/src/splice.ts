@@ -35,8 +35,9 @@ interface Piece {
 
 /**
  * One direction. What one turn brings is collected and leaves as one write; while that is under way the next buffer fills, and
- * when it is full the source is paused. So a direction holds two buffers at most (more only when the source has more
- * in hand than it was asked for), and none while nothing moves (one, if the last read just filled its buffer).
+ * when it is full the source is paused. So a direction holds three buffers at most, one that leaves, one filled in part and one that was
+ * read behind it (more only when the source has more in hand than it was asked for), and none while nothing moves (one, if the last read
+ * just filled its buffer).
  *
  * A read that fills its buffer has more behind it: the next one goes straight into the buffer that will leave. Other reads are
  * of the shared buffer, and are copied.
