@@ -100,6 +100,20 @@ void test('when there are too many, the one not used for longest makes room, and
   assert.equal(await known('cart'), 'service of cart');
 });
 
+void test('while nobody answers, new addresses take the place of each other and not of what is known', async () => {
+  const { channel, clock, known, profiles } = setup(3);
+  await known('cart');
+  for (let address = 0; address < 10; address++) {
+    const stranger = profiles.get(`${address}`);
+    await clock.advanceAsync(500);
+    assert.equal(await stranger, noProfile);
+    if (address % 4 === 0) void profiles.get('cart');
+  }
+  assert.deepEqual(profiles.get('cart'), { opaque: false, service: 'service of cart', endpoint: undefined });
+  assert.equal(channel.asked, 11, 'nobody was asked about the service again');
+  assert.equal(channel.open.size, 3);
+});
+
 void test('who waits for an answer does not lose it to others', async () => {
   const { channel, limits, profiles } = setup(2);
   const [first] = [profiles.get('a'), profiles.get('b')];

@@ -31,7 +31,7 @@ export interface ProfilesOptions {
   timeoutMs: number;
   /** How long an address nobody connects to is kept. */
   idleMs: number;
-  /** Of more addresses than `discovered_targets` the one that nobody connected to for longest is forgotten. */
+  /** Of more addresses than `discovered_targets` one without an answer is forgotten, else the one not used for longest. */
   limits: LimitLedger<DataplaneLimit>;
 }
 
@@ -138,15 +138,25 @@ export class Profiles {
     return entry;
   }
 
-  /** False when every address still waits for its first answer: then whoever waits would lose it. */
+  /**
+   * What nothing is known of goes first: while nobody answers, new addresses must not take the place of known services.
+   * False when a connection waits for each address, which would lose its answer.
+   */
   #makeRoom(): boolean {
-    for (const [address, entry] of this.#entries) {
-      if (entry.profile === undefined) continue;
-      this.#entries.delete(address);
-      this.#stop(entry);
-      return true;
+    let found: [string, Entry] | undefined;
+    for (const candidate of this.#entries) {
+      const [, { profile, waiting }] = candidate;
+      if (waiting > 0) continue;
+      found ??= candidate;
+      if (profile !== undefined) continue;
+      found = candidate;
+      break;
     }
-    return false;
+    if (found === undefined) return false;
+    const [address, entry] = found;
+    this.#entries.delete(address);
+    this.#stop(entry);
+    return true;
   }
 
   #stop(entry: Entry): void {
