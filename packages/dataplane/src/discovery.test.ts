@@ -163,9 +163,12 @@ void test('the age counts from the end of the stream to its next word', () => {
 });
 
 /** A program that follows at most so many destinations, and the authorities it follows. */
-function discovery(most: number) {
+function discovery(most: number, evictions = 500) {
   const { clock, peers } = setup();
-  const limits = new LimitLedger(dataplaneLimits, { discovered_targets: most });
+  const limits = new LimitLedger(dataplaneLimits, {
+    discovered_targets: most,
+    discovered_target_evictions: evictions,
+  });
   const registry = new MetricRegistry();
   const metrics = new HttpMetrics(registry);
   const watched = new Set<string>();
@@ -221,4 +224,15 @@ void test('of too many destinations the one not used for longest makes room; tho
   assert.equal(found.hold('e:80'), undefined, 'all are in use');
   assert.equal(limits.hits('discovered_targets'), 3);
   assert.equal(hold('used:80'), used);
+});
+
+void test('destinations make room for each other no faster than the control plane takes it', () => {
+  const { clock, found, hold, limits, watched } = discovery(3, 10);
+  for (let name = 0; name < 13; name++) found.release(hold(`${name}:80`));
+  assert.equal(found.hold('14:80'), undefined);
+  assert.deepEqual([...watched], ['10:80', '11:80', '12:80']);
+  assert.equal(limits.hits('discovered_target_evictions'), 1);
+  clock.advance(1000);
+  found.release(hold('14:80'));
+  assert.equal(found.hold('15:80'), undefined, 'one a second');
 });

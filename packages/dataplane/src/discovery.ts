@@ -8,6 +8,7 @@ import { Destination, type Update, type UpdateSchema } from '@mesh/control-api/g
 import type { RunningStream } from '@mesh/control-api/grpc-client';
 import type { GrpcStatus } from '@mesh/control-api/status';
 import type { LimitLedger } from '@mesh/limits/limits';
+import { TokenBucket } from '@mesh/limits/token-bucket';
 import type { Logger } from '@mesh/telemetry/log';
 import type { MetricRegistry } from '@mesh/telemetry/metrics';
 import { BalancerMetrics } from './balancer-metrics.ts';
@@ -129,10 +130,12 @@ export class Discovery {
   readonly #targets: Map<string, Target> = new Map();
   /** Those that nobody uses, the longest unused first. */
   readonly #idle: Set<Target> = new Set();
+  readonly #evictions: TokenBucket;
 
   constructor(options: DiscoveryOptions) {
     this.#options = options;
-    const { registry } = options;
+    const { clock, limits, registry } = options;
+    this.#evictions = new TokenBucket(limits.values.discovered_target_evictions, clock.now());
     const age = registry.gauge(
       'mesh_discovery_age_seconds',
       'How long the endpoints of a destination in use have not been watched; 0 while they are.',
@@ -167,14 +170,8 @@ export class Discovery {
       known.idleTimer = undefined;
       return known;
     }
-    const { limits } = this.#options;
-    if (this.#targets.size >= limits.values.discovered_targets) {
-      limits.hit('discovered_targets');
-      const [longest] = this.#idle;
-      if (longest === undefined) return undefined;
-      this.#remove(longest);
-    }
-    const { channel, contextToken } = this.#options;
+    const { channel, contextToken, limits } = this.#options;
+    if (!this.#hasRoom()) return undefined;
     const pool = new EndpointPool({ ...this.#options.pool, name: authority, limits });
     const target = new Target(authority, pool, this.#options);
     target.holders = 1;
@@ -195,6 +192,20 @@ export class Discovery {
     for (const target of this.#targets.values()) target.close();
     this.#targets.clear();
     this.#idle.clear();
+  }
+
+  #hasRoom(): boolean {
+    const { clock, limits } = this.#options;
+    if (this.#targets.size < limits.values.discovered_targets) return true;
+    limits.hit('discovered_targets');
+    const [longest] = this.#idle;
+    if (longest === undefined) return false;
+    if (!this.#evictions.take(clock.now())) {
+      limits.hit('discovered_target_evictions');
+      return false;
+    }
+    this.#remove(longest);
+    return true;
   }
 
   #remove(target: Target): void {

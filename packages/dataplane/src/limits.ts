@@ -58,6 +58,11 @@ export const dataplaneLimits = {
     unit: 'count',
     why: 'Destinations known at once, and addresses; an application that connects everywhere, or a peer that asks for every port, must not exhaust the proxy. The one not used for longest makes room; when all are in use, further services are refused.',
   },
+  discovered_target_evictions: {
+    default: 500,
+    unit: 'count',
+    why: 'Burst of destinations, and of addresses, that made room, a tenth of it more each second; meanwhile `discovered_targets` counts as all in use. Each is a stream of the control plane that is reset and another one that is opened.',
+  },
   last_good_bytes: {
     default: 1_048_576,
     unit: 'bytes',

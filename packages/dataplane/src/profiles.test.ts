@@ -29,10 +29,13 @@ class Channel implements ControlStreams {
   }
 }
 
-function setup(most = 1000) {
+function setup(most = 1000, evictions = 500) {
   const clock = new FakeClock();
   const channel = new Channel();
-  const limits = new LimitLedger(dataplaneLimits, { discovered_targets: most });
+  const limits = new LimitLedger(dataplaneLimits, {
+    discovered_targets: most,
+    discovered_target_evictions: evictions,
+  });
   const profiles = new Profiles({
     clock,
     channel,
@@ -112,6 +115,17 @@ void test('while nobody answers, new addresses take the place of each other and 
   assert.deepEqual(profiles.get('cart'), { opaque: false, service: 'service of cart', endpoint: undefined });
   assert.equal(channel.asked, 11, 'nobody was asked about the service again');
   assert.equal(channel.open.size, 3);
+});
+
+void test('addresses make room for each other no faster than the control plane takes it', async () => {
+  const { channel, clock, known, limits, profiles } = setup(3, 10);
+  for (let address = 0; address < 13; address++) await known(`${address}`);
+  assert.equal(profiles.get('14'), noProfile);
+  assert.deepEqual([...channel.open.keys()], ['10', '11', '12']);
+  assert.equal(limits.hits('discovered_target_evictions'), 1);
+  await clock.advanceAsync(1000);
+  assert.equal(await known('14'), 'service of 14', 'a second later there is room again');
+  assert.equal(profiles.get('15'), noProfile);
 });
 
 void test('who waits for an answer does not lose it to others', async () => {

@@ -7,6 +7,7 @@ import {
 } from '@mesh/control-api/gen/linkerd/destination_pb';
 import type { RunningStream } from '@mesh/control-api/grpc-client';
 import type { LimitLedger } from '@mesh/limits/limits';
+import { TokenBucket } from '@mesh/limits/token-bucket';
 import type { ControlStreams, KeptStreamHandler } from './control-channel.ts';
 import { type EndpointSpec, endpointSpec } from './endpoint-spec.ts';
 import type { DataplaneLimit } from './limits.ts';
@@ -76,9 +77,12 @@ export class Profiles {
   readonly #options: ProfilesOptions;
   /** In the order of their last use. */
   readonly #entries: Map<string, Entry> = new Map();
+  readonly #evictions: TokenBucket;
 
   constructor(options: ProfilesOptions) {
     this.#options = options;
+    const { clock, limits } = options;
+    this.#evictions = new TokenBucket(limits.values.discovered_target_evictions, clock.now());
   }
 
   /** Connections that wait for a first answer. */
@@ -140,9 +144,10 @@ export class Profiles {
 
   /**
    * What nothing is known of goes first: while nobody answers, new addresses must not take the place of known services.
-   * False when a connection waits for each address, which would lose its answer.
+   * False when a connection waits for each address, which would lose its answer, or too many made room just now.
    */
   #makeRoom(): boolean {
+    const { clock, limits } = this.#options;
     let found: [string, Entry] | undefined;
     for (const candidate of this.#entries) {
       const [, { profile, waiting }] = candidate;
@@ -153,6 +158,10 @@ export class Profiles {
       break;
     }
     if (found === undefined) return false;
+    if (!this.#evictions.take(clock.now())) {
+      limits.hit('discovered_target_evictions');
+      return false;
+    }
     const [address, entry] = found;
     this.#entries.delete(address);
     this.#stop(entry);
