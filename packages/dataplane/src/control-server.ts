@@ -26,6 +26,11 @@ import type { PeerIdentity } from '@mesh/trust/names';
 
 /** A proxy keeps three streams for each target that its pods talk to. */
 const streamsPerConnection = 2000;
+/**
+ * Of those streams a proxy may let go of all at once, when nobody used their targets for a while, and meanwhile of others
+ * that made room (`discovered_target_evictions`, `policy_port_evictions`). Callers proved who they are.
+ */
+const resetsPerConnection = 2 * streamsPerConnection;
 const lingerMs = 5000;
 
 export interface ControlMetrics {
@@ -58,7 +63,10 @@ export interface ControlLimits {
 export function controlLimits(): ControlLimits {
   return {
     grpc: new LimitLedger(grpcLimits),
-    http2: new LimitLedger(http2Limits, { http2_streams: streamsPerConnection }),
+    http2: new LimitLedger(http2Limits, {
+      http2_streams: streamsPerConnection,
+      http2_peer_resets: resetsPerConnection,
+    }),
     tls: new LimitLedger(trustLimits),
   };
 }

@@ -23,6 +23,12 @@ export const connectionErrors = {
     meaning: 'Outbound: `discovered_targets` destinations are in use.',
     remedy: 'See what the application dials; raise the limit if it means to.',
   },
+  'too many ports': {
+    meaning:
+      'Inbound: `policy_ports` ports that MESH_INBOUND_PORTS does not name are in use, or are being scanned.',
+    remedy:
+      'Declare the port of the application in the pod (`containerPorts`); its policy is then always followed.',
+  },
   'tls detection timeout': {
     meaning: 'Inbound, dialled on purpose: no ClientHello came in time.',
     remedy: useProxy,

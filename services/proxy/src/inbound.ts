@@ -26,7 +26,7 @@ import type { ProxyEnvironment } from './environment.ts';
 import { InboundListener } from './inbound-listener.ts';
 import { InboundMetrics } from './inbound-metrics.ts';
 import { inboundRefusal } from './inbound-policy.ts';
-import type { PortPolicies } from './port-policies.ts';
+import type { PortPolicies, PortPolicy } from './port-policies.ts';
 
 export interface InboundOptions {
   environment: ProxyEnvironment;
@@ -42,10 +42,16 @@ type Opening =
   | { readonly kind: 'tls'; readonly sni: string | undefined; readonly alpn: readonly string[] }
   | { readonly kind: 'plain'; readonly protocol: DetectedProtocol };
 
-/** A client after TLS, if any, and where it wants to go. */
-interface Client {
+/** A connection that is on its way to a port of the pod. */
+interface Redirected {
   readonly socket: Socket;
   readonly target: HostPort;
+  /** Of the target's port, held as long as the connection is open. */
+  readonly policy: PortPolicy;
+}
+
+/** A client after TLS, if any, and where it wants to go. */
+interface Client extends Redirected {
   /** Undefined for plaintext and for TLS that is not ours. */
   readonly identity: string | undefined;
   /** Who is behind the connection: the same, or whom our own gateway vouches for. */
@@ -120,7 +126,7 @@ export class Inbound {
   }
 
   #accept(socket: Socket): void {
-    const { environment, inboundPort, ownPorts, policies } = this.#options;
+    const { environment, inboundPort, ownPorts } = this.#options;
     socket.on('error', ignoreError);
     // Without redirection somebody dialled us on purpose.
     const original = environment.originalDestination(socket);
@@ -130,65 +136,63 @@ export class Inbound {
       this.#drop(socket, 'loop');
       return;
     }
-    const policy = direct ? undefined : policies.current(target.port);
-    if (policy?.opaque === true) {
-      this.#plain(socket, target, 'opaque', undefined);
+    const policy = direct ? undefined : this.#hold(socket, target.port);
+    if (!direct && policy === undefined) return;
+    if (policy?.current.opaque === true) {
+      this.#plain({ socket, target, policy }, 'opaque', undefined);
       return;
     }
     readFirstBytes<Opening>(socket, {
       clock: environment.clock,
-      timeoutMs: policy?.detectTimeoutMs ?? environment.detectTimeoutMs,
+      timeoutMs: policy?.current.detectTimeoutMs ?? environment.detectTimeoutMs,
       judge: judgeOpening,
       turns: this.#looks,
       done: (opening, { rest, ms }) => {
         this.#openings.count(resultOf(opening), ms);
         if (opening === 'closed') socket.destroy();
-        else if (typeof opening === 'string') this.#undecided(socket, { target, direct, rest });
-        else if (opening.kind === 'plain') {
-          if (direct) this.#drop(socket, 'plaintext on a direct connection');
-          else this.#plain(socket, target, opening.protocol, rest);
-        } else if (
-          direct ||
-          opening.sni === environment.identity ||
-          opening.alpn.includes(transportHeaderAlpn)
-        ) {
-          this.#terminate(socket, target, direct);
-        } else {
-          this.#passTls(socket, target);
-        }
+        else if (policy === undefined) this.#dialled(socket, target, opening);
+        else this.#redirected({ socket, target, policy }, opening, rest);
       },
     });
   }
 
-  #undecided(
-    socket: Socket,
-    { target, direct, rest }: { target: HostPort; direct: boolean; rest: Buffer | undefined },
-  ): void {
-    if (direct) this.#drop(socket, 'tls detection timeout');
-    else this.#plain(socket, target, 'opaque', rest);
+  /** The policy of a port as long as the connection is open; undefined when it was dropped because there is none to be had. */
+  #hold(socket: Socket, port: number): PortPolicy | undefined {
+    const { policies } = this.#options;
+    const policy = policies.hold(port);
+    if (policy === undefined) this.#drop(socket, 'too many ports');
+    else socket.once('close', () => policies.release(policy));
+    return policy;
   }
 
-  #plain(socket: Socket, target: HostPort, protocol: DetectedProtocol, rest: Buffer | undefined): void {
+  #dialled(socket: Socket, target: HostPort, opening: Opening | Undecided): void {
+    if (typeof opening === 'string') this.#drop(socket, 'tls detection timeout');
+    else if (opening.kind === 'plain') this.#drop(socket, 'plaintext on a direct connection');
+    else this.#terminate(socket, target, undefined);
+  }
+
+  #redirected(arrived: Redirected, opening: Opening | Undecided, rest: Buffer | undefined): void {
+    const { identity } = this.#options.environment;
+    if (typeof opening === 'string') this.#plain(arrived, 'opaque', rest);
+    else if (opening.kind === 'plain') this.#plain(arrived, opening.protocol, rest);
+    else if (opening.sni === identity || opening.alpn.includes(transportHeaderAlpn)) {
+      this.#terminate(arrived.socket, arrived.target, arrived.policy);
+    } else this.#passTls(arrived);
+  }
+
+  #plain(arrived: Redirected, protocol: DetectedProtocol, rest: Buffer | undefined): void {
     const labels = { tls: 'no_identity', no_tls_reason: 'no_tls_from_remote' };
-    this.#serve(
-      { socket, target, identity: undefined, caller: undefined, labels, until: Number.POSITIVE_INFINITY },
-      protocol,
-      rest,
-    );
+    this.#serve(stranger(arrived, labels), protocol, rest);
   }
 
   /** Somebody else's TLS: its bytes pass untouched to whom they are meant for. */
-  #passTls(socket: Socket, target: HostPort): void {
+  #passTls(arrived: Redirected): void {
     // Without the server name: strangers choose it, and each one would be a series of its own.
-    const labels = { tls: 'opaque' };
-    this.#serve(
-      { socket, target, identity: undefined, caller: undefined, labels, until: Number.POSITIVE_INFINITY },
-      'opaque',
-      undefined,
-    );
+    this.#serve(stranger(arrived, { tls: 'opaque' }), 'opaque', undefined);
   }
 
-  #terminate(raw: Socket, target: HostPort, direct: boolean): void {
+  /** `policy`: undefined for a connection that was dialled on purpose. */
+  #terminate(raw: Socket, target: HostPort, policy: PortPolicy | undefined): void {
     this.#acceptor.accept(raw, (result) => {
       if ('refused' in result) {
         this.#metrics.tlsRefused(result.refused, target.port);
@@ -199,16 +203,15 @@ export class Inbound {
         });
         return;
       }
-      this.#terminated(result, target, direct);
+      this.#terminated(result, target, policy);
     });
   }
 
-  #terminated(result: AcceptedPeer, target: HostPort, direct: boolean): void {
-    const { environment, policies } = this.#options;
-    const { clock, credentials, detectTimeoutMs } = environment;
+  #terminated(result: AcceptedPeer, target: HostPort, policy: PortPolicy | undefined): void {
+    const { clock, credentials, detectTimeoutMs } = this.#options.environment;
     const { socket, peer, alpn } = result;
     socket.on('error', ignoreError);
-    const client: Client = {
+    const client: Omit<Client, 'policy'> = {
       socket,
       target,
       identity: peer.name,
@@ -224,22 +227,22 @@ export class Inbound {
       });
       return;
     }
-    if (direct) {
+    if (policy === undefined) {
       this.#drop(socket, 'direct connection without a transport header');
       return;
     }
     detectProtocol(socket, {
       clock,
-      timeoutMs: policies.current(target.port).detectTimeoutMs,
+      timeoutMs: policy.current.detectTimeoutMs,
       cells: this.#detected,
       done: (protocol, rest) => {
         if (protocol === 'closed') socket.destroy();
-        else this.#serve(client, protocol, rest);
+        else this.#serve({ ...client, policy }, protocol, rest);
       },
     });
   }
 
-  #direct(client: Client, header: TransportHeader | { readonly fault: HeaderFault }): void {
+  #direct(client: Omit<Client, 'policy'>, header: TransportHeader | { readonly fault: HeaderFault }): void {
     const { inboundPort, ownPorts } = this.#options;
     if ('fault' in header) {
       this.#drop(client.socket, `transport header ${header.fault}`);
@@ -253,17 +256,20 @@ export class Inbound {
       this.#drop(client.socket, 'loop');
       return;
     }
+    if (client.socket.destroyed) return;
+    const policy = this.#hold(client.socket, header.port);
+    if (policy === undefined) return;
     const protocol = header.sessionProtocol ?? 'opaque';
     this.#metrics.transportHeader(protocol, header.port);
     const target = { host: client.target.host, port: header.port };
     const vouched = client.identity === this.#gateway && header.clientId !== '' ? header.clientId : undefined;
-    this.#serve({ ...client, target, caller: vouched ?? client.identity }, protocol, undefined);
+    this.#serve({ ...client, target, policy, caller: vouched ?? client.identity }, protocol, undefined);
   }
 
   #serve(client: Client, protocol: DetectedProtocol, rest: Buffer | undefined): void {
-    const { environment, policies } = this.#options;
+    const { environment } = this.#options;
     const { clock, codecs, inboundDrain: drain, limits, transport } = environment;
-    const { socket, target, identity, labels } = client;
+    const { socket, target, policy, identity, labels } = client;
     if (socket.destroyed) return;
     transport.cells({ direction: 'inbound', peer: 'src', ...labels }).onSocket(socket);
     if (protocol === 'opaque' || protocol === 'tls') {
@@ -271,7 +277,6 @@ export class Inbound {
       return;
     }
     const fixed = this.#targets.hold(plainEndpoint(target.host, target.port));
-    const policy = policies.hold(target.port);
     const listener = new InboundListener({
       context: this.#context(client, fixed, protocol),
       policy,
@@ -280,10 +285,7 @@ export class Inbound {
       viaGateway: identity === this.#gateway,
       allowed: this.#metrics.httpAllowed(target.port, labels),
       denied: (reason) => this.#metrics.httpDenied(reason, target.port, labels),
-      onClose: () => {
-        policies.release(policy);
-        this.#targets.release(fixed);
-      },
+      onClose: () => this.#targets.release(fixed),
     });
     const { connection_age_ms: ageMs, tcp_user_timeout_ms: userTimeoutMs } = limits.values;
     const proven = identity !== undefined;
@@ -298,14 +300,12 @@ export class Inbound {
   }
 
   #opaque(client: Client, rest: Buffer | undefined): void {
-    const { environment, policies } = this.#options;
+    const { environment } = this.#options;
     const { clock, expiry, peers } = environment;
-    const { socket, target, labels } = client;
+    const { socket, target, policy, labels } = client;
     const caller = { identity: client.caller, address: socket.remoteAddress ?? '' };
-    const policy = policies.hold(target.port);
     const refusal = inboundRefusal(policy.current, caller, environment);
     if (refusal !== undefined) {
-      policies.release(policy);
       this.#metrics.tcpDenied(refusal, target.port, labels).value++;
       this.#log.warn('client refused', { reason: refusal, port: target.port });
       socket.destroy();
@@ -330,7 +330,6 @@ export class Inbound {
       rest,
       onClose: (fault) => {
         unwatch();
-        policies.release(policy);
         this.#targets.release(fixed);
         if (fault !== '') this.#metrics.error('i/o');
       },
@@ -367,6 +366,11 @@ export class Inbound {
     this.#log.warn('inbound connection refused', { error });
     socket.destroy();
   }
+}
+
+/** A client that proved nothing. */
+function stranger(arrived: Redirected, labels: Labels): Client {
+  return { ...arrived, identity: undefined, caller: undefined, labels, until: Number.POSITIVE_INFINITY };
 }
 
 function judgeOpening(bytes: Buffer): Opening | undefined {

@@ -119,10 +119,10 @@ interface Watch {
 }
 
 /** Policies over a control plane that only writes down what it is asked. */
-function policies(ports: number[], most: number) {
+function policies(ports: number[], most: number, { evictions = 100 } = {}) {
   const watches: Watch[] = [];
   const clock = new FakeClock();
-  const limits = new LimitLedger(proxyLimits, { policy_ports: most });
+  const limits = new LimitLedger(proxyLimits, { policy_ports: most, policy_port_evictions: evictions });
   const made = new PortPolicies({
     clock,
     log: silentLogger,
@@ -130,7 +130,11 @@ function policies(ports: number[], most: number) {
     workload: '{"ns":"shop","pod":"cart-1"}',
     ports,
     fallback: () =>
-      defaultPolicy('deny', { opaque: false, detectTimeoutMs: 1 }, { cluster: 'east', suffix: 'mesh.local' }),
+      defaultPolicy(
+        'all-unauthenticated',
+        { opaque: false, detectTimeoutMs: 1 },
+        { cluster: 'east', suffix: 'mesh.local' },
+      ),
     idleMs: 1000,
     channel: {
       keep: (_method, input, handler) => {
@@ -141,17 +145,27 @@ function policies(ports: number[], most: number) {
     },
   });
   made.start();
-  return { made, watches, clock, limits };
+  /** A connection to `port` that comes and goes. */
+  const knock = (port: number): void => {
+    const policy = made.hold(port);
+    assert.ok(policy !== undefined, `port ${port}`);
+    made.release(policy);
+  };
+  const say = (port: number, policy: Policy): void =>
+    watches.findLast((watch) => watch.port === port)?.handler.onMessage(create(ServerSchema, policy), true);
+  const watched = (): number[] => watches.filter(({ cancelled }) => !cancelled).map(({ port }) => port);
+  return { made, watches, clock, limits, knock, say, watched };
 }
 
 void test('declared ports are watched for good, others while they are used', () => {
-  const { made, watches, clock } = policies([80], 10);
+  const { made, knock, watches, clock } = policies([80], 10);
   assert.deepEqual(
     watches.map(({ port }) => port),
     [80],
   );
   const held = made.hold(81);
-  made.release(made.hold(80));
+  assert.ok(held !== undefined);
+  knock(80);
   clock.advance(5000);
   assert.equal(made.size, 2);
   made.release(held);
@@ -170,33 +184,96 @@ void test('declared ports are watched for good, others while they are used', () 
 });
 
 void test('whoever knocks at many ports has the longest unused forgotten; what is declared or in use stays watched', () => {
-  const { made, watches, limits, clock } = policies([80], 3);
+  const { made, knock, watched, watches, limits, clock } = policies([80], 3);
   const held = made.hold(81);
-  for (let port = 1000; port < 1010; port++) made.current(port);
-  const watched = () => watches.filter(({ cancelled }) => !cancelled).map(({ port }) => port);
+  for (let port = 1000; port < 1010; port++) knock(port);
   assert.deepEqual(watched(), [80, 81, 1008, 1009]);
   assert.equal(limits.hits('policy_ports'), 8);
   // One that comes now is watched, and goes by what is said of it.
-  made.hold(8080);
+  const latest = made.hold(8080);
   watches.at(-1)?.handler.onMessage(create(ServerSchema, anybody), true);
-  assert.equal(made.current(8080).authorizations.length, 1);
+  assert.equal(latest?.current.authorizations.length, 1);
   assert.deepEqual(watched(), [80, 81, 1009, 8080]);
+  assert.ok(held !== undefined);
   made.release(held);
   clock.advance(1000);
   assert.deepEqual(watched(), [80, 8080]);
   made.close();
 });
 
-void test('when all are in use further ports go by the default, and declared ones stay watched', () => {
+void test('when all are in use nobody is admitted to further ports, and declared ones stay watched', () => {
   const { made, watches, limits } = policies([80], 2);
-  for (let port = 1000; port < 1010; port++) made.hold(port);
+  const held = Array.from({ length: 10 }, (_, index) => made.hold(1000 + index));
+  assert.deepEqual(
+    held.map((policy) => policy !== undefined),
+    [true, true, ...Array<boolean>(8).fill(false)],
+  );
   assert.deepEqual(
     watches.map(({ port }) => port),
     [80, 1000, 1001],
   );
   assert.equal(limits.hits('policy_ports'), 8);
   watches[0]?.handler.onMessage(create(ServerSchema, anybody), true);
-  assert.equal(made.current(80).authorizations.length, 1);
-  assert.equal(made.current(1009).authorizations.length, 0);
+  assert.equal(made.hold(80)?.current.authorizations.length, 1);
+  made.close();
+});
+
+void test('ports make room for each other no faster than the control plane takes it', () => {
+  const { made, clock, knock, limits, watched } = policies([80], 3, { evictions: 20 });
+  for (let port = 1000; port < 1023; port++) knock(port);
+  assert.equal(made.hold(2000), undefined);
+  assert.deepEqual(watched(), [80, 1020, 1021, 1022]);
+  assert.equal(limits.hits('policy_port_evictions'), 1);
+  // Two a second.
+  clock.advance(500);
+  knock(2000);
+  assert.equal(made.hold(2001), undefined);
+  assert.deepEqual(watched(), [80, 1021, 1022, 2000]);
+  made.close();
+});
+
+for (const [what, interrupts] of [
+  ['while the control plane is there', false],
+  ['while it is away', true],
+] as const) {
+  void test(`a scan of ports of which nothing is said takes no policy away, ${what}`, () => {
+    const { made, knock, say, watches } = policies([80], 3);
+    knock(8080);
+    say(8080, nobody);
+    if (interrupts) for (const { handler } of watches) handler.onInterrupted?.();
+    for (let port = 1000; port < 1010; port++) knock(port);
+    assert.equal(made.hold(8080)?.current.authorizations.length, 0);
+    assert.equal(watches.filter(({ port }) => port === 8080).length, 1, 'it was followed all the time');
+    made.close();
+  });
+}
+
+void test('a policy that cannot be asked for again is kept, unused or not, until the control plane is back', () => {
+  const { made, clock, knock, say, watched, watches } = policies([80], 2);
+  for (const port of [8080, 8081]) {
+    knock(port);
+    say(port, nobody);
+  }
+  for (const { handler } of watches) handler.onInterrupted?.();
+  assert.equal(made.hold(1000), undefined, 'no room beside them');
+  clock.advance(10_000);
+  assert.deepEqual(watched(), [80, 8080, 8081]);
+  say(8081, nobody);
+  clock.advance(2000);
+  assert.deepEqual(watched(), [80, 8080]);
+  assert.equal(made.hold(8080)?.current.authorizations.length, 0);
+  made.close();
+});
+
+void test('a policy that made room comes back from the control plane, never as the default where there is no room', () => {
+  const { made, knock, say, watched } = policies([80], 2);
+  knock(8080);
+  say(8080, nobody);
+  for (const port of [1000, 1001]) {
+    assert.ok(made.hold(port) !== undefined);
+    say(port, anybody);
+  }
+  assert.deepEqual(watched(), [80, 1000, 1001]);
+  assert.equal(made.hold(8080), undefined);
   made.close();
 });

@@ -2,7 +2,8 @@
  * Policies of the pod's ports as the control plane states them, each followed by a stream (`WatchPort`).
  *
  * A port goes by the default policy until the first answer, and by the last answer while the control plane is away. The
- * declared ports are watched from the start, others from their first connection until nobody used them for a while.
+ * declared ports are watched from the start, others from their first connection until nobody used them for a while. A port
+ * that cannot be watched admits nobody: the default may admit more than the control plane does.
  */
 import type { Clock, Timer } from '@mesh/clock/clock';
 import {
@@ -14,6 +15,7 @@ import type { RunningStream } from '@mesh/control-api/grpc-client';
 import type { GrpcStatus } from '@mesh/control-api/status';
 import type { ControlStreams, KeptStreamHandler } from '@mesh/dataplane/control-channel';
 import type { LimitLedger } from '@mesh/limits/limits';
+import { TokenBucket } from '@mesh/limits/token-bucket';
 import type { Logger } from '@mesh/telemetry/log';
 import { type ServerPolicy, serverPolicy } from './inbound-policy.ts';
 import type { ProxyLimit } from './limits.ts';
@@ -46,6 +48,7 @@ class WatchedPort implements PortPolicy, KeptStreamHandler<typeof ServerSchema> 
   readonly #listeners: Set<() => void> = new Set();
   readonly #fallback: ServerPolicy;
   #current: ServerPolicy;
+  #interrupted = false;
   stream: RunningStream | undefined;
   holders = 0;
   idle: Timer | undefined;
@@ -61,15 +64,30 @@ class WatchedPort implements PortPolicy, KeptStreamHandler<typeof ServerSchema> 
     return this.#current;
   }
 
+  /** Something was said of it. */
+  get answered(): boolean {
+    return this.#current !== this.#fallback;
+  }
+
+  /** What was said of it could not be asked for again: without it the port would go by the default. */
+  get irreplaceable(): boolean {
+    return this.answered && this.#interrupted;
+  }
+
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }
 
   onMessage(server: Server): void {
+    this.#interrupted = false;
     this.#current = serverPolicy(server, this.#fallback.detectTimeoutMs);
     if (this.#current.invalid) this.#log.error('policy of a port cannot be read', { port: this.port });
     for (const listener of this.#listeners) listener();
+  }
+
+  onInterrupted(): void {
+    this.#interrupted = true;
   }
 
   onRejected({ message }: GrpcStatus): void {
@@ -88,9 +106,12 @@ export class PortPolicies {
   readonly #permanent: ReadonlySet<number>;
   /** Those that nobody uses, the longest unused first. */
   readonly #idle: Set<WatchedPort> = new Set();
+  readonly #evictions: TokenBucket;
 
   constructor(options: PortPoliciesOptions) {
     this.#options = options;
+    const { clock, limits } = options;
+    this.#evictions = new TokenBucket(limits.values.policy_port_evictions, clock.now());
     this.#permanent = new Set(options.workload === '' ? [] : options.ports);
   }
 
@@ -103,21 +124,13 @@ export class PortPolicies {
     return this.#ports.size;
   }
 
-  /** What holds for a port now; whoever goes on to serve a connection holds the policy. */
-  current(port: number): ServerPolicy {
-    const known = this.#ports.get(port);
-    if (known !== undefined) return known.current;
-    const policy = this.hold(port);
-    this.release(policy);
-    return policy.current;
-  }
-
-  /** The policy of a port, kept up until it is released. */
-  hold(port: number): PortPolicy {
-    const { limits, log, fallback, workload } = this.#options;
+  /** The policy of a port, kept up until it is released; undefined when too many are in use: nobody may be admitted then. */
+  hold(port: number): PortPolicy | undefined {
+    const { log, fallback, workload } = this.#options;
     let known = this.#ports.get(port);
     if (known === undefined) {
-      if (workload === '' || !this.#hasRoom(limits)) return new WatchedPort(port, fallback(port), log);
+      if (workload === '') return new WatchedPort(port, fallback(port), log);
+      if (!this.#hasRoom()) return undefined;
       known = this.#watch(port);
     }
     known.holders++;
@@ -130,9 +143,8 @@ export class PortPolicies {
     const known = policy as WatchedPort;
     if (this.#ports.get(known.port) !== known || --known.holders > 0 || this.#permanent.has(known.port))
       return;
-    const { clock, idleMs } = this.#options;
     this.#idle.add(known);
-    known.idle = clock.after(idleMs, () => this.#forget(known), true);
+    this.#forgetLater(known);
   }
 
   close(): void {
@@ -141,14 +153,41 @@ export class PortPolicies {
     this.#idle.clear();
   }
 
-  /** Whoever knocks at many ports must not have the default hold for one that the control plane has a policy for. */
-  #hasRoom(limits: LimitLedger<ProxyLimit>): boolean {
+  /** Anybody can knock at many ports, and that must neither cost the others their policies nor wear the control plane out. */
+  #hasRoom(): boolean {
+    const { clock, limits } = this.#options;
     if (this.#ports.size - this.#permanent.size < limits.values.policy_ports) return true;
     limits.hit('policy_ports');
-    const [longest] = this.#idle;
-    if (longest === undefined) return false;
-    this.#forget(longest);
+    const leaving = this.#leastNeeded();
+    if (leaving === undefined) return false;
+    if (!this.#evictions.take(clock.now())) {
+      limits.hit('policy_port_evictions');
+      return false;
+    }
+    this.#forget(leaving);
     return true;
+  }
+
+  /** Of those that nobody uses the longest unused without an answer, else of those whose answer would come again. */
+  #leastNeeded(): WatchedPort | undefined {
+    let found: WatchedPort | undefined;
+    for (const watched of this.#idle) {
+      if (!watched.answered) return watched;
+      if (!watched.irreplaceable) found ??= watched;
+    }
+    return found;
+  }
+
+  #forgetLater(watched: WatchedPort): void {
+    const { clock, idleMs } = this.#options;
+    watched.idle = clock.after(
+      idleMs,
+      () => {
+        if (watched.irreplaceable) this.#forgetLater(watched);
+        else this.#forget(watched);
+      },
+      true,
+    );
   }
 
   #forget(watched: WatchedPort): void {

@@ -122,6 +122,8 @@ class TestDestination {
   readonly #sinks: Map<string, Set<GrpcSink<typeof UpdateSchema>>> = new Map();
   /** What is said of every port of a pod; of other pods nothing is known. */
   readonly #policies: Map<string, MessageInitShape<typeof ServerSchema>> = new Map();
+  /** Ports whose policy was asked for, as often as it was. */
+  readonly watchedPorts: number[] = [];
   readonly #policySinks: Set<{ workload: string; sink: GrpcSink<typeof ServerSchema> }> = new Set();
   readonly #servers: { server: Server; sockets: Set<Socket> }[] = [];
   address: HostPort = { host: '127.0.0.1', port: 0 };
@@ -149,7 +151,8 @@ class TestDestination {
       getPort: () => {
         throw new GrpcError(grpcCode.unimplemented, 'proxies watch');
       },
-      watchPort: ({ workload }, sink, call) => {
+      watchPort: ({ workload, port }, sink, call) => {
+        this.watchedPorts.push(port);
         const asked = { workload, sink };
         this.#policySinks.add(asked);
         call.signal.addEventListener('abort', () => this.#policySinks.delete(asked));
