@@ -61,6 +61,7 @@ interface Handshake<Mode extends ClientCertificate> {
   /** Whether the owner wants each direction to end by itself. */
   readonly halfOpen: boolean;
   timer: Timer | undefined;
+  /** While it waits for one: the connection keeps this record as long as it lives. */
   turn: SharedTask | undefined;
   done: ((result: AcceptResult<Mode>) => void) | undefined;
 }
@@ -182,6 +183,7 @@ export class TlsAcceptor<Mode extends ClientCertificate = 'required'> {
   }
 
   #begin(handshake: Handshake<Mode>): void {
+    handshake.turn = undefined;
     // It is new only now: else whoever waited longest for a turn would be the next to make room, before the peer can answer.
     this.#open.delete(handshake);
     this.#open.add(handshake);
