@@ -85,7 +85,8 @@ export class ControlChannel implements ControlStreams {
       clock,
       authority: `${address.host}:${address.port}`,
       connect: async () => {
-        await whenPresent(credentials);
+        // Calls that are made before the first certificate wait for it rather than fail and be tried again later.
+        await new Promise<void>((resolve) => credentials.whenPresent(resolve));
         try {
           const socket = await dialTls({
             host: address.host,
@@ -164,17 +165,6 @@ export class ControlChannel implements ControlStreams {
     this.#timer?.cancel();
     this.#channel.close();
   }
-}
-
-/** Calls that are made before the first certificate wait for it rather than fail and be tried again later. */
-function whenPresent(credentials: CredentialStore): Promise<void> {
-  if (credentials.current !== undefined) return Promise.resolve();
-  return new Promise((resolve) => {
-    const end = credentials.onChange(() => {
-      end();
-      resolve();
-    });
-  });
 }
 
 interface StreamEvents<Output extends DescMessage> {

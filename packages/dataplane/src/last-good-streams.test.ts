@@ -14,6 +14,15 @@ import { createLogger } from '@mesh/telemetry/log';
 import { MetricRegistry } from '@mesh/telemetry/metrics';
 import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
+import { CredentialStore } from '@mesh/trust/credentials';
+import {
+  credentialsOf,
+  forgeAnchor,
+  forgeIssuer,
+  forgeLeaf,
+  generalName,
+  identityOf,
+} from '@mesh/trust/forgery';
 import type { ControlStreams, KeptStreamHandler } from './control-channel.ts';
 import { LastGoodMemory } from './last-good-streams.ts';
 import { type DataplaneLimit, dataplaneLimits } from './limits.ts';
@@ -62,7 +71,14 @@ function withAddress(port: number) {
   return addr === undefined ? {} : { addr };
 }
 
+const anchor = forgeAnchor();
+const issuer = forgeIssuer(anchor, 'east');
+const leaf = forgeLeaf(issuer, [generalName.dns(identityOf('cart', 'east'))]);
+const certificate = credentialsOf(leaf, [issuer], [anchor]);
+
 interface LifeOptions {
+  /** False: no certificate yet. */
+  readonly certified?: boolean;
   /** Of the sidecar: false: it has no file. */
   readonly remembers?: boolean;
   readonly owner?: string;
@@ -75,7 +91,12 @@ function pod(test: TestContext) {
   test.after(() => rmSync(directory, { recursive: true, force: true }));
   const path = join(directory, 'last-good');
   const clock = new FakeClock();
-  const life = async ({ remembers = true, owner = 'cart-1', limits: overrides = {} }: LifeOptions = {}) => {
+  const life = async ({
+    remembers = true,
+    certified = true,
+    owner = 'cart-1',
+    limits: overrides = {},
+  }: LifeOptions = {}) => {
     const registry = new MetricRegistry();
     const lines: string[] = [];
     const limits = new LimitLedger<DataplaneLimit>(dataplaneLimits, overrides);
@@ -85,7 +106,8 @@ function pod(test: TestContext) {
     const memory = new LastGoodMemory({ clock, log, registry, limits, path: file, owner, maxAgeMs });
     memory.load();
     const channel = new Channel();
-    const streams = memory.over(channel, waitMs);
+    const credentials = new CredentialStore(certified ? certificate : undefined);
+    const streams = memory.over(channel, { credentials, waitMs });
     const follow = (authority: string) => {
       const follower = new Follower();
       const running = streams.keep(Destination.method.get, { path: authority }, follower);
@@ -93,7 +115,7 @@ function pod(test: TestContext) {
       assert.ok(server !== undefined);
       return { told: follower.told, server, running };
     };
-    return { memory, streams, channel, follow, registry, limits, log: lines };
+    return { memory, credentials, streams, channel, follow, registry, limits, log: lines };
   };
   return { clock, path, life };
 }
@@ -128,6 +150,22 @@ void test('while the control plane does not answer, what it said before the rest
   server.onMessage(add(3), true);
   assert.deepEqual(told.slice(3), ['first add 3'], 'the first word replaces it');
   assert.match(registry.render(), /^mesh_last_good_streams 0$/m);
+});
+
+void test('an answer is waited for from when it can be asked for', async (t) => {
+  const { clock, life } = await restarted(t);
+  const { credentials, follow, limits } = await life({ certified: false });
+  const [cancelled, waiting] = [follow('cart:80'), follow('cart:80')];
+  clock.advance(10 * waitMs);
+  cancelled.running.cancel();
+  credentials.update(certificate);
+  clock.advance(waitMs - 1);
+  assert.deepEqual(waiting.told, []);
+  assert.equal(limits.hits('last_good_wait_ms'), 0);
+  clock.advance(1);
+  assert.deepEqual(waiting.told, ['first add 1 2', '11 s old']);
+  assert.deepEqual(cancelled.told, []);
+  assert.equal(limits.hits('last_good_wait_ms'), 1);
 });
 
 void test('that it goes by what was said before is told once, with its age, and when that ends', async (t) => {

@@ -13,7 +13,12 @@ import type { Counter, Family, MetricRegistry } from '@mesh/telemetry/metrics';
 import { type ControlStreams, methodName } from './control-channel.ts';
 import { encodeLastGood, type LastGood, readLastGood, sizeOf, writeLastGood } from './last-good-file.ts';
 import type { DataplaneLimit } from './limits.ts';
-import { type EarlierWord, RememberedStream, type StreamMemory } from './remembered-stream.ts';
+import {
+  type EarlierWord,
+  type RememberedOptions,
+  RememberedStream,
+  type StreamMemory,
+} from './remembered-stream.ts';
 
 /** How often the file is looked after. */
 const lookMs = 5000;
@@ -124,15 +129,18 @@ export class LastGoodMemory implements StreamMemory {
 
   /**
    * The streams of `channel`, remembered where there is a file. `waitMs`: how long an answer is waited for before an earlier one
-   * will do.
+   * will do, from when `credentials` are there: without them nothing can be asked.
    */
-  over(channel: ControlStreams, waitMs: number): ControlStreams {
+  over(
+    channel: ControlStreams,
+    { credentials, waitMs }: Pick<RememberedOptions, 'credentials' | 'waitMs'>,
+  ): ControlStreams {
     if (this.#options.path === undefined) return channel;
     return {
       keep: (method, input, handler) => {
         const encoded = toBinary(method.input, create(method.input, input));
         const key = `${methodName(method)} ${Buffer.from(encoded).toString('base64')}`;
-        const stream = new RememberedStream(method, { memory: this, key, handler, waitMs });
+        const stream = new RememberedStream(method, { memory: this, key, handler, credentials, waitMs });
         this.#kept.set(key, stream);
         return stream.run(channel.keep(method, input, stream), () => {
           if (this.#kept.get(key) !== stream) return;

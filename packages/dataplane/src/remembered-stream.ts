@@ -10,6 +10,7 @@ import type { Clock, Timer } from '@mesh/clock/clock';
 import type { RunningStream } from '@mesh/control-api/grpc-client';
 import type { GrpcStatus } from '@mesh/control-api/status';
 import type { LimitLedger } from '@mesh/limits/limits';
+import type { CredentialStore } from '@mesh/trust/credentials';
 import { type KeptStreamHandler, methodName } from './control-channel.ts';
 import type { LastGood } from './last-good-file.ts';
 import type { DataplaneLimit } from './limits.ts';
@@ -39,10 +40,13 @@ export interface StreamMemory {
   unreadable(key: string, detail: string): void;
 }
 
-interface RememberedOptions<Output extends DescMessage> {
+export interface RememberedOptions<Output extends DescMessage = DescMessage> {
   readonly memory: StreamMemory;
   readonly key: string;
   readonly handler: KeptStreamHandler<Output>;
+  /** What the question is asked with. */
+  readonly credentials: Pick<CredentialStore, 'whenPresent'>;
+  /** From when it can be asked. */
   readonly waitMs: number;
 }
 
@@ -55,7 +59,7 @@ export class RememberedStream<
   readonly #method: DescMethodServerStreaming<Input, Output>;
   readonly #facts: RememberedOptions<Output>;
   readonly #snapshot: StreamSnapshot<Output>;
-  #waiting: Timer | undefined;
+  #stopWaiting: () => void = () => {};
   /** The control plane spoke, or rejected the question. */
   #answered = false;
   /** Wall-clock time when the stream ended that has not spoken since. */
@@ -80,11 +84,11 @@ export class RememberedStream<
     const { key, memory, waitMs } = this.#facts;
     if (!this.#answered && memory.earlier(key) !== undefined) {
       if (memory.silent || waitMs === 0) this.#recall();
-      else this.#waiting = memory.clock.after(waitMs, () => this.#waited(), true);
+      else this.#wait();
     }
     return {
       cancel: () => {
-        this.#waiting?.cancel();
+        this.#stopWaiting();
         forget();
         running.cancel();
       },
@@ -127,7 +131,19 @@ export class RememberedStream<
   #settle(): void {
     this.#answered = true;
     this.earlierAt = undefined;
-    this.#waiting?.cancel();
+    this.#stopWaiting();
+  }
+
+  #wait(): void {
+    const { credentials, memory, waitMs } = this.#facts;
+    let timer: Timer | undefined;
+    const leave = credentials.whenPresent(() => {
+      timer = memory.clock.after(waitMs, () => this.#waited(), true);
+    });
+    this.#stopWaiting = () => {
+      leave();
+      timer?.cancel();
+    };
   }
 
   #waited(): void {

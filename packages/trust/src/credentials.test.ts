@@ -23,6 +23,20 @@ test('listeners hear each update until they leave', () => {
   assert.equal(store.current, second);
 });
 
+test('who waits for the first credentials is told once, at once where there are some, unless it left', () => {
+  const store = new CredentialStore();
+  const told: string[] = [];
+  store.whenPresent(() => told.push('waited'));
+  const leave = store.whenPresent(() => told.push('left'));
+  leave();
+  assert.equal(told.length, 0);
+  store.update(make());
+  store.update(make());
+  assert.deepEqual(told, ['waited']);
+  store.whenPresent(() => told.push('late'));
+  assert.deepEqual(told, ['waited', 'late']);
+});
+
 test('unusable credentials change nothing, tell nobody and keep their secrets', () => {
   const good = make();
   const store = new CredentialStore(good);

@@ -49,6 +49,19 @@ export class CredentialStore {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
+
+  /** Calls `then` once there are credentials, now if there are; the returned function ends the wait. */
+  whenPresent(then: () => void): () => void {
+    if (this.#current !== undefined) {
+      then();
+      return () => {};
+    }
+    const end = this.onChange(() => {
+      end();
+      then();
+    });
+    return end;
+  }
 }
 
 const contexts: WeakMap<AnchorsOnly, SecureContext> = new WeakMap();

@@ -114,4 +114,31 @@ describe('a gateway that is killed while destination answers', () => {
     assert.equal((await ask(await session(t, west))).status, 404);
     assert.match(await west.metrics(), /^gateway_table_age_seconds 0$/m);
   });
+
+  for (const workers of [1, 2]) {
+    it(`waits for its answer from when it can ask, with ${workers} at work`, async (t) => {
+      const { west, file } = await start(t, workers);
+      const before = readFileSync(file);
+      west.setTable({ exports: [] });
+      await eventually('the new table is written down', () => !readFileSync(file).equals(before));
+      writeFileSync(file, before);
+      west.slowIdentity(3000);
+      const earlier = west.log.length;
+      await west.restart();
+      // No status: it was not let in.
+      const status = await eventually(
+        'it answers',
+        async () => (await ask(await session(t, west))).status || undefined,
+        slowStart,
+      );
+      assert.equal(status, 404);
+      assert.doesNotMatch(await west.metrics(), /limit="last_good_wait_ms"/);
+      const log = west.log.slice(earlier).map(({ msg }) => msg);
+      assert.ok(log.includes('last-good snapshot read'));
+      assert.deepEqual(
+        log.filter((msg) => msg.includes('does not answer')),
+        [],
+      );
+    });
+  }
 });

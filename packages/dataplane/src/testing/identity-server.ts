@@ -31,6 +31,8 @@ export interface TestIssuer {
   readonly anchorsPem: string;
   /** Of the leaves that it issues. */
   readonly lifetimeMs?: number;
+  /** How long it takes over an answer. Default: no time. */
+  readonly answersAfterMs?: number;
 }
 
 export interface TestIdentity extends HostPort {
@@ -57,7 +59,8 @@ export async function startIdentity(
     },
   });
   const service = grpcService<typeof Identity, undefined>(Identity, {
-    certify(request) {
+    async certify(request) {
+      await new Promise((resolve) => clock.after(now.answersAfterMs ?? 0, () => resolve(undefined)));
       if (Buffer.from(request.token).toString() !== goodToken) {
         throw new GrpcError(grpcCode.failedPrecondition, 'the token is not valid');
       }

@@ -23,6 +23,8 @@ export interface GatewayProcess extends TestWest {
   readonly log: readonly LogLine[];
   /** Process ids of the workers that were started, in order. */
   workers(): number[];
+  /** The identity service of the next one takes so long over a certificate. */
+  slowIdentity(answersAfterMs: number): void;
 }
 
 /** Cluster west whose gateway runs as a process; resolves once it is ready. */
@@ -36,6 +38,7 @@ export async function startGatewayProcess(
   test.after(() => rmSync(directory, { recursive: true }));
   const tokenFile = join(directory, 'token');
   writeFileSync(tokenFile, goodToken);
+  let answersAfterMs = 0;
   const west = await startWest(test, new TestTrust(), async (settings, trust) => {
     const earlierLines = log.length;
     const issuer = trust.issuer('west');
@@ -43,6 +46,7 @@ export async function startGatewayProcess(
       cluster: 'west',
       issuer,
       anchorsPem: trust.anchor.certificatePem,
+      answersAfterMs,
     });
     const started = spawn(process.execPath, [main], {
       env: {
@@ -82,6 +86,11 @@ export async function startGatewayProcess(
   return Object.defineProperties(west, {
     process: { get: () => child },
     log: { value: log },
+    slowIdentity: {
+      value: (ms: number) => {
+        answersAfterMs = ms;
+      },
+    },
     workers: {
       value: () => log.filter(({ msg }) => msg === 'worker started').map(({ pid }) => Number(pid)),
     },
