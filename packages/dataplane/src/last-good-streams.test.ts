@@ -79,6 +79,8 @@ const certificate = credentialsOf(leaf, [issuer], [anchor]);
 interface LifeOptions {
   /** False: no certificate yet. */
   readonly certified?: boolean;
+  /** An earlier word is gone by while an answer is waited for. */
+  readonly meanwhile?: boolean;
   /** Of the sidecar: false: it has no file. */
   readonly remembers?: boolean;
   readonly owner?: string;
@@ -94,6 +96,7 @@ function pod(test: TestContext) {
   const life = async ({
     remembers = true,
     certified = true,
+    meanwhile = false,
     owner = 'cart-1',
     limits: overrides = {},
   }: LifeOptions = {}) => {
@@ -107,7 +110,7 @@ function pod(test: TestContext) {
     memory.load();
     const channel = new Channel();
     const credentials = new CredentialStore(certified ? certificate : undefined);
-    const streams = memory.over(channel, { credentials, waitMs });
+    const streams = memory.over(channel, { credentials, meanwhile });
     const follow = (authority: string) => {
       const follower = new Follower();
       const running = streams.keep(Destination.method.get, { path: authority }, follower);
@@ -166,6 +169,38 @@ void test('an answer is waited for from when it can be asked for', async (t) => 
   assert.deepEqual(waiting.told, ['first add 1 2', '11 s old']);
   assert.deepEqual(cancelled.told, []);
   assert.equal(limits.hits('last_good_wait_ms'), 1);
+});
+
+void test('what is gone by meanwhile is no complaint until the answer is late', async (t) => {
+  const { clock, life } = await restarted(t);
+  const { memory, credentials, follow, log, registry } = await life({ certified: false, meanwhile: true });
+  const streams = [follow('cart:80'), follow('cart:80')];
+  const quiet = () => {
+    assert.equal(memory.note, '');
+    assert.match(registry.render(), /^mesh_last_good_streams 0$/m);
+    assert.doesNotMatch(log.join(''), /the control plane/);
+  };
+  clock.advance(10 * waitMs);
+  for (const { told } of streams) assert.deepEqual(told, ['first add 1 2', '0 s old']);
+  quiet();
+  credentials.update(certificate);
+  clock.advance(waitMs - 1);
+  quiet();
+  const [answered] = streams;
+  answered?.server.onMessage(add(3), true);
+  assert.deepEqual(answered?.told.slice(2), ['first add 3']);
+  quiet();
+  clock.advance(1);
+  assert.match(log.join(''), /"level":"warn".*does not answer: going by the last-good snapshot","ageS":11/);
+});
+
+void test('one that is gone by because a stream failed is not counted as waited for', async (t) => {
+  const { clock, life } = await restarted(t);
+  const { follow, limits } = await life();
+  const { server } = follow('cart:80');
+  server.onInterrupted?.();
+  clock.advance(10 * waitMs);
+  assert.equal(limits.hits('last_good_wait_ms'), 0);
 });
 
 void test('that it goes by what was said before is told once, with its age, and when that ends', async (t) => {

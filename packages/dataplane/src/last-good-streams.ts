@@ -128,19 +128,19 @@ export class LastGoodMemory implements StreamMemory {
   }
 
   /**
-   * The streams of `channel`, remembered where there is a file. `waitMs`: how long an answer is waited for before an earlier one
-   * will do, from when `credentials` are there: without them nothing can be asked.
+   * The streams of `channel`, which asks with `credentials`, remembered where there is a file. An answer is waited for before an
+   * earlier one will do; with `meanwhile`, it does until then, too.
    */
   over(
     channel: ControlStreams,
-    { credentials, waitMs }: Pick<RememberedOptions, 'credentials' | 'waitMs'>,
+    { credentials, meanwhile }: Pick<RememberedOptions, 'credentials' | 'meanwhile'>,
   ): ControlStreams {
     if (this.#options.path === undefined) return channel;
     return {
       keep: (method, input, handler) => {
         const encoded = toBinary(method.input, create(method.input, input));
         const key = `${methodName(method)} ${Buffer.from(encoded).toString('base64')}`;
-        const stream = new RememberedStream(method, { memory: this, key, handler, credentials, waitMs });
+        const stream = new RememberedStream(method, { memory: this, key, handler, credentials, meanwhile });
         this.#kept.set(key, stream);
         return stream.run(channel.keep(method, input, stream), () => {
           if (this.#kept.get(key) !== stream) return;
@@ -172,11 +172,11 @@ export class LastGoodMemory implements StreamMemory {
     this.#options.log.info('the control plane answers: the last-good snapshot is no longer gone by');
   }
 
-  recalled(ageMs: number): void {
+  unanswered(at: number): void {
     if (this.#recalling) return;
     this.#recalling = true;
     this.#options.log.warn('the control plane does not answer: going by the last-good snapshot', {
-      ageS: Math.round(ageMs / 1000),
+      ageS: Math.round(this.#ageMs(at) / 1000),
     });
   }
 

@@ -34,8 +34,8 @@ export interface StreamMemory {
   spoke(key: string, method: string): void;
   /** A stream failed. */
   failed(): void;
-  /** A stream goes by what was said `ageMs` ago. */
-  recalled(ageMs: number): void;
+  /** A stream goes by what was true until `at`, wall-clock ms, for want of an answer. */
+  unanswered(at: number): void;
   /** What was remembered of a stream is of no use. */
   unreadable(key: string, detail: string): void;
 }
@@ -46,8 +46,8 @@ export interface RememberedOptions<Output extends DescMessage = DescMessage> {
   readonly handler: KeptStreamHandler<Output>;
   /** What the question is asked with. */
   readonly credentials: Pick<CredentialStore, 'whenPresent'>;
-  /** From when it can be asked. */
-  readonly waitMs: number;
+  /** An earlier word is better than none, and is gone by while an answer is waited for. */
+  readonly meanwhile: boolean;
 }
 
 /** Hears what the channel says before its handler does. */
@@ -65,7 +65,9 @@ export class RememberedStream<
   /** Wall-clock time when the stream ended that has not spoken since. */
   #interruptedAt: number | undefined;
   #rejected = false;
-  /** Set while it goes by what was said before: until when that was known to be true, wall-clock ms. */
+  /** Of what the handler was told from before: until when it was known to be true, wall-clock ms. */
+  #recalledAt: number | undefined;
+  /** The same, once it is gone by because no answer came. */
   earlierAt: number | undefined;
 
   constructor(method: DescMethodServerStreaming<Input, Output>, facts: RememberedOptions<Output>) {
@@ -81,9 +83,10 @@ export class RememberedStream<
 
   /** `running` was opened for this stream; `forget` is called when it is cancelled. */
   run(running: RunningStream, forget: () => void): RunningStream {
-    const { key, memory, waitMs } = this.#facts;
+    const { key, meanwhile, memory } = this.#facts;
     if (!this.#answered && memory.earlier(key) !== undefined) {
-      if (memory.silent || waitMs === 0) this.#recall();
+      if (meanwhile) this.#recall();
+      if (memory.silent) this.#unanswered();
       else this.#wait();
     }
     return {
@@ -114,7 +117,7 @@ export class RememberedStream<
     const { handler, memory } = this.#facts;
     this.#interruptedAt ??= memory.clock.wall();
     memory.failed();
-    this.#recall();
+    this.#unanswered();
     handler.onInterrupted?.();
   }
 
@@ -130,15 +133,17 @@ export class RememberedStream<
 
   #settle(): void {
     this.#answered = true;
+    this.#recalledAt = undefined;
     this.earlierAt = undefined;
     this.#stopWaiting();
   }
 
+  /** Before there are credentials nothing can be asked, and no answer be late. */
   #wait(): void {
-    const { credentials, memory, waitMs } = this.#facts;
+    const { credentials, memory } = this.#facts;
     let timer: Timer | undefined;
     const leave = credentials.whenPresent(() => {
-      timer = memory.clock.after(waitMs, () => this.#waited(), true);
+      timer = memory.clock.after(memory.limits.values.last_good_wait_ms, () => this.#waited(), true);
     });
     this.#stopWaiting = () => {
       leave();
@@ -148,13 +153,22 @@ export class RememberedStream<
 
   #waited(): void {
     this.#facts.memory.limits.hit('last_good_wait_ms');
+    this.#unanswered();
+  }
+
+  /** No answer will be waited for any more: what was said before is gone by, and that is told. */
+  #unanswered(): void {
+    this.#stopWaiting();
     this.#recall();
+    if (this.#recalledAt === undefined || this.earlierAt !== undefined) return;
+    this.earlierAt = this.#recalledAt;
+    this.#facts.memory.unanswered(this.earlierAt);
   }
 
   /** Tells the handler what the earlier life knew, once. */
   #recall(): void {
     const { handler, key, memory } = this.#facts;
-    if (this.#answered || this.earlierAt !== undefined) return;
+    if (this.#answered || this.#recalledAt !== undefined) return;
     const found = memory.earlier(key);
     if (found === undefined) return;
     let messages: MessageShape<Output>[];
@@ -164,8 +178,7 @@ export class RememberedStream<
       memory.unreadable(key, thrown instanceof Error ? thrown.message : String(thrown));
       return;
     }
-    this.earlierAt = found.entry.at;
-    memory.recalled(found.ageMs);
+    this.#recalledAt = found.entry.at;
     for (const [index, message] of messages.entries()) handler.onMessage(message, index === 0);
     handler.onInterrupted?.(found.ageMs);
   }

@@ -76,7 +76,7 @@ export async function startGateway(options: StartOptions): Promise<RunningGatewa
   });
   lastGood.load();
   const around = {
-    streams: lastGood.over(channel, { credentials, waitMs: lastGoodLimits.values.last_good_wait_ms }),
+    streams: lastGood.over(channel, { credentials, meanwhile: false }),
     ledgers: [...Object.values(limits), lastGoodLimits],
   };
   const serving = workers === 1 ? oneLoop(options, around) : severalLoops(options, around);

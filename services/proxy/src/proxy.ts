@@ -164,15 +164,12 @@ export class Proxy {
       limits,
       ...lastGoodFile(config, { identity: this.#environment.identity, pod: config.MESH_POD_NAME }),
     });
-    const streams = this.#lastGood.over(this.#channel, {
-      credentials,
-      waitMs: limits.values.last_good_wait_ms,
-    });
+    const streams = this.#lastGood.over(this.#channel, { credentials, meanwhile: false });
     this.#policies = new PortPolicies({
       clock,
       log,
       // An earlier policy is better than the default, which may admit more.
-      channel: this.#lastGood.over(this.#policyChannel, { credentials, waitMs: 0 }),
+      channel: this.#lastGood.over(this.#policyChannel, { credentials, meanwhile: true }),
       limits: policyLimits,
       workload:
         config.MESH_POD_NAME === ''
