@@ -13,7 +13,7 @@ import type {
 import { backoffMs, type Clock, type Random, type Timer } from '@mesh/clock/clock';
 import type { HostPort } from '@mesh/control-api/convert';
 import { GrpcChannel, type RunningStream } from '@mesh/control-api/grpc-client';
-import { grpcCode, type GrpcStatus } from '@mesh/control-api/status';
+import { grpcCode, grpcCodeName, type GrpcStatus } from '@mesh/control-api/status';
 import { connectHttp2 } from '@mesh/http2/client';
 import type { Logger } from '@mesh/telemetry/log';
 import type { CredentialStore } from '@mesh/trust/credentials';
@@ -47,14 +47,19 @@ export interface KeptStreamHandler<Output extends DescMessage> {
   onRejected(status: GrpcStatus): void;
   /**
    * The stream ended and is asked for again; what it said may grow old until the next message. `agoMs`: for how long that
-   * has been so already, when what was said is from an earlier life of the program.
+   * has been so already, when what was said is from an earlier life of the program. `status`: what the stream ended with.
    */
-  onInterrupted?(agoMs?: number): void;
+  onInterrupted?(agoMs?: number, status?: GrpcStatus): void;
 }
 
 /** `package.Service/Method`. */
 export function methodName({ parent, name }: Pick<DescMethodServerStreaming, 'parent' | 'name'>): string {
   return `${parent.typeName}/${name}`;
+}
+
+/** `permissionDenied: not this identity`. */
+export function statusText({ code, message }: GrpcStatus): string {
+  return message === '' ? grpcCodeName(code) : `${grpcCodeName(code)}: ${message}`;
 }
 
 /** Where streams of the control plane come from. */
@@ -74,8 +79,8 @@ export class ControlChannel implements ControlStreams {
   #timer: Timer | undefined;
   #failures = 0;
   #closed = false;
-  /** Why the last connect failed; empty when it did not. */
-  fault = 'not connected yet';
+  #connectFault = 'not connected yet';
+  #streamFault = '';
 
   constructor(options: ControlChannelOptions) {
     this.#options = options;
@@ -98,19 +103,24 @@ export class ControlChannel implements ControlStreams {
             timeoutMs: connectTimeoutMs,
             suffix,
           });
-          this.fault = '';
+          this.#connectFault = '';
           const onSilence = (): void => {
-            this.fault = `${address.host}:${address.port} went silent`;
+            this.#connectFault = `${address.host}:${address.port} went silent`;
           };
           const connection = connectHttp2(socket, { clock, limits: http2Limits });
           keepAlive(connection, { ticker, onSilence, ...signsOfLife(socket), ...keepAliveTimes });
           return connection;
         } catch (thrown) {
-          this.fault = thrown instanceof Error ? thrown.message : String(thrown);
+          this.#connectFault = thrown instanceof Error ? thrown.message : String(thrown);
           throw thrown;
         }
       },
     });
+  }
+
+  /** Why the last connect failed, or what the last stream ended with that did not speak since; empty when all is well. */
+  get fault(): string {
+    return this.#connectFault === '' ? this.#streamFault : this.#connectFault;
   }
 
   get connected(): boolean {
@@ -154,6 +164,10 @@ export class ControlChannel implements ControlStreams {
       name: methodName(method),
       onMessage: () => {
         this.#wasConnected = true;
+        this.#streamFault = '';
+      },
+      onFault: (fault) => {
+        this.#streamFault = fault;
       },
     });
     stream.open();
@@ -179,6 +193,7 @@ class KeptStream<Output extends DescMessage> implements RunningStream {
     handler: KeptStreamHandler<Output>;
     name: string;
     onMessage: () => void;
+    onFault: (fault: string) => void;
   };
   #running: RunningStream | undefined;
   #timer: Timer | undefined;
@@ -192,6 +207,7 @@ class KeptStream<Output extends DescMessage> implements RunningStream {
       handler: KeptStreamHandler<Output>;
       name: string;
       onMessage: () => void;
+      onFault: (fault: string) => void;
     },
   ) {
     this.#options = options;
@@ -226,7 +242,8 @@ class KeptStream<Output extends DescMessage> implements RunningStream {
       return;
     }
     const { clock, random, log } = this.#options;
-    this.#facts.handler.onInterrupted?.();
+    this.#facts.onFault(`${this.#facts.name} ended with ${statusText(status)}`);
+    this.#facts.handler.onInterrupted?.(0, status);
     const waitMs = backoffMs(this.#failures++, random, retry);
     log.debug('control stream ended', {
       method: this.#facts.name,

@@ -203,6 +203,23 @@ void test('one that is gone by because a stream failed is not counted as waited 
   assert.equal(limits.hits('last_good_wait_ms'), 0);
 });
 
+void test('what a stream ended with is told with it, and forgotten once it speaks', async (t) => {
+  const { life } = await restarted(t);
+  const { memory, follow, log } = await life();
+  const { server } = follow('cart:80');
+  server.onInterrupted?.(0, { code: grpcCode.unavailable, message: 'cannot connect' });
+  assert.match(
+    log.join(''),
+    /does not answer: going by the last-good snapshot".*"detail":"unavailable: cannot connect"/,
+  );
+  server.onInterrupted?.(0, { code: grpcCode.permissionDenied, message: 'not this pod' });
+  assert.match(memory.note, /up to 0 s ago \(permissionDenied: not this pod\)$/);
+  server.onMessage(add(3), true);
+  assert.equal(memory.note, '');
+  server.onInterrupted?.();
+  assert.equal(memory.note, '', 'what it said in this life holds');
+});
+
 void test('that it goes by what was said before is told once, with its age, and when that ends', async (t) => {
   const { clock, life } = await restarted(t, hour);
   const { memory, follow, log } = await life();

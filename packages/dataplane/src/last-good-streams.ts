@@ -100,7 +100,9 @@ export class LastGoodMemory implements StreamMemory {
     const ages = this.#agesOfEarlier();
     if (ages.length === 0) return '';
     const oldestS = Math.round(Math.max(...ages) / 1000);
-    return `the control plane does not answer: ${ages.length} of its streams go by what it said up to ${oldestS} s ago`;
+    const text = `the control plane does not answer: ${ages.length} of its streams go by what it said up to ${oldestS} s ago`;
+    const fault = this.#faultOfEarlier();
+    return fault === '' ? text : `${text} (${fault})`;
   }
 
   get silent(): boolean {
@@ -172,11 +174,12 @@ export class LastGoodMemory implements StreamMemory {
     this.#options.log.info('the control plane answers: the last-good snapshot is no longer gone by');
   }
 
-  unanswered(at: number): void {
+  unanswered(at: number, fault: string): void {
     if (this.#recalling) return;
     this.#recalling = true;
     this.#options.log.warn('the control plane does not answer: going by the last-good snapshot', {
       ageS: Math.round(this.#ageMs(at) / 1000),
+      detail: fault,
     });
   }
 
@@ -227,6 +230,14 @@ export class LastGoodMemory implements StreamMemory {
       if (earlierAt !== undefined) ages.push(this.#ageMs(earlierAt));
     }
     return ages;
+  }
+
+  /** Why one of them is, for a person; empty where nobody said so. */
+  #faultOfEarlier(): string {
+    for (const { earlierAt, fault } of this.#kept.values()) {
+      if (earlierAt !== undefined && fault !== '') return fault;
+    }
+    return '';
   }
 
   /** Whether anything of what would be written is younger than what was. */

@@ -11,7 +11,7 @@ import type { RunningStream } from '@mesh/control-api/grpc-client';
 import type { GrpcStatus } from '@mesh/control-api/status';
 import type { LimitLedger } from '@mesh/limits/limits';
 import type { CredentialStore } from '@mesh/trust/credentials';
-import { type KeptStreamHandler, methodName } from './control-channel.ts';
+import { type KeptStreamHandler, methodName, statusText } from './control-channel.ts';
 import type { LastGood } from './last-good-file.ts';
 import type { DataplaneLimit } from './limits.ts';
 import { snapshotOf, type StreamSnapshot } from './stream-snapshot.ts';
@@ -34,8 +34,8 @@ export interface StreamMemory {
   spoke(key: string, method: string): void;
   /** A stream failed. */
   failed(): void;
-  /** A stream goes by what was true until `at`, wall-clock ms, for want of an answer. */
-  unanswered(at: number): void;
+  /** A stream goes by what was true until `at`, wall-clock ms, for want of an answer; `fault`: why, as far as it is known. */
+  unanswered(at: number, fault: string): void;
   /** What was remembered of a stream is of no use. */
   unreadable(key: string, detail: string): void;
 }
@@ -69,6 +69,8 @@ export class RememberedStream<
   #recalledAt: number | undefined;
   /** The same, once it is gone by because no answer came. */
   earlierAt: number | undefined;
+  /** What it ended with last that has not spoken since; empty when it did not end. */
+  fault = '';
 
   constructor(method: DescMethodServerStreaming<Input, Output>, facts: RememberedOptions<Output>) {
     this.#method = method;
@@ -113,12 +115,13 @@ export class RememberedStream<
     this.#facts.handler.onRejected(status);
   }
 
-  onInterrupted(): void {
+  onInterrupted(_agoMs?: number, status?: GrpcStatus): void {
     const { handler, memory } = this.#facts;
+    if (status !== undefined) this.fault = statusText(status);
     this.#interruptedAt ??= memory.clock.wall();
     memory.failed();
     this.#unanswered();
-    handler.onInterrupted?.();
+    handler.onInterrupted?.(0, status);
   }
 
   /** What may be written down of it; undefined before it spoke in this life, and when its question was refused. */
@@ -135,6 +138,7 @@ export class RememberedStream<
     this.#answered = true;
     this.#recalledAt = undefined;
     this.earlierAt = undefined;
+    this.fault = '';
     this.#stopWaiting();
   }
 
@@ -162,7 +166,7 @@ export class RememberedStream<
     this.#recall();
     if (this.#recalledAt === undefined || this.earlierAt !== undefined) return;
     this.earlierAt = this.#recalledAt;
-    this.#facts.memory.unanswered(this.earlierAt);
+    this.#facts.memory.unanswered(this.earlierAt, this.fault);
   }
 
   /** Tells the handler what the earlier life knew, once. */

@@ -7,7 +7,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { eventually } from '@mesh/testkit/eventually';
 import { type GatewayProcess, startGatewayProcess } from './testing/gateway-process.ts';
 import { ask, dial, session } from './testing/peer-client.ts';
-import { startPlainPod, workload } from './testing/test-west.ts';
+import { startPlainPod, startWest, workload } from './testing/test-west.ts';
 
 const ledger = 'ledger.shop.svc.cluster.local:80';
 const slowStart = { timeoutMs: 60_000 };
@@ -100,6 +100,17 @@ describe('a gateway that is killed while destination is away', { concurrency: tr
     await eventually('nobody is let in', () => refused.resume().destroyed);
     assert.match(await west.metrics(), /^gateway_connections_refused_total\{reason="no-table"\} 1$/m);
   });
+});
+
+void it('a gateway whose question is refused is not ready, and says with what', async (t) => {
+  const west = await startWest(t);
+  west.refuseTable();
+  await west.restart();
+  await eventually('it says so', async () =>
+    (await west.ready()).endsWith(
+      '(mesh.gateway.v1.Gateway/Watch ended with permissionDenied: only the gateway may ask)\n',
+    ),
+  );
 });
 
 describe('a gateway that is killed while destination answers', () => {

@@ -14,6 +14,7 @@ import { Federation } from '@mesh/control-api/gen/mesh/federation/v1/federation_
 import { Gateway, type GatewayTableSchema } from '@mesh/control-api/gen/mesh/gateway/v1/gateway_pb';
 import { type GrpcRoutes, grpcService } from '@mesh/control-api/grpc-server';
 import type { GrpcSink } from '@mesh/control-api/response-sink';
+import { GrpcError, grpcCode } from '@mesh/control-api/status';
 import { ControlServer, controlLimits } from '@mesh/dataplane/control-server';
 import { createWorkload } from '@mesh/dataplane/workload';
 import { getHeader } from '@mesh/http/headers';
@@ -97,6 +98,8 @@ export interface TestWest {
   /** Calls that reached the mirror controller: who was stamped, and by whom the connection was. */
   readonly federationCalls: { stamped: string | undefined; peer: string }[];
   metrics(): Promise<string>;
+  /** Destination answers no question for the table any more. */
+  refuseTable(): void;
   /** Destination dies. */
   loseControlPlane(): Promise<void>;
   /** The gateway dies, as by SIGKILL where it is a process, and another one is started with the same settings. */
@@ -150,6 +153,7 @@ export async function startWest(
       identity: mirrorIdentity('west'),
     },
   };
+  let refused = false;
   const watchers = new Set<GrpcSink<typeof GatewayTableSchema>>();
   const known = new Map<string, Update>();
   const followers = new Map<string, Set<GrpcSink<typeof UpdateSchema>>>();
@@ -157,6 +161,7 @@ export async function startWest(
   const destination = await startControl(test, trust, controlPlaneIdentity('mesh-destination', 'west'), [
     grpcService<typeof Gateway, PeerIdentity>(Gateway, {
       watch(_request, sink, call) {
+        if (refused) throw new GrpcError(grpcCode.permissionDenied, 'only the gateway may ask');
         watchers.add(sink);
         call.signal.addEventListener('abort', () => watchers.delete(sink));
         sink.send(table);
@@ -200,6 +205,9 @@ export async function startWest(
     federationCalls,
     stop,
     ready,
+    refuseTable() {
+      refused = true;
+    },
     loseControlPlane: () => destination.stop(),
     async restart() {
       await (running.crash ?? running.stop)();
