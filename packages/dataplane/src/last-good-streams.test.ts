@@ -241,12 +241,19 @@ void test('that it goes by what was said before is told once, with its age, and 
   assert.match(told[1] ?? '', /answers: the last-good snapshot is no longer gone by/);
 });
 
+const table = (name: string) => create(GatewayTableSchema, { exports: [{ namespace: 'shop', name }] });
+
+/** Asks for the table of a gateway. */
+function watchTable({ streams, channel }: { streams: ControlStreams; channel: Channel }) {
+  streams.keep(Gateway.method.watch, { instance: 'a' }, { onMessage() {}, onRejected() {} });
+  return channel.handlers.at(-1) as unknown as KeptStreamHandler<typeof GatewayTableSchema>;
+}
+
 void test('who may do what is written down at once: what was taken away does not come back', async (t) => {
   const { path, life } = pod(t);
-  const { streams, channel, registry } = await life();
-  streams.keep(Gateway.method.watch, { instance: 'a' }, { onMessage() {}, onRejected() {} });
-  const server = channel.handlers.at(-1) as unknown as KeptStreamHandler<typeof GatewayTableSchema>;
-  const table = (name: string) => create(GatewayTableSchema, { exports: [{ namespace: 'shop', name }] });
+  const now = await life();
+  const { registry } = now;
+  const server = watchTable(now);
   const exported = (name: string) =>
     Buffer.from(toBinary(GatewayTableSchema, table(name))).toString('base64');
   server.onMessage(table('cart'), true);
@@ -255,6 +262,26 @@ void test('who may do what is written down at once: what was taken away does not
   server.onMessage(table('orders'), false);
   await eventually('the last one is written', () => readFileSync(path, 'utf8').includes(exported('orders')));
   assert.match(registry.render(), /^mesh_last_good_writes_total\{result="success"\} 2$/m, 'one at a time');
+});
+
+void test('what was withdrawn does not come back where what replaced it does not fit, or nothing did', async (t) => {
+  const { path, life } = pod(t);
+  const written = () => readFileSync(path, 'utf8');
+  for (const [replace, hits] of [
+    [(server) => server.onMessage(table('x'.repeat(200)), false), 1],
+    [(server) => server.onRejected({ code: grpcCode.invalidArgument, message: 'no such gateway' }), 0],
+  ] as readonly [(server: KeptStreamHandler<typeof GatewayTableSchema>) => void, number][]) {
+    const now = await life({ limits: { last_good_bytes: 200 } });
+    const server = watchTable(now);
+    server.onMessage(table('cart'), true);
+    await eventually('it is written', () => written().includes('Gateway/Watch'));
+    replace(server);
+    await eventually('it is gone', () => !written().includes('Gateway/Watch'));
+    assert.equal(now.limits.hits('last_good_bytes'), hits);
+    const { memory, registry } = await life();
+    assert.equal(memory.restored, false);
+    assert.match(registry.render(), /^mesh_last_good_reads_total\{result="absent"\} 1$/m);
+  }
 });
 
 void test('an answer in time leaves the past alone, and so does a refusal', async (t) => {

@@ -11,7 +11,15 @@ import type { LimitLedger } from '@mesh/limits/limits';
 import type { Logger } from '@mesh/telemetry/log';
 import type { Counter, Family, MetricRegistry } from '@mesh/telemetry/metrics';
 import { type ControlStreams, methodName } from './control-channel.ts';
-import { encodeLastGood, type LastGood, readLastGood, sizeOf, writeLastGood } from './last-good-file.ts';
+import {
+  encodeLastGood,
+  type LastGood,
+  type LastGoodFault,
+  type LastGoodRead,
+  readLastGood,
+  sizeOf,
+  writeLastGood,
+} from './last-good-file.ts';
 import type { DataplaneLimit } from './limits.ts';
 import {
   type EarlierWord,
@@ -53,6 +61,8 @@ export class LastGoodMemory implements StreamMemory {
   readonly #writes: Family<Counter>;
   readonly #reads: Family<Counter>;
   #restored = false;
+  /** The file holds streams, which may be those that a stream has withdrawn. */
+  #written = false;
   #silent = false;
   #changed = false;
   /** What changed is not to wait for the next look. */
@@ -117,7 +127,7 @@ export class LastGoodMemory implements StreamMemory {
     this.#timer = clock.every(lookMs, () => void this.#look(), true);
     const streams = 'fault' in read ? [] : [...read.streams];
     const ageMs = Math.min(...streams.map(([, { at }]) => this.#ageMs(at)));
-    const fault = 'fault' in read ? read : ageMs > maxAgeMs ? stale(ageMs) : undefined;
+    const fault = faultOf(read, { ageMs, maxAgeMs });
     this.#reads.with({ result: fault?.fault ?? 'used' }).add();
     if (fault !== undefined) {
       if (fault.fault !== 'absent')
@@ -125,6 +135,7 @@ export class LastGoodMemory implements StreamMemory {
       return;
     }
     this.#restored = true;
+    this.#written = true;
     for (const [key, entry] of streams) this.#remember(key, entry);
     log.info('last-good snapshot read', { streams: streams.length, ageS: Math.round(ageMs / 1000) });
   }
@@ -252,7 +263,7 @@ export class LastGoodMemory implements StreamMemory {
     const due = this.#changed || (clock.now() - this.#savedAt >= refreshMs && this.#anyLive());
     if (path === undefined || !due || this.#writing !== undefined) return;
     const known = this.#collect();
-    if (known.size === 0) return;
+    if (known.size === 0 && !this.#written) return;
     this.#changed = false;
     this.#pressing = false;
     this.#writing = this.#write(path, known);
@@ -265,6 +276,7 @@ export class LastGoodMemory implements StreamMemory {
     const { clock, log, owner } = this.#options;
     try {
       await writeLastGood(path, encodeLastGood(known, owner));
+      this.#written = known.size > 0;
       this.#savedAt = clock.now();
       this.#lastFailure = '';
       this.#writes.with({ result: 'success' }).add();
@@ -302,6 +314,13 @@ export class LastGoodMemory implements StreamMemory {
   }
 }
 
-function stale(ageMs: number): { fault: 'stale'; detail: string } {
+/** Why what was read may not be used. A file in which everything was withdrawn is as good as none. */
+function faultOf(
+  read: LastGoodRead,
+  { ageMs, maxAgeMs }: { ageMs: number; maxAgeMs: number },
+): { fault: LastGoodFault | 'stale'; detail: string } | undefined {
+  if ('fault' in read) return read;
+  if (read.streams.size === 0) return { fault: 'absent', detail: 'it has no streams' };
+  if (ageMs <= maxAgeMs) return undefined;
   return { fault: 'stale', detail: `its newest word is ${Math.round(ageMs / 1000)} s old` };
 }
