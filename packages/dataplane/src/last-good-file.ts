@@ -28,6 +28,27 @@ export function sizeOf(key: string, { messages }: LastGood): number {
   return messages.reduce((sum, { length }) => sum + Math.ceil(length / 3) * 4 + 3, key.length + 32);
 }
 
+/**
+ * As many of `streams` as fit into `maxBytes`, in their order; those that are `first` have precedence. `leftOut` counts the others.
+ */
+export function fitting(
+  streams: ReadonlyMap<string, LastGood>,
+  { maxBytes, first }: { maxBytes: number; first: (key: string) => boolean },
+): { streams: ReadonlyMap<string, LastGood>; leftOut: number } {
+  const chosen = new Set<string>();
+  let left = maxBytes;
+  for (const turn of [true, false]) {
+    for (const [key, entry] of streams) {
+      const size = sizeOf(key, entry);
+      if (first(key) !== turn || size > left) continue;
+      left -= size;
+      chosen.add(key);
+    }
+  }
+  const fits = new Map([...streams].filter(([key]) => chosen.has(key)));
+  return { streams: fits, leftOut: streams.size - fits.size };
+}
+
 /** `owner` is who may read it again: one that was another pod is not ours. */
 export function encodeLastGood(streams: ReadonlyMap<string, LastGood>, owner: string): string {
   const body = JSON.stringify(

@@ -388,6 +388,18 @@ void test('a file that would be too large leaves streams out, which is counted',
   assert.deepEqual([cart.told.length, ledger.told.length], [2, 0]);
 });
 
+void test('who may do what has precedence in a file that is full', async (t) => {
+  const { path, life } = pod(t);
+  const now = await life({ limits: { last_good_bytes: 200 } });
+  now.follow('cart:80').server.onMessage(add(1), true);
+  watchTable(now).onMessage(table('cart'), true);
+  await now.memory.close();
+  const text = readFileSync(path, 'utf8');
+  assert.match(text, /Gateway\/Watch/);
+  assert.doesNotMatch(text, /Destination\/Get/);
+  assert.ok(now.limits.hits('last_good_bytes') > 0);
+});
+
 void test('changes are written within seconds, and what holds on is confirmed each minute, but not while nobody answers', async (t) => {
   const { clock, life } = pod(t);
   const { follow, registry } = await life();

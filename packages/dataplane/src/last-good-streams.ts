@@ -13,6 +13,7 @@ import type { Counter, Family, MetricRegistry } from '@mesh/telemetry/metrics';
 import { type ControlStreams, methodName } from './control-channel.ts';
 import {
   encodeLastGood,
+  fitting,
   type LastGood,
   type LastGoodFault,
   type LastGoodRead,
@@ -289,8 +290,8 @@ export class LastGoodMemory implements StreamMemory {
     }
   }
 
-  /** What is known, in the order of the streams' ages, as far as the file takes it. */
-  #collect(): Map<string, LastGood> {
+  /** What is known, in the order of the streams' ages, as far as the file takes it: who may do what before anything else. */
+  #collect(): ReadonlyMap<string, LastGood> {
     const { limits, maxAgeMs } = this.#options;
     const known = new Map<string, LastGood>();
     for (const [key, stream] of this.#kept) {
@@ -300,17 +301,12 @@ export class LastGoodMemory implements StreamMemory {
     for (const [key, entry] of this.#earlier) {
       if (!known.has(key) && this.#ageMs(entry.at) <= maxAgeMs) known.set(key, entry);
     }
-    let left = limits.values.last_good_bytes;
-    for (const [key, entry] of known) {
-      const size = sizeOf(key, entry);
-      if (size <= left) {
-        left -= size;
-      } else {
-        limits.hit('last_good_bytes');
-        known.delete(key);
-      }
-    }
-    return known;
+    const { streams, leftOut } = fitting(known, {
+      maxBytes: limits.values.last_good_bytes,
+      first: (key) => permissions.has(key.slice(0, key.indexOf(' '))),
+    });
+    for (let count = 0; count < leftOut; count++) limits.hit('last_good_bytes');
+    return streams;
   }
 }
 
