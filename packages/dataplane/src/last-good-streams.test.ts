@@ -264,6 +264,29 @@ void test('who may do what is written down at once: what was taken away does not
   assert.match(registry.render(), /^mesh_last_good_writes_total\{result="success"\} 2$/m, 'one at a time');
 });
 
+void test('what is said again after a reconnect or a restart is not written again', async (t) => {
+  const { clock, life } = pod(t);
+  const now = await life();
+  const server = watchTable(now);
+  const written = async ({ registry }: Pick<typeof now, 'registry'>) => {
+    clock.advance(5000);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    return Number(/writes_total\{result="success"\} (\d+)$/m.exec(registry.render())?.[1] ?? 0);
+  };
+  server.onMessage(table('cart'), true);
+  await eventually('it is written', async () => (await written(now)) === 1);
+  server.onInterrupted?.();
+  server.onMessage(table('cart'), true);
+  assert.equal(await written(now), 1);
+  const next = await life();
+  const again = watchTable(next);
+  again.onMessage(table('cart'), true);
+  assert.equal(await written(next), 0);
+  again.onInterrupted?.();
+  again.onMessage(table('ledger'), true);
+  await eventually('the news is written', async () => (await written(next)) === 1);
+});
+
 void test('what was withdrawn does not come back where what replaced it does not fit, or nothing did', async (t) => {
   const { path, life } = pod(t);
   const written = () => readFileSync(path, 'utf8');

@@ -173,11 +173,11 @@ export class LastGoodMemory implements StreamMemory {
     return ageMs <= this.#options.maxAgeMs ? { entry, ageMs } : undefined;
   }
 
-  spoke(key: string, method: string): void {
+  spoke(key: string, method: string, changed: boolean): void {
     this.#silent = false;
-    this.#changed = true;
+    if (changed) this.#changed = true;
     this.#forget(key);
-    if (permissions.has(method)) {
+    if (changed && permissions.has(method)) {
       this.#pressing = true;
       void this.#look();
     }

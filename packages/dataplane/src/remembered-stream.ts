@@ -30,8 +30,8 @@ export interface StreamMemory {
   readonly silent: boolean;
   /** Undefined when there is nothing, or nothing that may be used. */
   earlier(key: string): EarlierWord | undefined;
-  /** A stream of `method` spoke. */
-  spoke(key: string, method: string): void;
+  /** A stream of `method` spoke. `changed`: something else than it said before. */
+  spoke(key: string, method: string, changed: boolean): void;
   /** A stream failed. */
   failed(): void;
   /** A stream goes by what was true until `at`, wall-clock ms, for want of an answer; `fault`: why, as far as it is known. */
@@ -101,17 +101,20 @@ export class RememberedStream<
   }
 
   onMessage(message: MessageShape<Output>, first: boolean): void {
+    const { handler, key, memory } = this.#facts;
+    // Most streams say the same again after a reconnect; what they say later is news.
+    const before = first ? this.#known() : undefined;
     this.#settle();
     this.#interruptedAt = undefined;
     this.#snapshot.apply(message, first);
-    this.#facts.memory.spoke(this.#facts.key, methodName(this.#method));
-    this.#facts.handler.onMessage(message, first);
+    memory.spoke(key, methodName(this.#method), before === undefined || !same(before, this.#known()));
+    handler.onMessage(message, first);
   }
 
   onRejected(status: GrpcStatus): void {
     this.#rejected = true;
     this.#settle();
-    this.#facts.memory.spoke(this.#facts.key, methodName(this.#method));
+    this.#facts.memory.spoke(this.#facts.key, methodName(this.#method), true);
     this.#facts.handler.onRejected(status);
   }
 
@@ -126,12 +129,20 @@ export class RememberedStream<
 
   /** What may be written down of it; undefined before it spoke in this life, and when its question was refused. */
   lastGood(): LastGood | undefined {
-    const messages = this.#rejected ? [] : this.#snapshot.messages();
+    const messages = this.#rejected ? [] : this.#said();
     if (messages.length === 0) return undefined;
-    return {
-      at: this.#interruptedAt ?? this.#facts.memory.clock.wall(),
-      messages: messages.map((message) => toBinary(this.#method.output, message)),
-    };
+    return { at: this.#interruptedAt ?? this.#facts.memory.clock.wall(), messages };
+  }
+
+  /** In this life. */
+  #said(): Uint8Array[] {
+    return this.#snapshot.messages().map((message) => toBinary(this.#method.output, message));
+  }
+
+  /** In this life, or before it spoke in the earlier one. */
+  #known(): readonly Uint8Array[] {
+    if (this.#answered) return this.#said();
+    return this.#facts.memory.earlier(this.#facts.key)?.entry.messages ?? [];
   }
 
   #settle(): void {
@@ -186,4 +197,11 @@ export class RememberedStream<
     for (const [index, message] of messages.entries()) handler.onMessage(message, index === 0);
     handler.onInterrupted?.(found.ageMs);
   }
+}
+
+function same(some: readonly Uint8Array[], others: readonly Uint8Array[]): boolean {
+  return (
+    some.length === others.length &&
+    some.every((bytes, index) => Buffer.compare(bytes, others[index] ?? new Uint8Array()) === 0)
+  );
 }
