@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import {
   decodeLastGood,
   encodeLastGood,
+  type FileCalls,
+  fileCalls,
   type LastGood,
   readLastGood,
   sizeOf,
@@ -79,7 +81,7 @@ void test('a file that is missing, too large or no file is as good as none', asy
     return 'fault' in read ? read.fault : 'used';
   };
   assert.equal(fault(path), 'absent');
-  await writeLastGood(path, encodeLastGood(new Map(), owner));
+  await writeLastGood(path, encodeLastGood(new Map(), owner), { flush: false });
   assert.equal(fault(path), 'used');
   assert.equal(statSync(path).mode & 0o777, 0o600);
   writeFileSync(path, 'x'.repeat(10_000));
@@ -87,9 +89,46 @@ void test('a file that is missing, too large or no file is as good as none', asy
   assert.equal(fault(join(path, '..')), 'damaged', 'a directory');
 });
 
+/** The system's own, which say what they were called for. */
+function told(calls: string[]): FileCalls {
+  const paths = new Map<unknown, string>();
+  const name = (path: unknown) => basename(paths.get(path) ?? String(path));
+  return new Proxy(fileCalls, {
+    get:
+      (target, call: keyof FileCalls) =>
+      (...given: unknown[]) => {
+        calls.push(`${call} ${name(given[0])}`);
+        const settle = given.at(-1) as (fault: Error | null, value?: unknown) => void;
+        Reflect.apply(target[call], undefined, [
+          ...given.slice(0, -1),
+          (fault: Error | null, value?: unknown) => {
+            if (call === 'open') paths.set(value, String(given[0]));
+            settle(fault, value);
+          },
+        ]);
+      },
+  });
+}
+
+void test('what is flushed is on the disk before it has its name, and its name before that is told', async (t) => {
+  const path = pathFor(t);
+  const directory = basename(join(path, '..'));
+  const calls: string[] = [];
+  const files = told(calls);
+  await writeLastGood(path, 'one', { flush: true, files });
+  const draft = ['open last-good.new', 'writeFile last-good.new'];
+  const renamed = ['close last-good.new', 'rename last-good.new'];
+  const entry = [`open ${directory}`, `fsync ${directory}`, `close ${directory}`];
+  assert.deepEqual(calls.splice(0), [...draft, 'fsync last-good.new', ...renamed, ...entry]);
+  assert.equal(readFileSync(path, 'utf8'), 'one');
+  await writeLastGood(path, 'two', { flush: false, files });
+  assert.deepEqual(calls.splice(0), [...draft, ...renamed]);
+  assert.equal(readFileSync(path, 'utf8'), 'two');
+});
+
 void test('a write that fails leaves what was there', async (t) => {
   const path = pathFor(t);
-  await writeLastGood(path, 'old');
-  await assert.rejects(writeLastGood(join(path, 'not-a-directory'), 'new'));
+  await writeLastGood(path, 'old', { flush: true });
+  await assert.rejects(writeLastGood(join(path, 'not-a-directory'), 'new', { flush: true }));
   assert.equal(readFileSync(path, 'utf8'), 'old');
 });

@@ -3,7 +3,23 @@
  * the second. There is no secret in it: names, addresses and policies, no key and no token.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, fstatSync, openSync, readFileSync, rename, writeFile } from 'node:fs';
+import {
+  close,
+  closeSync,
+  fstatSync,
+  fsync,
+  type NoParamCallback,
+  open,
+  openSync,
+  readFileSync,
+  rename,
+  writeFile,
+} from 'node:fs';
+import { dirname } from 'node:path';
+
+/** What a file is replaced with. */
+export const fileCalls = { open, writeFile, fsync, close, rename };
+export type FileCalls = typeof fileCalls;
 
 /** Another number is another format, which is not read. */
 const format = 1;
@@ -103,14 +119,47 @@ export function readLastGood(
   }
 }
 
-/** Whoever reads meanwhile, or after a crash, finds the old text or the new one. Rejects with the system's error. */
-export function writeLastGood(path: string, text: string): Promise<void> {
+/**
+ * Whoever reads meanwhile, or after a crash of the program, finds the old text or the new one. With `flush` it resolves once only the
+ * new one is found after a loss of power, too; without, that may leave a damaged one, but none older than the last that was
+ * flushed. Rejects with the system's error.
+ */
+export async function writeLastGood(
+  path: string,
+  text: string,
+  { flush, files = fileCalls }: { flush: boolean; files?: FileCalls },
+): Promise<void> {
   const draft = `${path}.new`;
+  await withFile(files, { path: draft, flags: 'w' }, async (file) => {
+    await done((settle) => files.writeFile(file, text, settle));
+    if (flush) await done((settle) => files.fsync(file, settle));
+  });
+  await done((settle) => files.rename(draft, path, settle));
+  if (!flush) return;
+  // The new name is an entry of the directory, which the system writes back when it likes.
+  await withFile(files, { path: dirname(path), flags: 'r' }, (directory) =>
+    done((settle) => files.fsync(directory, settle)),
+  );
+}
+
+async function withFile(
+  files: FileCalls,
+  { path, flags }: { path: string; flags: 'r' | 'w' },
+  use: (file: number) => Promise<void>,
+): Promise<void> {
+  const file = await new Promise<number>((resolve, reject) => {
+    files.open(path, flags, 0o600, (fault, opened) => (fault === null ? resolve(opened) : reject(fault)));
+  });
+  try {
+    await use(file);
+  } finally {
+    await done((settle) => files.close(file, settle));
+  }
+}
+
+function done(call: (settle: NoParamCallback) => void): Promise<void> {
   return new Promise((resolve, reject) => {
-    const settle = (fault: Error | null): void => (fault === null ? resolve() : reject(fault));
-    writeFile(draft, text, { mode: 0o600 }, (fault) =>
-      fault === null ? rename(draft, path, settle) : settle(fault),
-    );
+    call((fault) => (fault === null ? resolve() : reject(fault)));
   });
 }
 

@@ -1,6 +1,6 @@
 /** What a sidecar that was restarted knows while the control plane is away, and what it makes of better news. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, type NoParamCallback, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -24,6 +24,7 @@ import {
   identityOf,
 } from '@mesh/trust/forgery';
 import type { ControlStreams, KeptStreamHandler } from './control-channel.ts';
+import { type FileCalls, fileCalls } from './last-good-file.ts';
 import { LastGoodMemory } from './last-good-streams.ts';
 import { type DataplaneLimit, dataplaneLimits } from './limits.ts';
 
@@ -84,6 +85,7 @@ interface LifeOptions {
   /** Of the sidecar: false: it has no file. */
   readonly remembers?: boolean;
   readonly owner?: string;
+  readonly files?: FileCalls;
   readonly limits?: Partial<Record<DataplaneLimit, number>>;
 }
 
@@ -98,6 +100,7 @@ function pod(test: TestContext) {
     certified = true,
     meanwhile = false,
     owner = 'cart-1',
+    files = fileCalls,
     limits: overrides = {},
   }: LifeOptions = {}) => {
     const registry = new MetricRegistry();
@@ -106,7 +109,7 @@ function pod(test: TestContext) {
     const log = createLogger({ clock, level: 'info', write: (line) => lines.push(line) });
     const file = remembers ? path : undefined;
     const maxAgeMs = 24 * hour;
-    const memory = new LastGoodMemory({ clock, log, registry, limits, path: file, owner, maxAgeMs });
+    const memory = new LastGoodMemory({ clock, log, registry, limits, path: file, owner, maxAgeMs, files });
     memory.load();
     const channel = new Channel();
     const credentials = new CredentialStore(certified ? certificate : undefined);
@@ -262,6 +265,30 @@ void test('who may do what is written down at once: what was taken away does not
   server.onMessage(table('orders'), false);
   await eventually('the last one is written', () => readFileSync(path, 'utf8').includes(exported('orders')));
   assert.match(registry.render(), /^mesh_last_good_writes_total\{result="success"\} 2$/m, 'one at a time');
+});
+
+void test('who may do what is flushed to the disk, also by the write after one that failed; endpoints are not', async (t) => {
+  const { clock, path, life } = pod(t);
+  const results: string[] = [];
+  const fsync = (file: number, settle: NoParamCallback) => {
+    // The first one fails.
+    results.push(results.length === 0 ? 'failed' : 'flushed');
+    if (results.length === 1) settle(new Error('I/O error'));
+    else fileCalls.fsync(file, settle);
+  };
+  const files: FileCalls = { ...fileCalls, fsync: Object.assign(fsync, fileCalls.fsync) };
+  const now = await life({ files });
+  now.follow('cart:80').server.onMessage(add(1), true);
+  clock.advance(5000);
+  await eventually('endpoints are written', () => existsSync(path));
+  assert.deepEqual(results, []);
+  watchTable(now).onMessage(table('cart'), true);
+  const tried = (result: string) => () =>
+    new RegExp(`writes_total\\{result="${result}"\\} 1$`, 'm').test(now.registry.render());
+  await eventually('a write failed', tried('failure'));
+  clock.advance(5000);
+  await eventually('the table is written', () => readFileSync(path, 'utf8').includes('Gateway/Watch'));
+  await eventually('file and directory are flushed', () => results.length === 3);
 });
 
 void test('what is said again after a reconnect or a restart is not written again', async (t) => {

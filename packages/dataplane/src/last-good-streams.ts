@@ -13,6 +13,7 @@ import type { Counter, Family, MetricRegistry } from '@mesh/telemetry/metrics';
 import { type ControlStreams, methodName } from './control-channel.ts';
 import {
   encodeLastGood,
+  type FileCalls,
   fitting,
   type LastGood,
   type LastGoodFault,
@@ -50,6 +51,8 @@ export interface LastGoodOptions {
   owner: string;
   /** What is older is not used. */
   maxAgeMs: number;
+  /** Default: the system's. */
+  files?: FileCalls;
 }
 
 /** What the streams of all channels of a program add up to, and the file that it lies in. */
@@ -68,6 +71,8 @@ export class LastGoodMemory implements StreamMemory {
   #changed = false;
   /** What changed is not to wait for the next look. */
   #pressing = false;
+  /** What changed who may do what may not be on the disk yet. */
+  #unflushed = false;
   /** It was told that streams live on memory. */
   #recalling = false;
   #savedAt = 0;
@@ -179,6 +184,7 @@ export class LastGoodMemory implements StreamMemory {
     this.#forget(key);
     if (changed && permissions.has(method)) {
       this.#pressing = true;
+      this.#unflushed = true;
       void this.#look();
     }
     if (!this.#recalling || this.#agesOfEarlier().length > 0) return;
@@ -274,15 +280,18 @@ export class LastGoodMemory implements StreamMemory {
   }
 
   async #write(path: string, known: ReadonlyMap<string, LastGood>): Promise<void> {
-    const { clock, log, owner } = this.#options;
+    const { clock, files, log, owner } = this.#options;
+    const flush = this.#unflushed;
+    this.#unflushed = false;
     try {
-      await writeLastGood(path, encodeLastGood(known, owner));
+      await writeLastGood(path, encodeLastGood(known, owner), { flush, ...(files && { files }) });
       this.#written = known.size > 0;
       this.#savedAt = clock.now();
       this.#lastFailure = '';
       this.#writes.with({ result: 'success' }).add();
     } catch (thrown) {
       this.#changed = true;
+      if (flush) this.#unflushed = true;
       const detail = thrown instanceof Error ? thrown.message : String(thrown);
       this.#writes.with({ result: 'failure' }).add();
       if (detail !== this.#lastFailure) log.warn('last-good snapshot not written', { path, detail });
