@@ -69,7 +69,7 @@ export class RememberedStream<
   #recalledAt: number | undefined;
   /** The same, once it is gone by because no answer came. */
   earlierAt: number | undefined;
-  /** What it ended with last that has not spoken since; empty when it did not end. */
+  /** What it ended with last; empty when it did not end. */
   fault = '';
 
   constructor(method: DescMethodServerStreaming<Input, Output>, facts: RememberedOptions<Output>) {
@@ -149,7 +149,6 @@ export class RememberedStream<
     this.#answered = true;
     this.#recalledAt = undefined;
     this.earlierAt = undefined;
-    this.fault = '';
     this.#stopWaiting();
   }
 
