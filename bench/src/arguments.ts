@@ -21,11 +21,15 @@ Lists are separated by commas.`;
 const resultsDirectory = resolve(import.meta.dirname, '../results');
 const quickCells = ['plain', 'mtls', 'grpc', 'tcp-mtls'];
 
+/** Repeats, in a run of everything, of what targets are decided by: one that a neighbour of the machine disturbs does not decide. */
+const everythingDecidedBy = 5;
+
 /** @throws MeshError cli-usage */
 export function benchArguments(args: readonly string[]): BenchArguments {
   const { values } = parsed(args);
   const { quick } = values;
   const everything = args.length === 0;
+  const repeats = whole('--repeats', values.repeats ?? (quick ? '1' : '3'), 1, 20);
   return {
     cells: values.cells?.split(',') ?? (quick ? quickCells : undefined),
     only: values.only?.split(','),
@@ -33,7 +37,8 @@ export function benchArguments(args: readonly string[]): BenchArguments {
       values.connections?.split(',').map((text) => whole('--connections', text, 1, 10_000)) ??
       (quick ? [32] : undefined),
     seconds: whole('--seconds', values.seconds ?? (quick ? '1' : '2'), 1, 60),
-    repeats: whole('--repeats', values.repeats ?? (quick ? '1' : '3'), 1, 20),
+    repeats,
+    decidingRepeats: everything ? everythingDecidedBy : repeats,
     warmUpSeconds: whole('--warm-up', values['warm-up'] ?? (quick ? '2' : '3'), 0, 60),
     half: values.half || everything,
     out: values.out ?? (everything ? resultsDirectory : undefined),

@@ -24,6 +24,8 @@ export interface Cell {
   readonly connections: readonly number[];
   /** Whether `no proxy` is measured, too. */
   readonly baseline: boolean;
+  /** A target compares contestants in it at 32 connections. */
+  readonly decides?: true;
   /** As much as the contestant can, by closed loop. */
   load(playing: Playing, load: CellLoad): Promise<LoadResult>;
   /** At a rate, by open loop. */
@@ -123,6 +125,7 @@ export const cells: readonly Cell[] = [
     unit: 'request',
     connections: [1, 32, 256],
     baseline: true,
+    decides: true,
     ...http('/'),
   },
   {
@@ -132,6 +135,7 @@ export const cells: readonly Cell[] = [
     unit: 'request',
     connections: [1, 32, 256],
     baseline: false,
+    decides: true,
     ...http('/'),
   },
   {
@@ -141,6 +145,7 @@ export const cells: readonly Cell[] = [
     unit: 'request',
     connections: [32],
     baseline: true,
+    decides: true,
     load: (playing, load) => http('/').loadAt(playing, load, 2000),
   },
   {
@@ -178,6 +183,7 @@ export const cells: readonly Cell[] = [
     unit: 'GB',
     connections: [1, 32, 256],
     baseline: true,
+    decides: true,
     ...download,
   },
   {
@@ -187,6 +193,7 @@ export const cells: readonly Cell[] = [
     unit: 'GB',
     connections: [1, 32, 256],
     baseline: false,
+    decides: true,
     ...download,
   },
   {

@@ -126,6 +126,7 @@ test('arguments: everything by default, less when asked, faults named', () => {
     connections: undefined,
     seconds: 2,
     repeats: 3,
+    decidingRepeats: 5,
     warmUpSeconds: 3,
     half: true,
     out: resolve(import.meta.dirname, '../results'),

@@ -69,10 +69,12 @@ export function markdown(results: Results): string {
   const { date, minutes, machine, options, participants, series, sidecars, startMs, crossChecks, skipped } =
     results;
   const list = (lines: readonly string[]): string => lines.map((line) => `- ${line}\n`).join('');
+  const { repeats, decidingRepeats, seconds } = options;
+  const often = decidingRepeats > repeats ? `, ${decidingRepeats} where targets are decided` : '';
   return `# Results of \`npm run bench\`
 
 ${date.slice(0, 10)}, ${machine.cores} × ${machine.cpu}, ${machine.memoryGiB} GiB, Linux ${machine.kernel}, commit ${machine.commit}; load
-average before the run ${machine.load.toFixed(2)}. ${options.repeats} repeats of ${options.seconds} s, ${minutes.toFixed(1)} minutes in all.
+average before the run ${machine.load.toFixed(2)}. ${repeats} repeats of ${seconds} s${often}, ${minutes.toFixed(1)} minutes in all.
 
 Median, and least to most in parentheses. "ours ×" is our CPU time divided by that of the row, from medians of this run. How it
 is measured, and what is fair about it, is in [../README.md](../README.md); the configurations of everybody are in

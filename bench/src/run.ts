@@ -19,6 +19,8 @@ export interface RunOptions {
   /** Of each measurement. */
   readonly seconds: number;
   readonly repeats: number;
+  /** Where targets are decided; as many as `repeats`, or more. */
+  readonly decidingRepeats: number;
   /** Load before the first measurement of a contestant in a scene, for what is compiled at run time. */
   readonly warmUpSeconds: number;
   /** Replaces what each cell says. */
@@ -29,7 +31,7 @@ export interface RunOptions {
 
 /** Half load is measured at this number of connections. */
 const mainConnections = 32;
-/** Repeats of half load, of other numbers of connections and of long wires, whose figures hardly vary. */
+/** Repeats of half load, of other numbers of connections and of long wires. */
 const secondaryRepeats = 2;
 
 interface Turn {
@@ -55,7 +57,7 @@ export async function run(
   );
   const warm = new Set<Playing>();
   const out = new Set<Playing>();
-  for (let repeat = 0; repeat < options.repeats; repeat++) {
+  for (let repeat = 0; repeat < options.decidingRepeats; repeat++) {
     for (const group of groups) {
       for (let turn = 0; turn < group.length; turn++) {
         const one = group[(turn + repeat) % group.length];
@@ -63,7 +65,7 @@ export async function run(
         if (out.has(one.playing)) continue;
         try {
           await take(one, { ...options, half: options.half && repeat < secondaryRepeats }, warm);
-          say(`${repeat + 1}/${options.repeats} ${describe(one.series)}`);
+          say(`${repeat + 1}: ${describe(one.series)}`);
         } catch (thrown) {
           out.add(one.playing);
           skip(`${one.series.title}, from the cell ${one.series.cell.name} on: ${describeError(thrown)}`);
@@ -85,9 +87,10 @@ function groupOf(cell: Cell, connections: number, stages: readonly Playing[]): T
 
 /** All repeats are for the number of connections that targets speak of; the others have fewer, for the time that they take. */
 function isDue({ connections, cell }: Series, repeat: number, options: RunOptions): boolean {
-  const main =
-    options.connections !== undefined || connections === mainConnections || cell.unit !== 'request';
-  return repeat < secondaryRepeats || (main && cell.scene.roundTripMs === 0);
+  if (repeat < secondaryRepeats) return true;
+  const main = options.connections !== undefined || connections === mainConnections;
+  const repeats = cell.decides ? options.decidingRepeats : options.repeats;
+  return main && cell.scene.roundTripMs === 0 && repeat < repeats;
 }
 
 async function take({ playing, series }: Turn, options: RunOptions, warm: Set<Playing>): Promise<void> {
