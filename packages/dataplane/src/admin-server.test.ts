@@ -130,8 +130,11 @@ test('heads that are too long or too slow are refused and counted; so is a clien
   assert.match(await text(slow), /^HTTP\/1\.1 408 /);
   await eventually('the idle connection ends', () => {
     clock.advance(90_000);
-    return limits.http1.hits('http1_idle_ms') === 1;
+    return limits.page.hits('admin_idle_ms') === 1;
   });
+  assert.equal(limits.page.hits('admin_head_bytes'), 1);
+  // Under these names the program counts what its clients do.
+  assert.equal(limits.http1.hits('http1_head_bytes') + limits.http1.hits('http1_idle_ms'), 0);
   assert.match(await text(away), /^HTTP\/1\.1 200 /);
 });
 

@@ -49,10 +49,33 @@ export interface AdminLedgers {
 }
 
 export function adminLedgers(overrides: Partial<Record<AdminLimit, number>> = {}): AdminLedgers {
+  const page = new LimitLedger<AdminLimit>(adminLimits, overrides);
   return {
-    page: new LimitLedger(adminLimits, overrides),
-    http1: new LimitLedger(http1Limits, { http1_head_bytes: maxHeadBytes, http1_idle_ms: idleMs }),
+    page,
+    http1: new PageHttp1Limits(page),
   };
+}
+
+/** Limits of HTTP/1 that the page has of its own: under the data plane's names, scrapers would pass for its clients. */
+const ownNames: Partial<Record<Http1LimitName, AdminLimit>> = {
+  http1_head_bytes: 'admin_head_bytes',
+  http1_idle_ms: 'admin_idle_ms',
+};
+
+class PageHttp1Limits extends LimitLedger<Http1LimitName> {
+  readonly #page: LimitLedger<AdminLimit>;
+
+  constructor(page: LimitLedger<AdminLimit>) {
+    const { admin_head_bytes: http1_head_bytes, admin_idle_ms: http1_idle_ms } = page.values;
+    super(http1Limits, { http1_head_bytes, http1_idle_ms });
+    this.#page = page;
+  }
+
+  override hit(name: Http1LimitName): void {
+    const own = ownNames[name];
+    if (own === undefined) super.hit(name);
+    else this.#page.hit(own);
+  }
 }
 
 export interface AdminOptions {
@@ -75,10 +98,6 @@ export interface AdminServer {
   readonly port: number;
   close(): Promise<void>;
 }
-
-const maxHeadBytes = 8192;
-/** Scrapers come each minute or more often; who stays away for longer may not hold one of the few places. */
-const idleMs = 90_000;
 
 const text = (status: number, body: string): AdminResponse => ({
   status,

@@ -19,6 +19,16 @@ export const adminLimits = {
     unit: 'count',
     why: 'Open connections; scrapers and probes keep a few, and more must not take what the program is there for.',
   },
+  admin_head_bytes: {
+    default: 8192,
+    unit: 'bytes',
+    why: 'A head of a request for the page, which has few fields; longer ones get 431.',
+  },
+  admin_idle_ms: {
+    default: 90_000,
+    unit: 'ms',
+    why: 'A connection without a request is closed. Scrapers come each minute or more often; one that comes less often connects again.',
+  },
 } as const satisfies Record<string, LimitSpec>;
 
 export type AdminLimit = keyof typeof adminLimits;
