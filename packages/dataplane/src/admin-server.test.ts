@@ -138,7 +138,39 @@ test('heads that are too long or too slow are refused and counted; so is a clien
   assert.match(await text(away), /^HTTP\/1\.1 200 /);
 });
 
-test('connections beyond the cap of the page are closed, and the page says how many', async (context) => {
+test('a body that never ends does not hold its place, one that does leaves the connection alone', async (context) => {
+  const clock = new FakeClock();
+  const limits = adminLedgers();
+  const base = await admin(context, { clock, limits });
+  const [endless, patient] = [await connected(context, base), await connected(context, base)];
+  const post = 'POST /live HTTP/1.1\r\nhost: a\r\ncontent-length: ';
+  endless.write(`${post}999999999999999\r\n\r\nx`);
+  patient.write(`${post}2\r\n\r\nx`);
+  await Promise.all([once(endless, 'readable'), once(patient, 'readable')]);
+  const gone = await connected(context, base);
+  gone.write(`${post}2\r\n\r\nx`);
+  await once(gone, 'readable');
+  const timers = clock.pending;
+  gone.destroy();
+  await eventually('the server saw that it left', () => clock.pending < timers);
+  patient.write('x');
+  patient.write('HEAD /live HTTP/1.1\r\nhost: a\r\n\r\n');
+  await eventually('the second request is answered', () => /200 OK/.test(String(patient.read())));
+  clock.advance(9999);
+  endless.write('x');
+  assert.equal(limits.page.hits('admin_body_ms'), 0);
+  clock.advance(1);
+  assert.equal(limits.page.hits('admin_body_ms'), 1);
+  assert.match(String(endless.read()), /^HTTP\/1\.1 405 /);
+  endless.resume();
+  await eventually('its connection ends', () => endless.readableEnded);
+  clock.advance(60_000);
+  patient.write('HEAD /live HTTP/1.1\r\nhost: a\r\n\r\n');
+  await eventually('it is still served', () => /200 OK/.test(String(patient.read())));
+  assert.equal(limits.page.hits('admin_body_ms'), 1);
+});
+
+test('at the cap of the page the connection whose last request is longest ago makes room, and the page says so', async (context) => {
   const registry = new MetricRegistry();
   const limits = adminLedgers({ admin_connections: 3 });
   // A program may have several ledgers of one table: they add up.
@@ -146,18 +178,18 @@ test('connections beyond the cap of the page are closed, and the page says how m
   other.page.hit('admin_connections');
   limitMetrics(registry, [limits.page, other.page]);
   const base = await admin(context, { registry, limits });
-  const idle = Array.from({ length: 3 }, () =>
-    connect({ host: '127.0.0.1', port: Number(new URL(base).port) }),
-  );
-  await Promise.all(idle.map((socket) => once(socket, 'connect')));
-  await assert.rejects(fetch(`${base}/metrics`));
-  for (const socket of idle) socket.destroy();
-  await eventually('the page has room again', async () => {
-    const page = await fetch(`${base}/metrics`).then(
-      (response) => response.text(),
-      () => '',
-    );
-    const [, hits] = /^mesh_limit_hits_total\{limit="admin_connections"\} (\d+)$/m.exec(page) ?? [];
-    return hits !== undefined && Number(hits) === 1 + limits.page.hits('admin_connections');
-  });
+  const sockets = [];
+  for (let count = 0; count < 3; count++) sockets.push(await connected(context, base));
+  const [used, idle, younger] = sockets;
+  assert.ok(used !== undefined && idle !== undefined && younger !== undefined);
+  used.write('HEAD /live HTTP/1.1\r\nhost: a\r\n\r\n');
+  await once(used, 'readable');
+  idle.resume();
+  const page = await (await fetch(`${base}/metrics`)).text();
+  assert.match(page, /^mesh_limit_hits_total\{limit="admin_connections"\} 2$/m);
+  await eventually('it is closed', () => idle.destroyed);
+  for (const socket of [used, younger]) {
+    socket.write('HEAD /ready HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n');
+    assert.match(await text(socket), /200 OK[^]*content-length: 6\r\n/);
+  }
 });

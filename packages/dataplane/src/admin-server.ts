@@ -6,12 +6,11 @@
  */
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
-import type { Clock } from '@mesh/clock/clock';
+import type { Clock, Timer } from '@mesh/clock/clock';
 import type { RequestHead, ServerConnection, ServerStream } from '@mesh/http/message';
 import { http1Limits, type Http1LimitName } from '@mesh/http1/limits';
 import { serveHttp1 } from '@mesh/http1/server';
 import { LimitLedger } from '@mesh/limits/limits';
-import { capConnections } from '@mesh/sockets/connection-cap';
 import { type AdminLimit, adminLimits } from '@mesh/telemetry/limits';
 import { Discard } from './discard.ts';
 
@@ -122,15 +121,25 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   ]);
   const actions = new Map<string, AdminRoute>(Object.entries(options.actions ?? {}));
   const limits = options.limits ?? adminLedgers();
+  const { page } = limits;
+  // Longest without a request first.
   const connections = new Set<ServerConnection>();
   const server = createServer((socket) => {
     const local = isLoopback(socket.remoteAddress ?? '');
+    const [idlest] = connections;
+    if (idlest !== undefined && connections.size >= page.values.admin_connections) {
+      page.hit('admin_connections');
+      connections.delete(idlest);
+      idlest.destroy();
+    }
     const connection = serveHttp1(
       socket,
       {
-        onRequest(stream, head) {
+        onRequest(stream, head, end) {
+          connections.delete(connection);
+          connections.add(connection);
           void answer(routes, actions, { stream, head, local });
-          return new Discard(stream);
+          return end ? new Discard(stream) : new BoundedBody(stream, { clock: options.clock, page });
         },
         onClose: () => void connections.delete(connection),
       },
@@ -138,8 +147,6 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
     );
     connections.add(connection);
   });
-  const { page } = limits;
-  capConnections(server, page.values.admin_connections, () => page.hit('admin_connections'));
   server.listen(options.port, options.host ?? '0.0.0.0');
   await once(server, 'listening');
   return {
@@ -151,6 +158,31 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
       await closed;
     },
   };
+}
+
+/** A body that nobody asked for; who sends it byte by byte may not hold one of the few places. */
+class BoundedBody extends Discard {
+  readonly #timer: Timer;
+
+  constructor(stream: ServerStream, { clock, page }: { clock: Clock; page: LimitLedger<AdminLimit> }) {
+    super(stream);
+    this.#timer = clock.after(
+      page.values.admin_body_ms,
+      () => {
+        page.hit('admin_body_ms');
+        stream.reset('timeout');
+      },
+      true,
+    );
+  }
+
+  override onEnd(): void {
+    this.#timer.cancel();
+  }
+
+  override onReset(): void {
+    this.#timer.cancel();
+  }
 }
 
 function readyPage({ ready, reason, note = '' }: Readiness): AdminResponse {

@@ -17,12 +17,17 @@ export const adminLimits = {
   admin_connections: {
     default: 64,
     unit: 'count',
-    why: 'Open connections; scrapers and probes keep a few, and more must not take what the program is there for.',
+    why: 'Open connections; scrapers and probes keep a few, and more must not take what the program is there for. The one whose last request is longest ago makes room.',
   },
   admin_head_bytes: {
     default: 8192,
     unit: 'bytes',
     why: 'A head of a request for the page, which has few fields; longer ones get 431.',
+  },
+  admin_body_ms: {
+    default: 10_000,
+    unit: 'ms',
+    why: 'From the head of a request to the end of its body, which nobody reads; the connection is closed.',
   },
   admin_idle_ms: {
     default: 90_000,
