@@ -8,8 +8,9 @@
 import { labelOf, namespaceOf } from '@mesh/kube/objects';
 import type { Endpoint, EndpointSlice, Namespace, Service } from '@mesh/kube/types';
 import { type BalanceMode, balanceMode, enoughReady, labels, spillThreshold } from '@mesh/multicluster/names';
+import { isOpaqueServicePort } from '@mesh/multicluster/opaque-ports';
 import { type ClusterObjects, slicesOf } from './cluster-objects.ts';
-import { isOpaquePodPort, isOpaqueServicePort, isSkippedPodPort } from './ports.ts';
+import { isOpaquePodPort, isSkippedPodPort } from './ports.ts';
 import { remoteEndpoints } from './remote-endpoints.ts';
 import { servicePortName, slicePort } from './service-ports.ts';
 import { inboundPort, type Settings } from './settings.ts';

@@ -5,9 +5,9 @@ import { annotationOf, isDeleting, namespaceOf } from '@mesh/kube/objects';
 import type { Service, Stored } from '@mesh/kube/types';
 import { federationAuthority } from '@mesh/multicluster/link';
 import { annotations, exportRequest } from '@mesh/multicluster/names';
+import { isOpaqueServicePort } from '@mesh/multicluster/opaque-ports';
 import { mirrorIdentity, trustDomain } from '@mesh/trust/names';
 import type { ClusterObjects } from './cluster-objects.ts';
-import { isOpaqueServicePort } from './ports.ts';
 import type { Settings } from './settings.ts';
 
 export type GatewayTableMessage = MessageInitShape<typeof GatewayTableSchema>;

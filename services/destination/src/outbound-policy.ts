@@ -9,8 +9,8 @@ import type {
 } from '@mesh/control-api/gen/linkerd/outbound_pb';
 import { namespaceOf } from '@mesh/kube/objects';
 import type { Service, Stored } from '@mesh/kube/types';
+import { isOpaqueServicePort } from '@mesh/multicluster/opaque-ports';
 import type { ClusterObjects } from './cluster-objects.ts';
-import { isOpaqueServicePort } from './ports.ts';
 import { serviceRef } from './profile.ts';
 import type { Settings } from './settings.ts';
 
