@@ -3,7 +3,8 @@ import { type TestContext, test } from 'node:test';
 import { seededRandom } from '@mesh/clock/seeded';
 import { systemClock } from '@mesh/clock/system';
 import { Informer } from '@mesh/kube/informer';
-import { endpointSlices, pods, services } from '@mesh/kube/resources';
+import { endpointSlices, namespaces, pods, services } from '@mesh/kube/resources';
+import { eventually } from '@mesh/testkit/eventually';
 import { ExportTable, sliceServiceIndex } from './export-table.ts';
 import { startCluster, type TestCluster, TestTrust } from './testing/test-mirror.ts';
 
@@ -16,6 +17,7 @@ async function exportsOf(t: TestContext, { client, name }: TestCluster): Promise
   };
   const informers = {
     services: new Informer({ ...common, type: services }),
+    namespaces: new Informer({ ...common, type: namespaces }),
     slices: new Informer({ ...common, type: endpointSlices, indexers: sliceServiceIndex }),
     pods: new Informer({ ...common, type: pods }),
   };
@@ -55,4 +57,24 @@ void test('ports are opaque by number, range and name, as the annotation means t
     ['queue', true],
     ['http', false],
   ]);
+});
+
+void test('ports are opaque by the annotation of the namespace, too, as soon as it says so, unless the Service has its own', async (t) => {
+  const west = await startCluster(t, 'west', { trust: new TestTrust(), mirror: false });
+  for (const [name, annotations] of [
+    ['store', {}],
+    ['web', { 'mesh.io/opaque-ports': '' }],
+  ] as const) {
+    await west.client.create(services, {
+      metadata: { name, namespace: 'shop', labels: { 'mirror.mesh.io/exported': 'true' }, annotations },
+      spec: { ports: [{ port: 7000 }] },
+    });
+  }
+  const table = await exportsOf(t, west);
+  const opaque = (name: string) => table.visible(`shop/${name}`, 'east')?.ports.map((port) => port.opaque);
+  assert.deepEqual([opaque('store'), opaque('web')], [[false], [false]]);
+  const body = { metadata: { annotations: { 'mesh.io/opaque-ports': '7000' } } };
+  await west.client.patch(namespaces, { name: 'shop' }, { patch: { type: 'merge', body } });
+  await eventually('the Service without one of its own is opaque', () => opaque('store')?.[0] === true);
+  assert.deepEqual(opaque('web'), [false]);
 });

@@ -11,7 +11,7 @@ import {
 } from '@mesh/control-api/gen/mesh/federation/v1/federation_pb';
 import type { Informer } from '@mesh/kube/informer';
 import { annotationOf, isDeleting, refKey, serviceNameLabel } from '@mesh/kube/objects';
-import type { EndpointSlice, Pod, Service, Stored } from '@mesh/kube/types';
+import type { EndpointSlice, Namespace, Pod, Service, Stored } from '@mesh/kube/types';
 import {
   annotationFaults,
   annotations,
@@ -19,7 +19,7 @@ import {
   exportRequest,
   ownPrefixes,
 } from '@mesh/multicluster/names';
-import { portListed } from '@mesh/multicluster/port-list';
+import { isOpaqueServicePort } from '@mesh/multicluster/opaque-ports';
 import { controlPlaneLabel, opaquePortsAnnotation } from '@mesh/multicluster/workload-names';
 import { identityName } from '@mesh/trust/names';
 
@@ -27,6 +27,7 @@ interface ExportTableOptions {
   cluster: string;
   suffix: string;
   services: Informer<Service>;
+  namespaces: Informer<Namespace>;
   /** Indexed by `service`: `namespace/service`. */
   slices: Informer<EndpointSlice>;
   pods: Informer<Pod>;
@@ -67,6 +68,13 @@ export class ExportTable {
   /** Call once the informers have synced, so that the first snapshot is whole. */
   start(): void {
     this.#options.services.onChange((key) => this.#refresh(key));
+    this.#options.namespaces.onChange((name, { object, previous }) => {
+      const [now, before] = [object, previous].map(
+        (each) => each && annotationOf(each, opaquePortsAnnotation),
+      );
+      if (now === before) return;
+      for (const { metadata } of this.#options.services.list(name)) this.#refresh(refKey(metadata));
+    });
     this.#options.slices.onChange((_, { object, previous }) => {
       for (const key of new Set(
         [object, previous].flatMap((slice) => (slice === undefined ? [] : sliceServiceIndex.service(slice))),
@@ -116,7 +124,7 @@ export class ExportTable {
     const direct = request.exported && request.mode === 'remote-discovery';
     const allowed = annotationOf(service, annotations.allowedClusters);
     const headless = service.spec?.clusterIP === 'None';
-    const opaque = annotationOf(service, opaquePortsAnnotation) ?? '';
+    const namespace = this.#options.namespaces.get(undefined, service.metadata.namespace ?? '');
     const record = create(ExportSchema, {
       namespace: service.metadata.namespace ?? '',
       name: service.metadata.name,
@@ -128,7 +136,8 @@ export class ExportTable {
         port,
         protocol: protocol ?? 'TCP',
         appProtocol: appProtocol ?? '',
-        opaque: portListed(opaque, port, name),
+        // What holds where neither says anything is each cluster's own.
+        opaque: isOpaqueServicePort({ service, namespace, port, fallback: '' }),
       })),
       labels: foreign(service.metadata.labels),
       annotations: foreign(service.metadata.annotations),

@@ -38,6 +38,24 @@ test('a good record is narrowed to what may be used', () => {
   assert.deepEqual(record.ports, [{ name: 'http', port: 80, appProtocol: undefined }]);
 });
 
+test('a port that is opaque in the cluster of the peer is so here, by the annotation of its Service or without one', () => {
+  const ports = [
+    { name: 'http', port: 80, protocol: 'TCP' },
+    { name: 'sql', port: 7000, protocol: 'TCP', opaque: true },
+    { name: 'dns', port: 53, protocol: 'UDP', opaque: true },
+    { name: 'queue', port: 7001, protocol: 'TCP', opaque: true },
+  ];
+  const annotations = (sent: Sent) => {
+    const record = judged({ ...good, ...sent });
+    assert.ok(!('reason' in record));
+    return record.annotations;
+  };
+  assert.deepEqual(annotations({ ports }), { 'mesh.io/opaque-ports': '7000,7001' });
+  const own = { 'mesh.io/opaque-ports': 'sql,queue' };
+  assert.deepEqual(annotations({ ports, annotations: own }), own);
+  assert.deepEqual(annotations({}), {});
+});
+
 test('flat endpoints are grouped by identity and port set', () => {
   const other = identityName({ serviceAccount: 'other', namespace: 'shop', cluster: 'west' });
   const record = judged({

@@ -12,6 +12,7 @@ import {
 import type { Service } from '@mesh/kube/types';
 import { importLimits } from '@mesh/multicluster/limits';
 import type { LinkSpec } from '@mesh/multicluster/link';
+import { opaquePortsAnnotation } from '@mesh/multicluster/workload-names';
 import { parseIdentity } from '@mesh/trust/names';
 import type { ImportRefusal } from './link-reasons.ts';
 
@@ -97,7 +98,7 @@ export function importRecord(
     federated: sent.federated,
     ports,
     labels: importableLabels(sent.labels),
-    annotations: importableAnnotations(sent.annotations),
+    annotations: { ...opaquePorts(sent, ports), ...importableAnnotations(sent.annotations) },
     readyEndpoints: Math.min(sent.readyEndpoints, maxEndpoints),
     flat,
   };
@@ -112,6 +113,13 @@ export function servicePorts({ spec }: Service): ImportPort[] {
   return (spec?.ports ?? [])
     .filter(({ protocol }) => protocol === undefined || protocol === 'TCP')
     .map(({ name = '', port, appProtocol }) => ({ name, port, appProtocol }));
+}
+
+/** What the peer's Service has of its namespace, which says nothing about the Services of ours. */
+function opaquePorts(sent: Export, ports: readonly ImportPort[]): Record<string, string> {
+  const opaque = new Set(sent.ports.flatMap(({ name, opaque }) => (opaque ? [name] : [])));
+  const list = ports.filter(({ name }) => opaque.has(name)).map(({ port }) => port);
+  return list.length === 0 ? {} : { [opaquePortsAnnotation]: list.join(',') };
 }
 
 function importPorts(sent: Export): ImportPort[] | Refusal {

@@ -177,6 +177,23 @@ test('federated: local pods are copied for callers without a proxy, and the set 
   await waitOwned(west, []);
 });
 
+test('a port that is opaque by the namespace of its Service is so in the linked cluster, for as long as it is', async (t) => {
+  const { east, west } = await startPair(t);
+  await makeService(west, 'cart', { labels: exported, ports: { http: 80, sql: 7000 } });
+  const annotate = async (list: string | null) => {
+    const body = { metadata: { annotations: { 'mesh.io/opaque-ports': list } } };
+    await west.client.patch(namespaces, { name: 'shop' }, { patch: { type: 'merge', body } });
+  };
+  const opaque = async () =>
+    (await findService(east, 'cart-west'))?.metadata.annotations?.['mesh.io/opaque-ports'];
+  await waitOwned(east, ['EndpointSlice/cart-west', 'Service/cart-west']);
+  assert.equal(await opaque(), undefined);
+  await annotate('sql');
+  await waitFor('the mirror says so', async () => (await opaque()) === '7000');
+  await annotate(null);
+  await waitFor('it says so no more', async () => (await opaque()) === undefined);
+});
+
 test('a namespace may take federated services without a local member', async (t) => {
   const { east, west } = await startPair(t);
   await makeService(west, 'cart', { labels: member });

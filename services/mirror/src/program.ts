@@ -89,6 +89,7 @@ export async function startMirror({
     cluster,
     suffix,
     services: serviceInformer,
+    namespaces: namespaceInformer,
     slices: sliceInformer,
     pods: podInformer,
     onInvalid: (service, { reason, message }) => {
