@@ -8,20 +8,17 @@ import type { Clock, Timer } from '@mesh/clock/clock';
 import { InboundServerPolicies } from '@mesh/control-api/gen/linkerd/inbound_pb';
 import { Gateway } from '@mesh/control-api/gen/mesh/gateway/v1/gateway_pb';
 import type { LimitLedger } from '@mesh/limits/limits';
-import type { Logger } from '@mesh/telemetry/log';
-import type { Counter, Family, MetricRegistry } from '@mesh/telemetry/metrics';
+import type { Counter, Family } from '@mesh/telemetry/metrics';
 import { type ControlStreams, methodName } from './control-channel.ts';
+import { EarlierWords } from './earlier-words.ts';
 import {
-  encodeLastGood,
-  type FileCalls,
   fitting,
   type LastGood,
   type LastGoodFault,
   type LastGoodRead,
   readLastGood,
-  sizeOf,
-  writeLastGood,
 } from './last-good-file.ts';
+import { LastGoodWriter, type LastGoodWriterOptions } from './last-good-writer.ts';
 import type { DataplaneLimit } from './limits.ts';
 import {
   type EarlierWord,
@@ -40,44 +37,29 @@ const permissions: ReadonlySet<string> = new Set([
   methodName(InboundServerPolicies.method.watchPort),
 ]);
 
-export interface LastGoodOptions {
-  clock: Clock;
-  log: Logger;
-  registry: MetricRegistry;
+export interface LastGoodOptions extends LastGoodWriterOptions {
   limits: LimitLedger<DataplaneLimit>;
   /** Of the file; undefined: nothing is remembered. */
   path: string | undefined;
-  /** Who reads and writes it. */
-  owner: string;
   /** What is older is not used. */
   maxAgeMs: number;
-  /** Default: the system's. */
-  files?: FileCalls;
 }
 
 /** What the streams of all channels of a program add up to, and the file that it lies in. */
 export class LastGoodMemory implements StreamMemory {
   readonly #options: LastGoodOptions;
   readonly #kept: Map<string, RememberedStream> = new Map();
-  /** What streams said that are not open now: of the earlier life, and idle ones of this. Oldest first. */
-  readonly #earlier: Map<string, LastGood> = new Map();
-  #earlierBytes = 0;
-  readonly #writes: Family<Counter>;
+  readonly #earlier: EarlierWords;
+  readonly #writer: LastGoodWriter;
   readonly #reads: Family<Counter>;
   #restored = false;
-  /** The file holds streams, which may be those that a stream has withdrawn. */
-  #written = false;
   #silent = false;
   #changed = false;
   /** What changed is not to wait for the next look. */
   #pressing = false;
-  /** What changed who may do what may not be on the disk yet. */
-  #unflushed = false;
   /** It was told that streams live on memory. */
   #recalling = false;
-  #savedAt = 0;
-  #writing: Promise<void> | undefined;
-  #lastFailure = '';
+  #writing: Promise<boolean> | undefined;
   #timer: Timer | undefined;
 
   constructor(options: LastGoodOptions) {
@@ -87,10 +69,8 @@ export class LastGoodMemory implements StreamMemory {
       'mesh_last_good_reads_total',
       'Starts with a file for what the control plane said last, by what was found there: used, absent, damaged, foreign, too-large or stale.',
     );
-    this.#writes = registry.counter(
-      'mesh_last_good_writes_total',
-      'How often what the control plane said last was written down, by result.',
-    );
+    this.#earlier = new EarlierWords(options.limits);
+    this.#writer = new LastGoodWriter(options);
     const served = registry.gauge(
       'mesh_last_good_streams',
       'Control streams that are served with what was said before the last restart, because the control plane did not answer since.',
@@ -141,8 +121,8 @@ export class LastGoodMemory implements StreamMemory {
       return;
     }
     this.#restored = true;
-    this.#written = true;
-    for (const [key, entry] of streams) this.#remember(key, entry);
+    this.#writer.holdsStreams = true;
+    for (const [key, entry] of streams) this.#earlier.remember(key, entry);
     log.info('last-good snapshot read', { streams: streams.length, ageS: Math.round(ageMs / 1000) });
   }
 
@@ -165,7 +145,7 @@ export class LastGoodMemory implements StreamMemory {
           if (this.#kept.get(key) !== stream) return;
           this.#kept.delete(key);
           const entry = stream.lastGood();
-          if (entry !== undefined) this.#remember(key, entry);
+          if (entry !== undefined) this.#earlier.remember(key, entry);
         });
       },
     };
@@ -181,10 +161,10 @@ export class LastGoodMemory implements StreamMemory {
   spoke(key: string, method: string, changed: boolean): void {
     this.#silent = false;
     if (changed) this.#changed = true;
-    this.#forget(key);
+    this.#earlier.forget(key);
     if (changed && permissions.has(method)) {
       this.#pressing = true;
-      this.#unflushed = true;
+      this.#writer.unflushed = true;
       void this.#look();
     }
     if (!this.#recalling || this.#agesOfEarlier().length > 0) return;
@@ -206,7 +186,7 @@ export class LastGoodMemory implements StreamMemory {
   }
 
   unreadable(key: string, detail: string): void {
-    this.#forget(key);
+    this.#earlier.forget(key);
     this.#options.log.warn('last-good snapshot of a stream ignored', { key, detail });
   }
 
@@ -216,25 +196,6 @@ export class LastGoodMemory implements StreamMemory {
     if (this.#anyLive()) this.#changed = true;
     while (this.#writing !== undefined) await this.#writing;
     await this.#look();
-  }
-
-  #remember(key: string, entry: LastGood): void {
-    this.#forget(key);
-    this.#earlier.set(key, entry);
-    this.#earlierBytes += sizeOf(key, entry);
-    const { limits } = this.#options;
-    for (const [oldest] of this.#earlier) {
-      if (this.#earlierBytes <= limits.values.last_good_bytes) return;
-      limits.hit('last_good_bytes');
-      this.#forget(oldest);
-    }
-  }
-
-  #forget(key: string): void {
-    const entry = this.#earlier.get(key);
-    if (entry === undefined) return;
-    this.#earlier.delete(key);
-    this.#earlierBytes -= sizeOf(key, entry);
   }
 
   #ageMs(at: number): number {
@@ -267,36 +228,16 @@ export class LastGoodMemory implements StreamMemory {
   /** Writes what is due, one write at a time. */
   async #look(): Promise<void> {
     const { clock, path } = this.#options;
-    const due = this.#changed || (clock.now() - this.#savedAt >= refreshMs && this.#anyLive());
+    const due = this.#changed || (clock.now() - this.#writer.savedAt >= refreshMs && this.#anyLive());
     if (path === undefined || !due || this.#writing !== undefined) return;
     const known = this.#collect();
-    if (known.size === 0 && !this.#written) return;
+    if (known.size === 0 && !this.#writer.holdsStreams) return;
     this.#changed = false;
     this.#pressing = false;
-    this.#writing = this.#write(path, known);
-    await this.#writing;
+    this.#writing = this.#writer.write(path, known);
+    if (!(await this.#writing)) this.#changed = true;
     this.#writing = undefined;
     if (this.#pressing) await this.#look();
-  }
-
-  async #write(path: string, known: ReadonlyMap<string, LastGood>): Promise<void> {
-    const { clock, files, log, owner } = this.#options;
-    const flush = this.#unflushed;
-    this.#unflushed = false;
-    try {
-      await writeLastGood(path, encodeLastGood(known, owner), { flush, ...(files && { files }) });
-      this.#written = known.size > 0;
-      this.#savedAt = clock.now();
-      this.#lastFailure = '';
-      this.#writes.with({ result: 'success' }).add();
-    } catch (thrown) {
-      this.#changed = true;
-      if (flush) this.#unflushed = true;
-      const detail = thrown instanceof Error ? thrown.message : String(thrown);
-      this.#writes.with({ result: 'failure' }).add();
-      if (detail !== this.#lastFailure) log.warn('last-good snapshot not written', { path, detail });
-      this.#lastFailure = detail;
-    }
   }
 
   /** What is known, in the order of the streams' ages, as far as the file takes it: who may do what before anything else. */
@@ -307,7 +248,7 @@ export class LastGoodMemory implements StreamMemory {
       const entry = stream.lastGood();
       if (entry !== undefined) known.set(key, entry);
     }
-    for (const [key, entry] of this.#earlier) {
+    for (const [key, entry] of this.#earlier.entries()) {
       if (!known.has(key) && this.#ageMs(entry.at) <= maxAgeMs) known.set(key, entry);
     }
     const { streams, leftOut } = fitting(known, {
