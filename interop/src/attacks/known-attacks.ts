@@ -13,3 +13,6 @@ export const knownAttacks: readonly (TlsAttack & { readonly place: Place })[] = 
   ...at('sidecar', [...http2Attacks, ...http1Attacks, ...tlsAttacks, ...meshAttacks]),
   ...at('gateway', relayAttacks),
 ];
+
+/** Of a core, beyond what the proxy uses anyway: where the attack is work that is for nothing. */
+export const cpuBounds: Readonly<Record<string, number>> = { 'H2-10': 0.05, 'H2-21': 0.05 };

@@ -3,6 +3,7 @@ import { type Clock, sleep } from '@mesh/clock/clock';
 import type { TlsAttack } from '../testing/tls-attacks.ts';
 import type { Arena } from './arena.ts';
 import { attacksInNumbers } from './attacks-in-numbers.ts';
+import { cpuBounds } from './known-attacks.ts';
 import type { AttackOrder, AttackReport } from './messages.ts';
 import { isClose, type Row, spareDescriptors, type Window } from './verdict.ts';
 
@@ -20,9 +21,6 @@ const MB = 1e6;
 const memoryBound = 32 * MB;
 /** Of 5,000 slow connections; and where the attack is that something stays of each of 10,000. */
 const memoryBounds: Readonly<Record<string, number>> = { 'H1-12': 128 * MB, 'H2-13': 16 * MB };
-/** Of a core, beyond what the proxy uses anyway: where the attack is work that is for nothing. */
-const cpuBounds: Readonly<Record<string, number>> = { 'H2-10': 0.05, 'H2-21': 0.05 };
-
 /** For what an attack leaves to be cleared away. */
 const settleMs = 500;
 /** For connections to the application that attackers made necessary. */

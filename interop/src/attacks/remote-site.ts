@@ -13,7 +13,7 @@ import type { AttackerOrder } from './messages.ts';
  * New connections begin no closer than this: a handshake costs the proxy more than most attacks on an open connection do, and what
  * many handshakes cost is an attack of its own.
  */
-const betweenConnectionsMs = 40;
+export const betweenConnectionsMs = 40;
 /** Of those without a handshake. */
 export const betweenPlainMs = 2;
 
@@ -21,6 +21,8 @@ export interface RemoteSiteOptions {
   readonly clock: Clock;
   /** Whose application is behind the proxy. */
   readonly application: 'shared' | 'own';
+  /** Between connections with one. */
+  readonly pauseMs: number;
   /** Between connections without a handshake. */
   readonly plainPauseMs: number;
 }
@@ -32,6 +34,7 @@ export class RemoteSite implements TlsAttackSite {
   readonly #port: number;
   readonly #counter: string;
   readonly #clock: Clock;
+  readonly #pauseMs: number;
   readonly #plainPauseMs: number;
   readonly trusted: { readonly cert: Buffer; readonly key: Buffer; readonly ca: Buffer };
   readonly serverName: string;
@@ -45,8 +48,9 @@ export class RemoteSite implements TlsAttackSite {
   #requestsBefore = 0;
   #pageBefore = '';
 
-  constructor(order: AttackerOrder, { clock, application, plainPauseMs }: RemoteSiteOptions) {
+  constructor(order: AttackerOrder, { clock, application, pauseMs, plainPauseMs }: RemoteSiteOptions) {
     this.#order = order;
+    this.#pauseMs = pauseMs;
     this.#plainPauseMs = plainPauseMs;
     this.#port = order.ports[application];
     this.#counter = order.applications[application];
@@ -85,7 +89,7 @@ export class RemoteSite implements TlsAttackSite {
 
   async connect(alpn: readonly string[] = []): Promise<Socket> {
     const { host, serverIdentity } = this.#order;
-    await this.#turn(betweenConnectionsMs);
+    await this.#turn(this.#pauseMs);
     const socket = connectTls({
       host,
       port: this.#port,
@@ -104,7 +108,7 @@ export class RemoteSite implements TlsAttackSite {
   }
 
   connectForHandshake(): Promise<Socket> {
-    return this.#connectTcp(betweenConnectionsMs);
+    return this.#connectTcp(this.#pauseMs);
   }
 
   async #connectTcp(pauseMs: number): Promise<Socket> {

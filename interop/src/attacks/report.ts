@@ -30,7 +30,7 @@ the medians of those are close to what is allowed, or beyond it, there are ${opt
 p50 and p99 are medians over the windows. p99 may be twice the baseline, or ${floorMs} ms above it: the victim's requests take less than a millisecond, and a process that
 runs already keeps its processor for longer than that. The attacker runs at the lowest priority and the rest at a real-time one, since
 they share two cores and the question is what the proxy does with its own time. It opens at most 25 connections a second where
-connections are not the attack.
+connections are not the attack, and 2 for H2-10 and H2-21, whose frames are held to a share of a core.
 
 *Counted* are limits that were hit and refusals, from the attacked proxy's metrics. Memory and CPU are of that proxy: private bytes
 before, at most, and after; share of a core without and with. A row fails as well when memory grows by more than 32 MB (H1-12: 128,
