@@ -2,24 +2,20 @@
  * Bundles every program into dist/. Seconds from scratch; esbuild does not type-check, `npm run lint` does.
  */
 import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { build } from 'esbuild';
 import { builtinsByName } from './builtins.ts';
+import { bundleOptions, root } from './bundle-options.ts';
 import { plainDescriptors } from './descriptors.ts';
 import { programs } from './programs.ts';
 
-const root = resolve(import.meta.dirname, '..');
 const out = join(root, 'dist');
 const entries = Object.entries(programs).filter(([, entry]) => existsSync(join(root, entry)));
 
 await build({
-  absWorkingDir: root,
+  ...bundleOptions,
   entryPoints: entries.map(([name, entry]) => ({ in: entry, out: name })),
   outdir: out,
-  bundle: true,
-  platform: 'node',
-  target: 'node22',
-  format: 'esm',
   splitting: false,
   sourcemap: 'linked',
   // Node keeps a program's text in memory, with two bytes for each character if one of them is not ASCII.
@@ -27,7 +23,6 @@ await build({
   charset: 'ascii',
   // The line that threw is part of a crash report.
   lineLimit: 160,
-  external: ['koffi'],
   plugins: [builtinsByName, plainDescriptors],
   // Bundled CommonJS dependencies still call require for Node's own modules.
   banner: {

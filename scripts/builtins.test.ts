@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { build } from 'esbuild';
 import { builtinsByName } from './builtins.ts';
+import { bundleOptions } from './bundle-options.ts';
 import { programs } from './programs.ts';
+import { runBundled } from './testing/run-bundled.ts';
 
 const program = `
   import { createHash } from 'node:crypto';
@@ -19,20 +19,6 @@ const program = `
   }));
 `;
 
-async function run(plugins: (typeof builtinsByName)[]): Promise<unknown> {
-  const { outputFiles } = await build({
-    stdin: { contents: program },
-    bundle: true,
-    write: false,
-    platform: 'node',
-    format: 'esm',
-    plugins,
-  });
-  const text = outputFiles[0]?.text ?? '';
-  const output = execFileSync(process.execPath, ['--input-type=module'], { input: text, encoding: 'utf8' });
-  return JSON.parse(output);
-}
-
 const answers = {
   digest: '2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881',
   same: true,
@@ -40,12 +26,12 @@ const answers = {
 };
 
 test('a bundle gets what it names of a built-in, and the rest stays unread', async () => {
-  assert.deepEqual(await run([builtinsByName]), { ...answers, loaded: [] });
+  assert.deepEqual(await runBundled(program, [builtinsByName]), { ...answers, loaded: [] });
 });
 
 test('an import would read it', async () => {
   const loaded = ['NativeModule internal/crypto/webcrypto'];
-  assert.deepEqual(await run([]), { ...answers, loaded });
+  assert.deepEqual(await runBundled(program, []), { ...answers, loaded });
 });
 
 // Each of these, and what it loads, is memory of every sidecar: docs/where-the-memory-goes.md.
@@ -55,14 +41,10 @@ const expected = { proxy: ofProxies, gateway: ['cluster', 'os', ...ofProxies] };
 for (const [program, modules] of Object.entries(expected)) {
   test(`what ${program} asks for of Node grows only on purpose`, async () => {
     const { metafile } = await build({
-      absWorkingDir: join(import.meta.dirname, '..'),
+      ...bundleOptions,
       entryPoints: [programs[program] ?? ''],
-      bundle: true,
       write: false,
       metafile: true,
-      platform: 'node',
-      format: 'esm',
-      external: ['koffi'],
       plugins: [builtinsByName],
     });
     const [output] = Object.values(metafile.outputs);

@@ -1,21 +1,10 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import { build, type BuildOptions } from 'esbuild';
+import { build } from 'esbuild';
+import { bundleOptions } from './bundle-options.ts';
 import { plainDescriptors } from './descriptors.ts';
 import { programs } from './programs.ts';
-
-const root = join(import.meta.dirname, '..');
-const options = {
-  absWorkingDir: root,
-  bundle: true,
-  write: false,
-  metafile: true,
-  platform: 'node',
-  format: 'esm',
-  external: ['koffi'],
-} as const satisfies BuildOptions;
+import { runBundled } from './testing/run-bundled.ts';
 
 const program = `
   import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
@@ -34,22 +23,17 @@ const program = `
   ]));
 `;
 
-async function run(plugins: (typeof plainDescriptors)[]): Promise<unknown> {
-  const stdin = { contents: program, resolveDir: root };
-  const { outputFiles } = await build({ ...options, stdin, plugins });
-  const input = outputFiles[0]?.text ?? '';
-  return JSON.parse(execFileSync(process.execPath, ['--input-type=module'], { input, encoding: 'utf8' }));
-}
-
 test('a bundle with plain descriptors writes and reads what one with those of protobuf-es does', async () => {
-  const theirs = await run([]);
+  const theirs = await runBundled(program, []);
   assert.match(JSON.stringify(theirs), /"io\.linkerd\.proxy\.destination\.Update"/);
-  assert.deepEqual(await run([plainDescriptors]), theirs);
+  assert.deepEqual(await runBundled(program, [plainDescriptors]), theirs);
 });
 
 test('no program decodes a descriptor at its start', async () => {
   const { metafile } = await build({
-    ...options,
+    ...bundleOptions,
+    write: false,
+    metafile: true,
     entryPoints: Object.values(programs),
     outdir: 'dist',
     plugins: [plainDescriptors],
