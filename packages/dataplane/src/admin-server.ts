@@ -12,6 +12,7 @@ import { http1Limits, type Http1LimitName } from '@mesh/http1/limits';
 import { serveHttp1 } from '@mesh/http1/server';
 import { LimitLedger } from '@mesh/limits/limits';
 import { type AdminLimit, adminLimits } from '@mesh/telemetry/limits';
+import { isLoopback } from '@mesh/transport/loopback';
 import { Discard } from './discard.ts';
 
 export interface AdminRequest {
@@ -232,8 +233,4 @@ async function respond(
   const route = routes.get(path);
   if (route === undefined) return text(404, `no page here; pages: ${[...routes.keys()].join(' ')}\n`);
   return route({ path, query });
-}
-
-function isLoopback(address: string): boolean {
-  return address === '::1' || /^(?:::ffff:)?127\./.test(address);
 }

@@ -20,6 +20,7 @@ import type { TransportCells } from '@mesh/dataplane/transport-metrics';
 import { ignoreError } from '@mesh/sockets/socket-user';
 import type { Counter, Family } from '@mesh/telemetry/metrics';
 import type { DetectedProtocol } from '@mesh/transport/detect';
+import { isLoopback } from '@mesh/transport/loopback';
 import type { ConnectionError } from './connection-errors.ts';
 import type { ProxyEnvironment } from './environment.ts';
 import { inRanges } from './redirect-rules.ts';
@@ -209,8 +210,4 @@ export class Outbound {
 interface HeldPool {
   readonly pool: EndpointPool;
   readonly release: () => void;
-}
-
-function isLoopback(host: string): boolean {
-  return host.startsWith('127.') || host === '::1';
 }
