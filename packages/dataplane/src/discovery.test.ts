@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { seededRandom } from '@mesh/clock/seeded';
 import { tcpAddress } from '@mesh/control-api/convert';
 import { UpdateSchema, type WeightedAddrSchema } from '@mesh/control-api/gen/linkerd/destination_pb';
 import { LimitLedger } from '@mesh/limits/limits';
@@ -14,20 +13,13 @@ import { outboundLabels } from './endpoint.ts';
 import { EndpointPool } from './endpoint-pool.ts';
 import { HttpMetrics } from './http-metrics.ts';
 import { dataplaneLimits } from './limits.ts';
-import { defaultCodecs } from './peer.ts';
-import { PeerPool } from './peer-pool.ts';
+import { undialledPeers } from './testing/undialled-peers.ts';
 
 function setup() {
   const clock = new FakeClock();
   const limits = new LimitLedger(dataplaneLimits);
   const metrics = new HttpMetrics(new MetricRegistry());
-  const peers = new PeerPool({
-    clock,
-    random: seededRandom(1),
-    connector: { connect: () => Promise.reject(new Error('nothing is dialled here')) },
-    limits,
-    ...defaultCodecs(),
-  });
+  const peers = undialledPeers(clock, limits);
   const pool = new EndpointPool({
     name: 'cart:80',
     peers,

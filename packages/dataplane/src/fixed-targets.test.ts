@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { seededRandom } from '@mesh/clock/seeded';
 import { LimitLedger } from '@mesh/limits/limits';
 import { MetricRegistry } from '@mesh/telemetry/metrics';
 import { FakeClock } from '@mesh/testkit/fake-clock';
@@ -8,20 +7,13 @@ import { plainEndpoint } from './endpoint-spec.ts';
 import { FixedTargets } from './fixed-targets.ts';
 import { HttpMetrics } from './http-metrics.ts';
 import { dataplaneLimits } from './limits.ts';
-import { defaultCodecs } from './peer.ts';
-import { PeerPool } from './peer-pool.ts';
+import { undialledPeers } from './testing/undialled-peers.ts';
 
 function setup(most = 1000) {
   const clock = new FakeClock();
   const limits = new LimitLedger(dataplaneLimits, { discovered_targets: most });
   const metrics = new HttpMetrics(new MetricRegistry());
-  const peers = new PeerPool({
-    clock,
-    random: seededRandom(1),
-    connector: { connect: () => Promise.reject(new Error('nothing is dialled here')) },
-    limits,
-    ...defaultCodecs(),
-  });
+  const peers = undialledPeers(clock, limits);
   const pool = { peers, limits, failfast: 'failfast_inbound_ms', cells: () => metrics.cells({}) } as const;
   const targets = new FixedTargets({ clock, idleMs: 60_000, pool });
   const hold = (port: number) => targets.hold(plainEndpoint('127.0.0.1', port));
