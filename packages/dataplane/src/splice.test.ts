@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import { type TestContext, test } from 'node:test';
-import { spareBufferBytes } from '@mesh/sockets/spare-buffers';
+import { giveBuffer, largeBufferBytes, spareBufferBytes, takeLargeBuffer } from '@mesh/sockets/spare-buffers';
 import { eventually } from '@mesh/testkit/eventually';
 import { socketPair } from '@mesh/testkit/servers';
+import { transferBytesPerTurn } from './read-share.ts';
 import { splice } from './splice.ts';
 
 interface Joined {
@@ -107,4 +109,136 @@ void test('a side that breaks takes the other with it', async (t) => {
   far.on('end', () => far.end());
   near.resetAndDestroy();
   await eventually('both sides are gone', () => closed() === 1);
+});
+
+/** How many large buffers are to be had. */
+function largeBuffers(): number {
+  const taken: Buffer[] = [];
+  for (let buffer = takeLargeBuffer(); buffer !== undefined; buffer = takeLargeBuffer()) taken.push(buffer);
+  for (const buffer of taken) giveBuffer(buffer);
+  return taken.length;
+}
+
+void test('who moves much uses large buffers, and they come back however the connection ends', async (t) => {
+  const all = largeBuffers();
+  let largest = 0;
+  const transfer = async (): Promise<Joined> => {
+    const ends = await joined(t);
+    const write = ends.other.write.bind(ends.other) as (chunk: Buffer, done: () => void) => boolean;
+    ends.other.write = ((chunk: Buffer, done: () => void) => {
+      largest = Math.max(largest, chunk.length);
+      return write(chunk, done);
+    }) as typeof ends.other.write;
+    ends.near.on('error', () => {});
+    ends.far.on('error', () => {});
+    ends.near.write(pattern(32 * 1024 * 1024));
+    return ends;
+  };
+  const breaks: ((ends: Joined) => Promise<void> | void)[] = [
+    ({ near }) => near.resetAndDestroy(),
+    async ({ far, one, other }) => {
+      far.pause();
+      await eventually('the source is paused', () => one.isPaused() && other.writableLength > 0);
+      far.resetAndDestroy();
+    },
+    ({ far }) => far.resetAndDestroy(),
+    ({ one }) => one.destroy(),
+    ({ near, far }) => {
+      far.on('end', () => far.end());
+      near.end();
+    },
+  ];
+  for (const breakOff of breaks) {
+    const ends = await transfer();
+    ends.far.resume();
+    await eventually('it is under way', () => ends.far.bytesRead > 8 * 1024 * 1024);
+    await breakOff(ends);
+    await eventually('both sides are gone', () => ends.closed() === 1);
+  }
+  assert.equal(largest, largeBufferBytes);
+  // The last read may have filled its buffer: another one waits for what never comes.
+  for (let round = 0; round < 2 * all; round++) {
+    const { near, far, closed } = await joined(t);
+    near.write(pattern(2 * spareBufferBytes));
+    far.resume();
+    await eventually('it is there', () => far.bytesRead === 2 * spareBufferBytes);
+    near.end();
+    far.end();
+    await eventually('both sides are gone', () => closed() === 1);
+  }
+  assert.equal(largeBuffers(), all);
+});
+
+interface ReadySocket {
+  readonly socket: Socket;
+  /** Bytes that were taken from it. */
+  given: number;
+}
+
+/** A socket that has `length` bytes in hand, and takes whatever is written to it. */
+function readySocket(length: number): ReadySocket {
+  const chunk = Buffer.alloc(spareBufferBytes);
+  const socket = new Duplex({
+    read() {
+      if (ready.given >= length) {
+        this.push(null);
+        return;
+      }
+      ready.given += chunk.length;
+      this.push(chunk);
+    },
+    write: (_chunk, _encoding, done) => done(),
+  }) as unknown as Socket;
+  const ready: ReadySocket = { socket, given: 0 };
+  return ready;
+}
+
+void test('transfers share the turns of the event loop: so many bytes in each, and each transfer in its turn', async () => {
+  const length = 6 * transferBytesPerTurn;
+  const sources = Array.from({ length: 5 }, () => readySocket(length));
+  for (const { socket } of sources) splice(socket, readySocket(0).socket, () => {});
+  const slack = 2 * spareBufferBytes;
+  const lead = (): number => {
+    const reads = sources.map(({ given }) => given);
+    return Math.max(...reads) - Math.min(...reads);
+  };
+  let before = 0;
+  for (let unread = length; unread > 0; ) {
+    await new Promise((resolve) => setImmediate(resolve));
+    const read = sources.reduce((sum, source) => sum + source.given, 0);
+    assert.ok(
+      read - before <= transferBytesPerTurn + sources.length * slack,
+      `${read - before} bytes in one turn`,
+    );
+    assert.ok(lead() <= transferBytesPerTurn + slack, `one is ${lead()} bytes ahead`);
+    before = read;
+    unread = Math.max(...sources.map((source) => length - source.given));
+  }
+});
+
+void test('who sends little is not held up by transfers', async () => {
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  const transfers = Array.from({ length: 3 }, () => readySocket(64 * transferBytesPerTurn));
+  for (const { socket } of transfers) splice(socket, readySocket(0).socket, () => {});
+  const small = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() }) as unknown as Socket;
+  let arrived = 0;
+  const far = new Duplex({
+    read() {},
+    write(chunk: Buffer, _encoding, done) {
+      arrived += chunk.length;
+      done();
+    },
+  }) as unknown as Socket;
+  splice(small, far, () => {});
+  for (let sent = 1; sent <= 50; sent++) {
+    small.push('x');
+    await turn();
+    await turn();
+    assert.equal(arrived, sent);
+  }
+  assert.ok(
+    transfers.some(({ socket }) => !socket.readableEnded),
+    'the transfers went on all the time',
+  );
+  for (const socket of [small, far, ...transfers.map(({ socket: one }) => one)]) socket.destroy();
 });

@@ -1,8 +1,16 @@
 /** Joins two sockets: bytes both ways with back-pressure, half-close passed on, errors ending both. */
 import type { Socket } from 'node:net';
 import { type ByteSink, sendBytesTo } from '@mesh/sockets/read-in-place';
-import { giveBuffer, spareBufferBytes, takeBuffer } from '@mesh/sockets/spare-buffers';
+import {
+  giveBuffer,
+  loseBuffer,
+  spareBufferBytes,
+  takeBuffer,
+  takeLargeBuffer,
+} from '@mesh/sockets/spare-buffers';
 import { atTurnEnd, type TurnTask } from '@mesh/sockets/turn';
+import type { SharedTask } from '@mesh/sockets/turn-share';
+import { ReadShare } from './read-share.ts';
 
 export interface Spliced {
   /** Lets what was read leave, then ends both directions; what arrives after this goes nowhere. */
@@ -33,38 +41,47 @@ interface Piece {
   filled: number;
 }
 
+/** All that this process splices. */
+const share = new ReadShare();
+
 /**
  * One direction. What one turn brings is collected and leaves as one write; while that is under way the next buffer fills, and
  * when it is full the source is paused. So a direction holds three buffers at most, one that leaves, one filled in part and one that was
  * read behind it (more only when the source has more in hand than it was asked for), and none while nothing moves (one, if the last read
  * just filled its buffer).
  *
- * A read that fills its buffer has more behind it: the next one goes straight into the buffer that will leave. Other reads are
- * of the shared buffer, and are copied.
+ * A read that fills its buffer has more behind it: the next one goes straight into the buffer that will leave, and into a large one
+ * when that was filled, too, and the other side took it at once. Other reads are of the shared buffer, and are copied.
  */
-class Pump implements TurnTask, ByteSink {
+class Pump implements TurnTask, SharedTask, ByteSink {
   readonly #from: Socket;
   readonly #to: Socket;
   readonly #waiting: Piece[] = [];
   /** What the next read fills; undefined: the shared buffer. */
   #reading: Buffer | undefined;
-  /** The last read filled its buffer. */
-  #moreToRead = false;
+  /** Reads one after the other that filled their buffers. */
+  #filled = 0;
   /** Under way to `#to`. */
   #leaving: Buffer | undefined;
   #scheduled = false;
+  /** In this turn of the event loop. */
+  #bytesRead = 0;
+  #waitsForTurn = false;
+  /** The other side takes less than comes. */
+  #blocked = false;
   #paused = false;
   #ended = false;
   readonly #onWritten = (error?: Error | null): void => {
     const buffer = this.#leaving;
     this.#leaving = undefined;
-    // After an error the system may still hold on to it.
-    if (buffer !== undefined && !error) giveBuffer(buffer);
+    if (buffer !== undefined) {
+      if (error) loseBuffer(buffer);
+      else giveBuffer(buffer);
+    }
     if (error || this.#to.destroyed) return;
     this.#send();
-    if (!this.#paused || this.#waiting.length > 1) return;
-    this.#paused = false;
-    this.#from.resume();
+    if (this.#waiting.length <= 1) this.#blocked = false;
+    this.#pauseOrResume();
   };
 
   constructor(from: Socket, to: Socket) {
@@ -79,10 +96,12 @@ class Pump implements TurnTask, ByteSink {
     from.on('close', () => {
       // After a clean end what is collected still goes out; `end` was passed on.
       if (!from.readableEnded || from.errored !== null) to.destroy();
+      if (this.#reading !== undefined) giveBuffer(this.#reading);
+      this.#reading = undefined;
       closed();
     });
     to.on('close', () => {
-      this.#waiting.length = 0;
+      for (const { buffer } of this.#waiting.splice(0)) giveBuffer(buffer);
     });
     if (from.destroyed) {
       to.destroy();
@@ -109,31 +128,53 @@ class Pump implements TurnTask, ByteSink {
 
   onTurnEnd(): void {
     this.#scheduled = false;
+    this.#bytesRead = 0;
     this.#send();
   }
 
+  onTurn(): void {
+    this.#waitsForTurn = false;
+    this.#pauseOrResume();
+  }
+
+  onPutOff(): void {}
+
   onBytes(bytes: Buffer, lent: boolean): void {
     const own = lent ? undefined : this.#ownBuffer(bytes);
-    this.#moreToRead = bytes.length === spareBufferBytes;
+    this.#filled = bytes.length === (own?.length ?? spareBufferBytes) ? this.#filled + 1 : 0;
     if (this.#to.destroyed || this.#ended) {
       if (own !== undefined) giveBuffer(own);
       return;
     }
+    this.#bytesRead += bytes.length;
     if (own === undefined) this.#copy(bytes);
     else this.#waiting.push({ buffer: own, filled: bytes.length });
-    if (this.#waiting.length > 1 || this.#waiting[0]?.filled === spareBufferBytes) {
+    const [first] = this.#waiting;
+    if (this.#waiting.length > 1 || first?.filled === first?.buffer.length) {
       if (this.#leaving === undefined) this.#send();
-      else this.#pause();
+      else this.#blocked = true;
     }
-    if (this.#leaving !== undefined || this.#scheduled) return;
+    // Who asks for little is not held up by those that move much.
+    if (share.isSpent(bytes.length) && this.#bytesRead >= spareBufferBytes && !this.#waitsForTurn) {
+      this.#waitsForTurn = true;
+      share.wait(this);
+    }
+    this.#pauseOrResume();
+    if (this.#scheduled) return;
     this.#scheduled = true;
     atTurnEnd(this);
   }
 
   nextBuffer(): Buffer | undefined {
-    // While paused it would be held for nothing.
-    this.#reading = this.#moreToRead && !this.#paused ? takeBuffer() : undefined;
+    this.#reading = this.#moreToCome();
     return this.#reading;
+  }
+
+  #moreToCome(): Buffer | undefined {
+    // While paused it would be held for nothing.
+    if (this.#filled === 0 || this.#paused) return undefined;
+    const large = this.#filled > 1 && this.#to.writableLength === 0;
+    return (large ? takeLargeBuffer() : undefined) ?? takeBuffer();
   }
 
   /** What the socket had in hand before reads were in place lies in buffers of Node. */
@@ -148,7 +189,7 @@ class Pump implements TurnTask, ByteSink {
     let at = 0;
     while (at < bytes.length) {
       let tail = this.#waiting.at(-1);
-      if (tail === undefined || tail.filled === spareBufferBytes) {
+      if (tail === undefined || tail.filled === tail.buffer.length) {
         tail = { buffer: takeBuffer(), filled: 0 };
         this.#waiting.push(tail);
       }
@@ -158,10 +199,12 @@ class Pump implements TurnTask, ByteSink {
     }
   }
 
-  #pause(): void {
-    if (this.#paused) return;
-    this.#paused = true;
-    this.#from.pause();
+  #pauseOrResume(): void {
+    const paused = this.#blocked || this.#waitsForTurn;
+    if (paused === this.#paused) return;
+    this.#paused = paused;
+    if (paused) this.#from.pause();
+    else this.#from.resume();
   }
 
   #send(): void {
