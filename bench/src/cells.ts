@@ -88,6 +88,29 @@ function grpc(): Pick<Required<Cell>, 'load' | 'loadAt'> {
   };
 }
 
+/** So many that a latency is that of a request, and not of a queue before a connection. */
+const besideConnections = 64;
+const besideRate = 200;
+/** The small requests warm up for a second, and their driver needs some time to start and to end. */
+const besideMarginSeconds = 2;
+
+/** Transfers as fast as they go, and small requests meanwhile: bytes are those of the transfers, latencies those of the others. */
+async function besideTransfers(playing: Playing, { connections, seconds }: CellLoad): Promise<LoadResult> {
+  const transfersSeconds = seconds + besideMarginSeconds;
+  const [transfers, small] = await Promise.all([
+    http('/bytes/1048576').load(playing, { connections, seconds: transfersSeconds }),
+    http('/').loadAt(playing, { connections: besideConnections, seconds }, besideRate),
+  ]);
+  const { latencyMs } = small;
+  return {
+    operations: transfers.operations,
+    seconds: transfers.seconds,
+    bytes: transfers.bytes,
+    failed: transfers.failed + small.failed,
+    ...(latencyMs === undefined ? {} : { latencyMs }),
+  };
+}
+
 const download: Pick<Cell, 'load'> = {
   load: ({ stage, target }, { connections, seconds }) =>
     drive(stage.client, 'download', { ...target, connections, seconds }),
@@ -166,6 +189,15 @@ export const cells: readonly Cell[] = [
     baseline: false,
     // No half load: too few requests in its time to speak of percentiles.
     load: http('/bytes/1048576').load,
+  },
+  {
+    name: 'beside',
+    title: `mTLS pair: latencies of ${besideRate} small requests/s beside so many transfers of 1 MiB bodies`,
+    scene: bodiesPair,
+    unit: 'GB',
+    connections: [32],
+    baseline: false,
+    load: besideTransfers,
   },
   {
     name: 'grpc',
