@@ -123,7 +123,8 @@ function describe({ cell, connections, contestant, full, half }: Series): string
       : `${Math.round(operations / seconds)}/s`;
   const latency =
     latencyMs === undefined ? '' : `p50 ${latencyMs.p50.toFixed(2)} p99 ${latencyMs.p99.toFixed(2)} ms`;
-  const halfLatency = half.at(-1)?.latencyMs;
+  // Not every repeat has one.
+  const halfLatency = half.length === full.length ? half.at(-1)?.latencyMs : undefined;
   return [
     `${cell.name} ${connections}c ${contestant}: ${rate}`,
     `${(cpuPerHop(last, cell.unit) ?? 0).toFixed(1)} µs per ${cell.unit} and hop`,

@@ -53,13 +53,13 @@ export function fitting(
 ): { streams: ReadonlyMap<string, LastGood>; leftOut: number } {
   const chosen = new Set<string>();
   let left = maxBytes;
-  for (const turn of [true, false]) {
-    for (const [key, entry] of streams) {
-      const size = sizeOf(key, entry);
-      if (first(key) !== turn || size > left) continue;
-      left -= size;
-      chosen.add(key);
-    }
+  // The sort is stable: each kind keeps its order.
+  const byPrecedence = [...streams].toSorted(([one], [other]) => Number(first(other)) - Number(first(one)));
+  for (const [key, entry] of byPrecedence) {
+    const size = sizeOf(key, entry);
+    if (size > left) continue;
+    left -= size;
+    chosen.add(key);
   }
   const fits = new Map([...streams].filter(([key]) => chosen.has(key)));
   return { streams: fits, leftOut: streams.size - fits.size };
