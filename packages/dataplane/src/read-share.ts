@@ -1,3 +1,4 @@
+import { spareBufferBytes } from '@mesh/sockets/spare-buffers';
 import { atTurnEnd, type TurnTask } from '@mesh/sockets/turn';
 import { type SharedTask, TurnShare } from '@mesh/sockets/turn-share';
 
@@ -9,22 +10,27 @@ export const transferBytesPerTurn = 4 * 1024 * 1024;
 
 /**
  * Shares the turns of the event loop among transfers. When a turn has had its bytes, who moves much waits, and of those that wait one
- * goes on in each turn, alone if it can use it all: much at once from one costs less than little from each, since a sender is
- * woken less often (docs/where-the-time-goes.md).
+ * goes on in each turn: much at once from one costs less than little from each, since a sender is woken less often
+ * (docs/where-the-time-goes.md).
  */
 export class ReadShare implements TurnTask {
   readonly #waiting: TurnShare = new TurnShare(1, 0);
   #bytes = 0;
   #armed = false;
+  /** Of those that waited. */
+  #whoseTurn: SharedTask | undefined;
 
-  /** Counts what was read. Returns whether this turn has had enough. */
-  isSpent(bytes: number): boolean {
+  /**
+   * Counts `bytes` that `transfer` read, which are `inTurn` bytes in this turn with those before. Returns whether it has to wait for its
+   * next one.
+   */
+  isOver(transfer: SharedTask, bytes: number, inTurn: number): boolean {
     this.#bytes += bytes;
-    if (!this.#armed) {
-      this.#armed = true;
-      atTurnEnd(this);
-    }
-    return this.#bytes >= transferBytesPerTurn;
+    this.#arm();
+    // What others read does not shorten a turn that was waited for.
+    if (transfer === this.#whoseTurn) return inTurn >= transferBytesPerTurn;
+    // Who asks for little is not held up by those that move much.
+    return this.#bytes >= transferBytesPerTurn && inTurn >= spareBufferBytes;
   }
 
   /** `transfer` is told when it may go on; it asks once at a time. */
@@ -32,8 +38,20 @@ export class ReadShare implements TurnTask {
     this.#waiting.take(transfer);
   }
 
+  /** For who is told: this turn, or the next one if this one is over, is its own. */
+  begin(transfer: SharedTask): void {
+    this.#whoseTurn = transfer;
+  }
+
   onTurnEnd(): void {
     this.#armed = false;
     this.#bytes = 0;
+    this.#whoseTurn = undefined;
+  }
+
+  #arm(): void {
+    if (this.#armed) return;
+    this.#armed = true;
+    atTurnEnd(this);
   }
 }

@@ -111,6 +111,18 @@ void test('a side that breaks takes the other with it', async (t) => {
   await eventually('both sides are gone', () => closed() === 1);
 });
 
+void test('whoever is gone takes the other along, also when its own end was sent before', async (t) => {
+  const { near, far, one, other, closed } = await joined(t);
+  near.end('a request');
+  far.on('data', () => {});
+  await once(far, 'end');
+  far.write('a part of the answer');
+  await once(near, 'data');
+  // As is done to a peer that went silent.
+  one.destroy();
+  await eventually('both sides are gone', () => closed() === 1 && other.destroyed);
+});
+
 /** How many large buffers are to be had. */
 function largeBuffers(): number {
   const taken: Buffer[] = [];
@@ -157,11 +169,12 @@ void test('who moves much uses large buffers, and they come back however the con
   }
   assert.equal(largest, largeBufferBytes);
   // The last read may have filled its buffer: another one waits for what never comes.
+  const sent = 2 * largeBufferBytes;
   for (let round = 0; round < 2 * all; round++) {
     const { near, far, closed } = await joined(t);
-    near.write(pattern(2 * spareBufferBytes));
+    near.write(pattern(sent));
     far.resume();
-    await eventually('it is there', () => far.bytesRead === 2 * spareBufferBytes);
+    await eventually('it is there', () => far.bytesRead === sent);
     near.end();
     far.end();
     await eventually('both sides are gone', () => closed() === 1);

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { type ByteSink, sendBytesTo } from '@mesh/sockets/read-in-place';
 import {
   giveBuffer,
+  largeBufferBytes,
   loseBuffer,
   spareBufferBytes,
   takeBuffer,
@@ -51,7 +52,7 @@ const share = new ReadShare();
  * just filled its buffer).
  *
  * A read that fills its buffer has more behind it: the next one goes straight into the buffer that will leave, and into a large one
- * when that was filled, too, and the other side took it at once. Other reads are of the shared buffer, and are copied.
+ * when much was read in this turn already, and the other side took it at once. Other reads are of the shared buffer, and are copied.
  */
 class Pump implements TurnTask, SharedTask, ByteSink {
   readonly #from: Socket;
@@ -59,8 +60,8 @@ class Pump implements TurnTask, SharedTask, ByteSink {
   readonly #waiting: Piece[] = [];
   /** What the next read fills; undefined: the shared buffer. */
   #reading: Buffer | undefined;
-  /** Reads one after the other that filled their buffers. */
-  #filled = 0;
+  /** The last read filled its buffer. */
+  #moreToRead = false;
   /** Under way to `#to`. */
   #leaving: Buffer | undefined;
   #scheduled = false;
@@ -101,11 +102,13 @@ class Pump implements TurnTask, SharedTask, ByteSink {
       closed();
     });
     to.on('close', () => {
+      // Whoever took these bytes is gone, with an error or without: its own end may have come long before.
+      if (!to.writableFinished) from.destroy();
       for (const { buffer } of this.#waiting.splice(0)) giveBuffer(buffer);
     });
     if (from.destroyed) {
       to.destroy();
-      closed();
+      if (from.closed) closed();
       return;
     }
     if (from.readableEnded) {
@@ -134,6 +137,7 @@ class Pump implements TurnTask, SharedTask, ByteSink {
 
   onTurn(): void {
     this.#waitsForTurn = false;
+    share.begin(this);
     this.#pauseOrResume();
   }
 
@@ -141,21 +145,11 @@ class Pump implements TurnTask, SharedTask, ByteSink {
 
   onBytes(bytes: Buffer, lent: boolean): void {
     const own = lent ? undefined : this.#ownBuffer(bytes);
-    this.#filled = bytes.length === (own?.length ?? spareBufferBytes) ? this.#filled + 1 : 0;
-    if (this.#to.destroyed || this.#ended) {
-      if (own !== undefined) giveBuffer(own);
-      return;
-    }
+    this.#moreToRead = bytes.length === (own?.length ?? spareBufferBytes);
     this.#bytesRead += bytes.length;
-    if (own === undefined) this.#copy(bytes);
-    else this.#waiting.push({ buffer: own, filled: bytes.length });
-    const [first] = this.#waiting;
-    if (this.#waiting.length > 1 || first?.filled === first?.buffer.length) {
-      if (this.#leaving === undefined) this.#send();
-      else this.#blocked = true;
-    }
-    // Who asks for little is not held up by those that move much.
-    if (share.isSpent(bytes.length) && this.#bytesRead >= spareBufferBytes && !this.#waitsForTurn) {
+    if (!this.#isDraining) this.#collect(bytes, own);
+    else if (own !== undefined) giveBuffer(own);
+    if (share.isOver(this, bytes.length, this.#bytesRead) && !this.#waitsForTurn) {
       this.#waitsForTurn = true;
       share.wait(this);
     }
@@ -165,6 +159,20 @@ class Pump implements TurnTask, SharedTask, ByteSink {
     atTurnEnd(this);
   }
 
+  /** What arrives goes nowhere. */
+  get #isDraining(): boolean {
+    return this.#ended || this.#to.destroyed;
+  }
+
+  #collect(bytes: Buffer, own: Buffer | undefined): void {
+    if (own === undefined) this.#copy(bytes);
+    else this.#waiting.push({ buffer: own, filled: bytes.length });
+    const [first] = this.#waiting;
+    if (this.#waiting.length === 1 && first?.filled !== first?.buffer.length) return;
+    if (this.#leaving === undefined) this.#send();
+    else this.#blocked = true;
+  }
+
   nextBuffer(): Buffer | undefined {
     this.#reading = this.#moreToCome();
     return this.#reading;
@@ -172,8 +180,8 @@ class Pump implements TurnTask, SharedTask, ByteSink {
 
   #moreToCome(): Buffer | undefined {
     // While paused it would be held for nothing.
-    if (this.#filled === 0 || this.#paused) return undefined;
-    const large = this.#filled > 1 && this.#to.writableLength === 0;
+    if (!this.#moreToRead || this.#paused || this.#isDraining) return undefined;
+    const large = this.#bytesRead >= largeBufferBytes && this.#to.writableLength === 0;
     return (large ? takeLargeBuffer() : undefined) ?? takeBuffer();
   }
 

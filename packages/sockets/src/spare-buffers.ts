@@ -9,7 +9,7 @@ export const largeBufferBytes = 262_144;
 
 /** Kept for the next user; more go to the garbage collector. */
 const mostSpares = 64;
-/** In use and kept, together 4 MiB: who moves much has its turn, and holds few of them between turns. */
+/** In use and kept, together 4 MiB: one transfer at a time has its turn, and who waits holds none. Others use small ones meanwhile. */
 const mostLarge = 16;
 
 const spares: Buffer[] = [];
