@@ -88,6 +88,8 @@ function grpc(): Pick<Required<Cell>, 'load' | 'loadAt'> {
   };
 }
 
+const mebibyteBodies = http('/bytes/1048576');
+
 /** So many that a latency is that of a request, and not of a queue before a connection. */
 const besideConnections = 64;
 const besideRate = 200;
@@ -98,7 +100,7 @@ const besideMarginSeconds = 2;
 async function besideTransfers(playing: Playing, { connections, seconds }: CellLoad): Promise<LoadResult> {
   const transfersSeconds = seconds + besideMarginSeconds;
   const [transfers, small] = await Promise.all([
-    http('/bytes/1048576').load(playing, { connections, seconds: transfersSeconds }),
+    mebibyteBodies.load(playing, { connections, seconds: transfersSeconds }),
     http('/').loadAt(playing, { connections: besideConnections, seconds }, besideRate),
   ]);
   const { latencyMs } = small;
@@ -188,7 +190,7 @@ export const cells: readonly Cell[] = [
     connections: [1, 32, 256],
     baseline: false,
     // No half load: too few requests in its time to speak of percentiles.
-    load: http('/bytes/1048576').load,
+    load: mebibyteBodies.load,
   },
   {
     name: 'beside',

@@ -1,22 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { spareBufferBytes } from '@mesh/sockets/spare-buffers';
-import { ReadShare, transferBytesPerTurn } from './read-share.ts';
+import { ReadShare, type Transfer, transferBytesPerTurn } from './read-share.ts';
 
-class Transfer {
+class CountedTransfer implements Transfer {
   turns = 0;
-  readonly #share: ReadShare;
-
-  constructor(share: ReadShare) {
-    this.#share = share;
-  }
 
   onTurn(): void {
     this.turns++;
-    this.#share.begin(this);
   }
-
-  onPutOff(): void {}
 }
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -24,7 +16,7 @@ const burst = spareBufferBytes;
 
 void test('a turn that is used up is over for who reads much, not for who reads little', () => {
   const share = new ReadShare();
-  const [one, other] = [new Transfer(share), new Transfer(share)];
+  const [one, other] = [new CountedTransfer(), new CountedTransfer()];
   assert.equal(share.isOver(one, transferBytesPerTurn - burst, transferBytesPerTurn - burst), false);
   assert.equal(share.isOver(other, burst - 1, burst - 1), false);
   assert.equal(share.isOver(other, 1, burst), true);
@@ -33,7 +25,7 @@ void test('a turn that is used up is over for who reads much, not for who reads 
 
 void test('a turn that was waited for is whole, however much others read meanwhile', async () => {
   const share = new ReadShare();
-  const [one, other] = [new Transfer(share), new Transfer(share)];
+  const [one, other] = [new CountedTransfer(), new CountedTransfer()];
   assert.equal(share.isOver(other, transferBytesPerTurn, 1), false);
   assert.equal(share.isOver(one, burst, burst), true);
   share.wait(one);
@@ -49,7 +41,7 @@ void test('a turn that was waited for is whole, however much others read meanwhi
 
 void test('of those that wait one goes on in each turn, in their order', async () => {
   const share = new ReadShare();
-  const transfers = Array.from({ length: 3 }, () => new Transfer(share));
+  const transfers = Array.from({ length: 3 }, () => new CountedTransfer());
   for (const transfer of transfers) share.wait(transfer);
   for (let gone = 1; gone <= 3; gone++) {
     await turn();

@@ -1,6 +1,11 @@
 import { spareBufferBytes } from '@mesh/sockets/spare-buffers';
 import { atTurnEnd, type TurnTask } from '@mesh/sockets/turn';
-import { type SharedTask, TurnShare } from '@mesh/sockets/turn-share';
+import { TurnShare } from '@mesh/sockets/turn-share';
+
+export interface Transfer {
+  /** It waited, and goes on now. */
+  onTurn(): void;
+}
 
 /**
  * Bytes that all transfers together read in a turn of the event loop, about; some 4 ms. libuv by itself reads a socket 32 times if there
@@ -18,13 +23,13 @@ export class ReadShare implements TurnTask {
   #bytes = 0;
   #armed = false;
   /** Of those that waited. */
-  #whoseTurn: SharedTask | undefined;
+  #whoseTurn: Transfer | undefined;
 
   /**
    * Counts `bytes` that `transfer` read, which are `inTurn` bytes in this turn with those before. Returns whether it has to wait for its
    * next one.
    */
-  isOver(transfer: SharedTask, bytes: number, inTurn: number): boolean {
+  isOver(transfer: Transfer, bytes: number, inTurn: number): boolean {
     this.#bytes += bytes;
     this.#arm();
     // What others read does not shorten a turn that was waited for.
@@ -34,13 +39,13 @@ export class ReadShare implements TurnTask {
   }
 
   /** `transfer` is told when it may go on; it asks once at a time. */
-  wait(transfer: SharedTask): void {
-    this.#waiting.take(transfer);
-  }
-
-  /** For who is told: this turn, or the next one if this one is over, is its own. */
-  begin(transfer: SharedTask): void {
-    this.#whoseTurn = transfer;
+  wait(transfer: Transfer): void {
+    this.#waiting.take({
+      onTurn: () => {
+        this.#whoseTurn = transfer;
+        transfer.onTurn();
+      },
+    });
   }
 
   onTurnEnd(): void {

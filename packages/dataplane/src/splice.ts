@@ -10,8 +10,7 @@ import {
   takeLargeBuffer,
 } from '@mesh/sockets/spare-buffers';
 import { atTurnEnd, type TurnTask } from '@mesh/sockets/turn';
-import type { SharedTask } from '@mesh/sockets/turn-share';
-import { ReadShare } from './read-share.ts';
+import { ReadShare, type Transfer } from './read-share.ts';
 
 export interface Spliced {
   /** Lets what was read leave, then ends both directions; what arrives after this goes nowhere. */
@@ -54,7 +53,7 @@ const share = new ReadShare();
  * A read that fills its buffer has more behind it: the next one goes straight into the buffer that will leave, and into a large one
  * when much was read in this turn already, and the other side took it at once. Other reads are of the shared buffer, and are copied.
  */
-class Pump implements TurnTask, SharedTask, ByteSink {
+class Pump implements TurnTask, Transfer, ByteSink {
   readonly #from: Socket;
   readonly #to: Socket;
   readonly #waiting: Piece[] = [];
@@ -108,7 +107,7 @@ class Pump implements TurnTask, SharedTask, ByteSink {
     });
     if (from.destroyed) {
       to.destroy();
-      if (from.closed) closed();
+      closed();
       return;
     }
     if (from.readableEnded) {
@@ -137,11 +136,8 @@ class Pump implements TurnTask, SharedTask, ByteSink {
 
   onTurn(): void {
     this.#waitsForTurn = false;
-    share.begin(this);
     this.#pauseOrResume();
   }
-
-  onPutOff(): void {}
 
   onBytes(bytes: Buffer, lent: boolean): void {
     const own = lent ? undefined : this.#ownBuffer(bytes);

@@ -10,8 +10,8 @@ export interface Pace {
 /** What one of many asks for, once at a time. */
 export interface SharedTask {
   onTurn(): void;
-  /** Told once when `onTurn` comes in a later turn than the one in which it was asked for. */
-  onPutOff(): void;
+  /** For who counts it: told once when `onTurn` comes in a later turn than the one in which it was asked for. */
+  onPutOff?(): void;
 }
 
 /** Who dials gives up after a second (`connect_ms`), and needs some of it for the rest. */
@@ -74,7 +74,7 @@ export class TurnShare implements TurnTask {
     this.#armed = false;
     if (this.#pauseLeft > 0) this.#pauseLeft--;
     else this.#run();
-    for (const task of this.#fresh) if (this.#waiting.has(task)) task.onPutOff();
+    for (const task of this.#fresh) if (this.#waiting.has(task)) task.onPutOff?.();
     this.#fresh.clear();
     if (this.#pauseLeft > 0 || this.#waiting.size > 0) this.#arm();
   }
