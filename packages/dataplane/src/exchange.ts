@@ -80,6 +80,7 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
   readonly grpc: boolean;
   /** When the head was seen, by the context's clock. */
   readonly startedAt: number;
+  place = -1;
   readonly #stream: ServerStream;
   /** Authority the client asked for; `head.authority` is what the current attempt asks for. */
   readonly #authority: string;

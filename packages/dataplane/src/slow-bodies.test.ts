@@ -7,8 +7,9 @@ import { test, type TestContext } from 'node:test';
 import { LimitLedger } from '@mesh/limits/limits';
 import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
+import { agedBytes } from '@mesh/testkit/retained-bytes';
 import { dataplaneLimits } from './limits.ts';
-import { SlowBodies } from './slow-bodies.ts';
+import { type OpenBody, SlowBodies } from './slow-bodies.ts';
 import { app, http2App, rig, send, sendHttp2, spec } from './testing/forwarding-rig.ts';
 
 type Version = 'http1' | 'http2';
@@ -161,7 +162,7 @@ void test('a body that the endpoint does not take is not the fault of its client
 void test('what was idle between two times of need is judged anew in the second', () => {
   const bodies = new SlowBodies(new LimitLedger(dataplaneLimits));
   let ended = 0;
-  const body = { bodyBytes: 0, heldBack: false, endSlow: () => void ended++ };
+  const body = { bodyBytes: 0, heldBack: false, place: -1, endSlow: () => void ended++ };
   bodies.follow(body);
   bodies.look(0);
   const hour = 3_600_000;
@@ -173,4 +174,20 @@ void test('what was idle between two times of need is judged anew in the second'
   bodies.look(hour + 20_000);
   assert.equal(bodies.end(), true);
   assert.equal(ended, 1);
+});
+
+void test('bodies that are done are gone for the collector, too', () => {
+  const bodies = new SlowBodies(new LimitLedger(dataplaneLimits));
+  const open: OpenBody[] = [];
+  const aged = agedBytes(() => {
+    for (let count = 0; count < 64; count++) {
+      const body = { bodyBytes: 0, heldBack: false, place: -1, endSlow() {}, weight: new Array(64).fill(0) };
+      bodies.follow(body);
+      open.push(body);
+      const done = open.length > 32 ? open.shift() : undefined;
+      if (done !== undefined) bodies.forget(done);
+    }
+  });
+  assert.equal(bodies.size, open.length);
+  assert.ok(aged < 500_000, `${aged} bytes grew old`);
 });

@@ -17,6 +17,8 @@ export interface OpenBody {
   readonly bodyBytes: number;
   /** Whether the client is not the one who is waited for: what it sent has not been taken yet. */
   readonly heldBack: boolean;
+  /** Where it stands among those that are followed, -1 for nowhere; only SlowBodies changes it. */
+  place: number;
   /** Ends the request. */
   endSlow(): void;
 }
@@ -29,7 +31,8 @@ interface Mark {
 
 export class SlowBodies {
   readonly #limits: LimitLedger<DataplaneLimit>;
-  readonly #open: Set<OpenBody> = new Set();
+  /** Not a Set: see StreamTable of packages/http2, bodies come and go as often as streams. */
+  readonly #open: OpenBody[] = [];
   /** What the last look found; only of bodies that are open. */
   readonly #marks: Map<OpenBody, Mark> = new Map();
   #lookedAt = Number.NEGATIVE_INFINITY;
@@ -39,15 +42,22 @@ export class SlowBodies {
   }
 
   get size(): number {
-    return this.#open.size;
+    return this.#open.length;
   }
 
   follow(body: OpenBody): void {
-    this.#open.add(body);
+    body.place = this.#open.push(body) - 1;
   }
 
   forget(body: OpenBody): void {
-    this.#open.delete(body);
+    const { place } = body;
+    if (place < 0) return;
+    body.place = -1;
+    const last = this.#open.pop();
+    if (last !== undefined && last !== body) {
+      this.#open[place] = last;
+      last.place = place;
+    }
     if (this.#marks.size > 0) this.#marks.delete(body);
   }
 

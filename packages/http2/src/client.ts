@@ -101,7 +101,7 @@ export class Http2Client extends Connection implements Http2ClientConnection {
     this.nextId += 2;
     // The last id there is: the connection goes on until its streams are done.
     if (this.nextId > maxStreamId) this.#draining = true;
-    this.streams.set(stream.id, stream);
+    this.streams.add(stream);
     this.guard.streamOpened();
     const { encoder } = this.writer;
     encoder.begin();
@@ -194,7 +194,7 @@ export class Http2Client extends Connection implements Http2ClientConnection {
   protected override onGoaway(lastStreamId: number): void {
     const wasUsable = this.usable;
     this.#draining = true;
-    for (const stream of [...this.streams.values()]) {
+    for (const stream of this.streams.all()) {
       if (stream.id > lastStreamId && !stream.dead) this.kill(stream, 'refused');
     }
     if (this.streams.size === 0) this.finish();

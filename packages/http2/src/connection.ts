@@ -12,6 +12,7 @@ import { Session } from './session.ts';
 import { settingId } from './settings.ts';
 import type { TurnTask } from '@mesh/sockets/turn';
 import { type Http2Stream, hasHandler } from './stream.ts';
+import { StreamTable } from './stream-table.ts';
 import { roundTripPing, StreamWindows } from './stream-windows.ts';
 import type { Transport } from './transport.ts';
 
@@ -20,7 +21,7 @@ import type { Transport } from './transport.ts';
  * channel and leave at the end of the turn. The subclass knows what a header list means.
  */
 export abstract class Connection extends Session implements FrameSink {
-  protected readonly streams: Map<number, Http2Stream> = new Map();
+  protected readonly streams: StreamTable<Http2Stream> = new StreamTable();
   protected readonly resets: ResetMemory = new ResetMemory();
   protected readonly streamWindow: number;
   /** What a stream gives back before its window is looked at for the first time. */
@@ -536,7 +537,7 @@ export abstract class Connection extends Session implements FrameSink {
   }
 
   protected override openStreams(): Http2Stream[] {
-    return [...this.streams.values()];
+    return this.streams.all();
   }
 
   protected override onStalled(stream: Http2Stream): void {

@@ -174,7 +174,7 @@ export class Http2Server extends Connection implements ServerConnection {
   #open(streamId: number, endStream: boolean): Http2Stream {
     const stream = new Http2Stream(this, streamId, this.peer.initialWindowSize, this.streamWindow);
     stream.remoteEnd = endStream;
-    this.streams.set(streamId, stream);
+    this.streams.add(stream);
     return stream;
   }
 

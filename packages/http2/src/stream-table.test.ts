@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { agedBytes } from '@mesh/testkit/retained-bytes';
+import fc from 'fast-check';
+import { StreamTable } from './stream-table.ts';
+
+interface Entry {
+  readonly id: number;
+  readonly weight?: number[];
+}
+
+/** Ids that rise by two, that collide in small tables, and any that there are. */
+const anyId = fc.oneof(
+  fc.nat({ max: 80 }).map((number) => number * 2 + 1),
+  fc.nat({ max: 20 }).map((number) => number * 64 + 1),
+  fc.nat({ max: 0x7fff_ffff }),
+);
+
+void test('a table finds what a Map finds, whatever comes and goes', () => {
+  fc.assert(
+    fc.property(fc.array(fc.tuple(anyId, fc.boolean()), { maxLength: 400 }), (steps) => {
+      const table = new StreamTable<Entry>();
+      const model = new Map<number, Entry>();
+      for (const [id, add] of steps) {
+        if (add && !model.has(id)) {
+          const entry = { id };
+          table.add(entry);
+          model.set(id, entry);
+        } else if (!add) {
+          table.delete(id);
+          model.delete(id);
+        }
+        assert.equal(table.size, model.size);
+      }
+      for (const [id] of steps) assert.equal(table.get(id), model.get(id));
+      assert.deepEqual(
+        table.all(),
+        [...model.values()].sort((one, other) => one.id - other.id),
+      );
+    }),
+  );
+});
+
+void test('thousands of streams at once, and none afterwards', () => {
+  const table = new StreamTable<Entry>();
+  for (let id = 1; id < 20_000; id += 2) table.add({ id });
+  assert.equal(table.size, 10_000);
+  for (let id = 1; id < 20_000; id += 2) assert.equal(table.get(id)?.id, id);
+  for (let id = 19_999; id > 0; id -= 2) table.delete(id);
+  assert.equal(table.size, 0);
+  assert.equal(table.get(1), undefined);
+});
+
+void test('streams that are gone are gone for the collector, too', () => {
+  const table = new StreamTable<Entry>();
+  let next = 1;
+  const aged = agedBytes(() => {
+    for (let count = 0; count < 64; count++, next += 2) {
+      table.add({ id: next, weight: new Array<number>(64).fill(next) });
+      table.delete(next - 64);
+    }
+  });
+  // 6,400 streams of half a kilobyte went by.
+  assert.ok(aged < 500_000, `${aged} bytes grew old`);
+});
