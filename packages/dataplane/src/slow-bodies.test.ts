@@ -181,7 +181,8 @@ void test('bodies that are done are gone for the collector, too', () => {
   const open: OpenBody[] = [];
   const aged = agedBytes(() => {
     for (let count = 0; count < 64; count++) {
-      const body = { bodyBytes: 0, heldBack: false, place: -1, endSlow() {}, weight: new Array(64).fill(0) };
+      const weight = Array.from({ length: 64 }, () => count);
+      const body = { bodyBytes: 0, heldBack: false, place: -1, endSlow() {}, weight };
       bodies.follow(body);
       open.push(body);
       const done = open.length > 32 ? open.shift() : undefined;

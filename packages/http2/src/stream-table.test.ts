@@ -56,7 +56,7 @@ void test('streams that are gone are gone for the collector, too', () => {
   let next = 1;
   const aged = agedBytes(() => {
     for (let count = 0; count < 64; count++, next += 2) {
-      table.add({ id: next, weight: new Array<number>(64).fill(next) });
+      table.add({ id: next, weight: Array.from({ length: 64 }, () => next) });
       table.delete(next - 64);
     }
   });
