@@ -60,7 +60,8 @@ export class Lane {
   readonly #options: LaneOptions;
   readonly #entries: Set<Entry> = new Set();
   readonly #available: Entry[] = [];
-  readonly #waiters: Set<Submission> = new Set();
+  /** In order. Not a Set: where connections are used up each request is one of them (see StreamTable of packages/http2). */
+  #waiters: Submission[] = [];
   #connecting = 0;
   #closed = false;
 
@@ -80,17 +81,18 @@ export class Lane {
       submission.onConnection(connection);
       return;
     }
-    if (this.#waiters.size >= this.#options.maxWaiters) {
+    if (this.#waiters.length >= this.#options.maxWaiters) {
       this.#options.onLimit('waiters');
       submission.onConnectFailed({ kind: 'overloaded', detail: 'too many requests wait for a connection' });
       return;
     }
-    this.#waiters.add(submission);
+    this.#waiters.push(submission);
     this.#open();
   }
 
   withdraw(submission: Submission): void {
-    this.#waiters.delete(submission);
+    const place = this.#waiters.indexOf(submission);
+    if (place !== -1) this.#waiters.splice(place, 1);
   }
 
   /** Learns whether the peer can be reached: from a connection that is there, or by opening one. */
@@ -167,7 +169,7 @@ export class Lane {
 
   #open(): void {
     if (this.#closed) return;
-    const wanted = this.#options.exclusive ? this.#waiters.size : 1;
+    const wanted = this.#options.exclusive ? this.#waiters.length : 1;
     while (this.#connecting < wanted) {
       if (this.#entries.size + this.#connecting >= this.#options.maxConnections) {
         this.#options.onLimit('connections');
@@ -222,8 +224,8 @@ export class Lane {
   }
 
   #failWaiters(fault: ConnectFault): void {
-    const waiters = [...this.#waiters];
-    this.#waiters.clear();
+    const waiters = this.#waiters;
+    this.#waiters = [];
     for (const waiter of waiters) waiter.onConnectFailed(fault);
   }
 
@@ -232,7 +234,7 @@ export class Lane {
     if (!connection.usable) {
       this.#unlist(entry);
       if (connection.activeStreams === 0) this.#entries.delete(entry);
-      if (this.#waiters.size > 0) this.#open();
+      if (this.#waiters.length > 0) this.#open();
       return;
     }
     if (entry.draining || this.#closed) return;
@@ -245,14 +247,11 @@ export class Lane {
   }
 
   #serveWaiters(): void {
-    while (this.#waiters.size > 0) {
+    while (this.#waiters.length > 0) {
       const connection = this.#take();
       if (connection === undefined) break;
-      const next = this.#waiters.values().next();
-      if (next.done === true) break;
-      this.#waiters.delete(next.value);
-      next.value.onConnection(connection);
+      this.#waiters.shift()?.onConnection(connection);
     }
-    if (this.#waiters.size > 0) this.#open();
+    if (this.#waiters.length > 0) this.#open();
   }
 }

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
 import { test, type TestContext } from 'node:test';
+import fc from 'fast-check';
 import { LimitLedger } from '@mesh/limits/limits';
 import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
@@ -176,10 +177,43 @@ void test('what was idle between two times of need is judged anew in the second'
   assert.equal(ended, 1);
 });
 
-void test('bodies that are done are gone for the collector, too', () => {
+void test('what is followed is what was not forgotten, in whatever order, and each is ended once', () => {
+  const step = fc.tuple(fc.nat({ max: 9 }), fc.boolean());
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+      const bodies = new SlowBodies(new LimitLedger(dataplaneLimits));
+      const ended: number[] = [];
+      const all = Array.from({ length: 10 }, (_, index) => ({
+        bodyBytes: 0,
+        heldBack: false,
+        place: -1,
+        endSlow: () => void ended.push(index),
+      }));
+      const followed = new Set<number>();
+      for (const [index, follow] of steps) {
+        const body = all[index];
+        assert.ok(body);
+        if (follow) {
+          bodies.follow(body);
+          followed.add(index);
+        } else {
+          bodies.forget(body);
+          followed.delete(index);
+        }
+        assert.equal(bodies.size, followed.size);
+      }
+      const { slow_body_ms: windowMs } = dataplaneLimits;
+      for (const now of [0, windowMs.default, 2 * windowMs.default - 1]) bodies.look(now);
+      assert.equal(bodies.end(), followed.size > 0);
+      assert.deepEqual(ended.toSorted(), [...followed].toSorted());
+    }),
+  );
+});
+
+void test('bodies that are done are gone for the collector, too', async () => {
   const bodies = new SlowBodies(new LimitLedger(dataplaneLimits));
   const open: OpenBody[] = [];
-  const aged = agedBytes(() => {
+  const aged = await agedBytes(() => {
     for (let count = 0; count < 64; count++) {
       const weight = Array.from({ length: 64 }, () => count);
       const body = { bodyBytes: 0, heldBack: false, place: -1, endSlow() {}, weight };

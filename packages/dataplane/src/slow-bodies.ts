@@ -46,12 +46,12 @@ export class SlowBodies {
   }
 
   follow(body: OpenBody): void {
-    body.place = this.#open.push(body) - 1;
+    if (!this.#has(body)) body.place = this.#open.push(body) - 1;
   }
 
   forget(body: OpenBody): void {
     const { place } = body;
-    if (place < 0) return;
+    if (!this.#has(body)) return;
     body.place = -1;
     const last = this.#open.pop();
     if (last !== undefined && last !== body) {
@@ -59,6 +59,10 @@ export class SlowBodies {
       last.place = place;
     }
     if (this.#marks.size > 0) this.#marks.delete(body);
+  }
+
+  #has(body: OpenBody): boolean {
+    return body.place >= 0 && this.#open[body.place] === body;
   }
 
   /** To be called while places are short, as often as one likes. */

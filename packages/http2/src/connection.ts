@@ -506,6 +506,7 @@ export abstract class Connection extends Session implements FrameSink {
     this.streams.delete(stream.id);
     this.#headBytes -= stream.headBytes;
     if (stream.queued > 0) this.sending.waiting -= 1;
+    this.sending.remove(stream);
     stream.dropQueue();
     this.#windows.release(stream);
     this.settle(stream);

@@ -37,18 +37,32 @@ export class SendQueue {
   add(stream: Http2Stream): void {
     if (stream.inRing || stream.queued === 0 || stream.sendWindow <= 0) return;
     stream.inRing = true;
-    stream.nextReady = undefined;
+    stream.previousReady = this.#last;
     if (this.#last === undefined) this.#first = stream;
     else this.#last.nextReady = stream;
     this.#last = stream;
   }
 
+  /** Takes a stream that is gone out of the ring: while the connection has no window nothing else would. */
+  remove(stream: Http2Stream): void {
+    if (!stream.inRing) return;
+    const { previousReady: previous, nextReady: next } = stream;
+    if (previous === undefined) this.#first = next;
+    else previous.nextReady = next;
+    if (next === undefined) this.#last = previous;
+    else next.previousReady = previous;
+    stream.previousReady = undefined;
+    stream.nextReady = undefined;
+    stream.inRing = false;
+  }
+
   /** Moves frames to the output until it holds `mostBytes`, or nothing can be sent. */
   pump(mostBytes: number, lowWater: number): void {
     while (this.window > 0 && this.#output.bytes < mostBytes) {
-      const stream = this.#shift();
+      const stream = this.#first;
       if (stream === undefined) return;
-      if (stream.dead || stream.queued === 0 || stream.sendWindow <= 0) continue;
+      this.remove(stream);
+      if (stream.queued === 0 || stream.sendWindow <= 0) continue;
       const size = Math.min(stream.queued, stream.sendWindow, this.window, defaultMaxFrameBytes);
       const last = size === stream.queued && stream.endQueued;
       const endStream = last && stream.trailers === null;
@@ -67,15 +81,5 @@ export class SendQueue {
         stream.handler.onDrain();
       }
     }
-  }
-
-  #shift(): Http2Stream | undefined {
-    const stream = this.#first;
-    if (stream === undefined) return undefined;
-    this.#first = stream.nextReady;
-    if (this.#first === undefined) this.#last = undefined;
-    stream.nextReady = undefined;
-    stream.inRing = false;
-    return stream;
   }
 }

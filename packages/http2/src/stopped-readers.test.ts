@@ -2,12 +2,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LimitLedger } from '@mesh/limits/limits';
+import { retainedBytes } from '@mesh/testkit/retained-bytes';
 import { http2Limits } from './limits.ts';
 import {
   DATA,
   END_STREAM,
   frame,
+  get,
   openRequest,
+  request,
   RST_STREAM,
   type ServerRig,
   startServer,
@@ -80,4 +83,23 @@ test('a reader that comes back when the budget is used up by others is served on
   }
   assert.equal(rig.listener.received, 100 * (3 * chunk.length + 3), 'more than four windows');
   assert.deepEqual(rig.transport.goawayCode, undefined);
+});
+
+test('answers that are reset while the connection has no window leave nothing behind', async () => {
+  const rig = startServer({ http2_peer_resets: 1_000_000 });
+  const getBig = get.map((text) => (text === '/silent' ? '/big/70000' : text));
+  rig.server.receive(request(1, getBig));
+  await turn();
+  const before = retainedBytes();
+  for (let id = 3; id < 10_000; id += 2) {
+    rig.server.receive(request(id, getBig));
+    rig.server.receive(frame(RST_STREAM, 0, id, u32(8)));
+    if (id % 100 === 1) await turn();
+    for (const list of [rig.listener.streams, rig.listener.heads, rig.listener.resets, rig.transport.writes])
+      list.length = 0;
+  }
+  await turn();
+  const kept = retainedBytes() - before;
+  assert.equal(rig.server.activeStreams, 1);
+  assert.ok(kept < 500_000, `${kept} bytes are kept`);
 });

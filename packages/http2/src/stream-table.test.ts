@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { agedBytes } from '@mesh/testkit/retained-bytes';
 import fc from 'fast-check';
 import { StreamTable } from './stream-table.ts';
+import { frame, get, request, RST_STREAM, startServer, turn, u32 } from './testing/raw-peer.ts';
 
 interface Entry {
   readonly id: number;
@@ -51,15 +52,31 @@ void test('thousands of streams at once, and none afterwards', () => {
   assert.equal(table.get(1), undefined);
 });
 
-void test('streams that are gone are gone for the collector, too', () => {
+void test('streams that are gone are gone for the collector, too', async () => {
   const table = new StreamTable<Entry>();
   let next = 1;
-  const aged = agedBytes(() => {
+  const aged = await agedBytes(() => {
     for (let count = 0; count < 64; count++, next += 2) {
       table.add({ id: next, weight: Array.from({ length: 64 }, () => next) });
       table.delete(next - 64);
     }
   });
   // 6,400 streams of half a kilobyte went by.
+  assert.ok(aged < 500_000, `${aged} bytes grew old`);
+});
+
+void test('and so are the requests of a connection', async () => {
+  const rig = startServer({ http2_peer_resets: 1_000_000 });
+  let next = 1;
+  const aged = await agedBytes(async () => {
+    for (let count = 0; count < 64; count++, next += 2) {
+      rig.server.receive(request(next, get));
+      if (next > 64) rig.server.receive(frame(RST_STREAM, 0, next - 64, u32(8)));
+    }
+    await turn();
+    for (const list of [rig.listener.streams, rig.listener.heads, rig.listener.resets, rig.transport.writes])
+      list.length = 0;
+  });
+  assert.equal(rig.server.activeStreams, 32);
   assert.ok(aged < 500_000, `${aged} bytes grew old`);
 });

@@ -1,13 +1,13 @@
 /**
  * The open streams of a connection by id.
  *
- * A Map would do but for the collector: each time V8 rebuilds a Map that loses entries as fast as it gains them, the old table
- * keeps a reference to the new one and to what it held. The first such table that grows old therefore keeps all its successors,
- * and nearly every request with them, until the next full collection: a sixth of a sidecar's processor time, with gRPC a quarter (docs/where-the-time-goes.md).
+ * A Map would do but for the collector. One that loses entries as fast as it gains them is rebuilt all the time, an old one among what is
+ * old, and the table that each rebuild leaves there keeps the streams that were open then until the next full collection: with their
+ * requests a sixth of the pair's processor time, a quarter with gRPC (docs/where-the-time-goes.md).
  */
 const leastSlots = 16;
 /** What a table without streams keeps at most. */
-const keptSlots = 128;
+const keptSlots = 256;
 
 /**
  * Open addressing with linear probing, at most half full. Ids of one side rise in steps of two, so that live streams lie side by side; a

@@ -84,7 +84,8 @@ export class Http2Stream implements ServerStream {
   trailers: Headers | null = null;
   /** `write` returned false and no `onDrain` followed yet. */
   wantsDrain = false;
-  /** Link and mark of the ring of streams that can send. */
+  /** Links and mark of the ring of streams that can send. */
+  previousReady: Http2Stream | undefined;
   nextReady: Http2Stream | undefined;
   inRing = false;
   /** Stall check: bytes left since the last tick; ticks without. */

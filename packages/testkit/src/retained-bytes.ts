@@ -14,14 +14,14 @@ export function retainedBytes(): number {
  * Bytes that grow old while `churn` runs many times, a collection of the young generation after each: what it lets go of at
  * once leaves none. The least of several tries, since what else the process does grows old, too.
  */
-export function agedBytes(churn: () => void): number {
+export async function agedBytes(churn: () => void | Promise<void>): Promise<number> {
   const collect = collector();
   let least = Number.POSITIVE_INFINITY;
   for (let time = 0; time < 3; time++) {
     collect();
     const before = oldBytes();
     for (let round = 0; round < 100; round++) {
-      churn();
+      await churn();
       collect({ type: 'minor' });
     }
     least = Math.min(least, oldBytes() - before);
