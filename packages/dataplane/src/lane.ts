@@ -40,7 +40,8 @@ export interface LaneOptions {
   exclusive: boolean;
   maxConnections: number;
   maxWaiters: number;
-  onFailure: (fault: ConnectFault) => void;
+  /** `begun`: when the connect that failed was started, ms of the clock. */
+  onFailure: (fault: ConnectFault, begun: number) => void;
   onSuccess: () => void;
   onLimit: (name: 'connections' | 'waiters' | 'idle' | 'age') => void;
 }
@@ -182,6 +183,7 @@ export class Lane {
   async #connect(): Promise<void> {
     this.#connecting++;
     const { clock, dial, lifetimeMs, wrap } = this.#options;
+    const begun = clock.now();
     let connection: ClientConnection;
     let expiresAt: number;
     try {
@@ -192,7 +194,7 @@ export class Lane {
       if (wrapped.confirmed !== undefined) await wrapped.confirmed;
     } catch (thrown) {
       this.#connecting--;
-      this.#failed(thrown);
+      this.#failed(thrown, begun);
       return;
     }
     this.#connecting--;
@@ -215,11 +217,11 @@ export class Lane {
     this.#changed(entry);
   }
 
-  #failed(thrown: unknown): void {
+  #failed(thrown: unknown, begun: number): void {
     if (this.#closed) return;
     const fault = connectFault(thrown);
     // First the verdict, so that those who wait do not pick this endpoint again.
-    this.#options.onFailure(fault);
+    this.#options.onFailure(fault, begun);
     this.#failWaiters(fault);
   }
 

@@ -132,6 +132,42 @@ void test('opaque connects that began in one outage make one pause, however late
   peer.close({ graceful: false });
 });
 
+for (const requests of [1, 5, 20]) {
+  void test(`requests that fail to connect together make one pause, which does not grow with their number: ${requests}`, async () => {
+    const { clock, peer, dialledAt, submit } = setup();
+    for (let request = 0; request < requests; request++) submit();
+    await clock.advanceAsync(1);
+    assert.equal(dialledAt.length, requests);
+    await clock.advanceAsync(110);
+    assert.equal(dialledAt.length, requests + 1, 'one looks again after 100 ms');
+    await clock.advanceAsync(150);
+    assert.equal(dialledAt.length, requests + 1, 'what it finds counts: the second pause is of 200 ms');
+    await clock.advanceAsync(80);
+    assert.equal(dialledAt.length, requests + 2);
+    peer.close({ graceful: false });
+  });
+}
+
+void test('connects that still hang when the pause is over are its probe, and the next pause follows', async () => {
+  const { clock, peer, dialledAt, submit, failAfter } = setup();
+  failAfter(1000);
+  submit();
+  submit();
+  await clock.advanceAsync(200);
+  for (let request = 0; request < 3; request++) submit();
+  await clock.advanceAsync(800);
+  assert.equal(peer.reachable, false);
+  const before = dialledAt.length;
+  await clock.advanceAsync(111);
+  assert.equal(dialledAt.length, before, 'others are on their way');
+  await clock.advanceAsync(89);
+  await clock.advanceAsync(179);
+  assert.equal(dialledAt.length, before);
+  await clock.advanceAsync(42);
+  assert.equal(dialledAt.length, before + 1, 'they failed as one');
+  peer.close({ graceful: false });
+});
+
 void test('opaque connects that fail again and again keep nobody from a connection that is there', async (t) => {
   const { port } = await listen(t, () => {});
   const { clock, peer, accept, refuse, submit } = setup(port);

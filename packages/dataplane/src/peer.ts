@@ -164,22 +164,15 @@ export class Peer {
     lane.probe();
   }
 
-  /**
-   * A connect for opaque bytes; its outcome counts like any other, but a failure does not if the connect had begun before the last one
-   * that did: they are signs of one thing, and the pause before the next try must not grow by how many clients there were. Rejects with
-   * a ConnectError.
-   */
+  /** A connect for opaque bytes; its outcome counts like any other. Rejects with a ConnectError. */
   async dial(alpn: readonly string[]): Promise<Socket> {
     const begun = this.#environment.clock.now();
     let socket: Socket;
     try {
       socket = await this.#environment.connector.connect(this.target, alpn);
     } catch (thrown) {
-      if (this.#reachable && begun >= this.#failedAt) {
-        // A peer that others are connected to is there: they wait for one pause, which does not grow.
-        this.#lastLane = this.h2.usable ? this.h2 : undefined;
-        this.#failed(connectFault(thrown));
-      }
+      // A peer that others are connected to is there: they wait for one pause, which does not grow.
+      if (this.#reachable) this.#failed(connectFault(thrown), begun, this.h2.usable ? this.h2 : undefined);
       throw thrown;
     }
     this.#succeeded();
@@ -223,10 +216,7 @@ export class Peer {
       exclusive: options.exclusive,
       maxConnections: options.maxConnections,
       maxWaiters: limits.values.connect_waiters,
-      onFailure: (fault) => {
-        this.#lastLane = lane;
-        this.#failed(fault);
-      },
+      onFailure: (fault, begun) => this.#failed(fault, begun, lane),
       onSuccess: () => this.#succeeded(),
       onLimit: (name) => limits.hit(name === 'connections' ? options.limit : laneLimits[name]),
     });
@@ -263,17 +253,23 @@ export class Peer {
     });
   }
 
-  #failed(fault: ConnectFault): void {
-    if (this.#closed) return;
+  /**
+   * Connects that fail together are signs of one thing: the pause before the next try must not grow by how many requests or clients there
+   * were. So only one counts for each pause, and none that `begun` before the last that counted if the peer was reached since.
+   */
+  #failed(fault: ConnectFault, begun: number, lane: Lane | undefined): void {
+    if (this.#closed || this.#timer !== undefined) return;
+    if (this.#reachable && begun <= this.#failedAt) return;
     const { clock, random } = this.#environment;
+    this.#lastLane = lane;
     this.lastFault = fault;
     this.#failedAt = clock.now();
     this.#become(false);
-    this.#timer?.cancel();
     this.#timer = clock.after(backoffMs(this.#attempt++, random, reconnect), () => this.#retry(), true);
   }
 
   #retry(): void {
+    this.#timer = undefined;
     // Opaque targets may greet first, so a connection just to look would reach the application; the next client tries.
     if (this.#lastLane === undefined) this.#become(true);
     else this.#lastLane.probe();
