@@ -52,6 +52,9 @@ export abstract class Channel implements FrameWriterOwner, SendQueueOwner, Trans
   #blockedTicks = 0;
   #stallTimer: Timer | undefined;
   #lingerTimer: Timer | undefined;
+  /** Until when a peer that still says something may take what the kernel holds for it; before our end undefined. */
+  #lingerUntil: number | undefined;
+  #patient = false;
 
   constructor(transport: Transport, options: ConnectionOptions) {
     this.clock = options.clock;
@@ -156,7 +159,9 @@ export abstract class Channel implements FrameWriterOwner, SendQueueOwner, Trans
     if (this.state === 'closing' && output.bytes === 0 && !this.#ended) {
       this.#ended = true;
       this.#transport.end(() => {
-        if (this.state === 'closing') this.#linger('http2_linger_ms');
+        if (this.state !== 'closing') return;
+        if (this.#patient) this.#lingerUntil = this.clock.now() + this.limits.values.http2_stall_ms;
+        this.#linger('http2_linger_ms');
       });
     }
     if (this.state !== 'open') return;
@@ -164,14 +169,28 @@ export abstract class Channel implements FrameWriterOwner, SendQueueOwner, Trans
     this.#watchStall();
   }
 
+  /** What was not handed to the socket is not sent at all. */
+  protected dropUnsent(): void {
+    this.writer.output.take();
+  }
+
   /**
    * Input is dropped from here on; the socket closes behind what is queued, and is destroyed when the peer does not
-   * close too. `patient`: what is queued matters, so that a slow reader gets the time of a stalled stream for it.
+   * close too. `patient`: what is queued matters, so that a slow reader gets the time of a stalled stream for it, and that
+   * time once more for what the kernel holds as long as it says something (WINDOW_UPDATE): a socket that is closed answers that
+   * with a reset, which takes away what is still under way.
    */
   protected close(patient: boolean): void {
     this.state = 'closing';
+    this.#patient = patient;
     this.#linger(patient ? 'http2_stall_ms' : 'http2_linger_ms');
     this.schedule();
+  }
+
+  /** Input that is dropped shows that the peer is still there. */
+  protected stillThere(): void {
+    if (this.state !== 'closing' || this.#lingerUntil === undefined) return;
+    if (this.clock.now() < this.#lingerUntil) this.#linger('http2_linger_ms');
   }
 
   #linger(name: 'http2_stall_ms' | 'http2_linger_ms'): void {

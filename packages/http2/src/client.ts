@@ -157,6 +157,10 @@ export class Http2Client extends Connection implements Http2ClientConnection {
     const { head, contentLength } = response;
     if (head.status < 200) {
       if (endStream) return this.streamFault(stream, errorCode.protocolError);
+      if (++stream.informed > this.limits.values.http2_informational_count) {
+        this.limits.hit('http2_informational_count');
+        return this.streamFault(stream, errorCode.enhanceYourCalm);
+      }
       stream.clientHandler.onInform(head);
       return this.state === 'open';
     }
@@ -216,6 +220,12 @@ export class Http2Client extends Connection implements Http2ClientConnection {
   protected override onStreamGone(): void {
     if (this.#draining && this.streams.size === 0) this.finish();
     else if (this.streams.size === this.#mostStreams - 1) this.onChange();
+  }
+
+  /** Requests whose owners hear that they were refused, so that they may go elsewhere, must not go out behind that. */
+  protected override fail(code: number): false {
+    if (this.state === 'open') this.dropUnsent();
+    return super.fail(code);
   }
 
   protected override lossReason(stream: Http2Stream): ResetReason {

@@ -80,7 +80,10 @@ export abstract class Connection extends Session implements FrameSink {
   }
 
   protected receiveFrom(chunk: Buffer, from: number, lent: boolean): void {
-    if (this.state !== 'open') return;
+    if (this.state !== 'open') {
+      this.stillThere();
+      return;
+    }
     if (this.yielding) {
       this.#held.push(copyOf(chunk, from, chunk.length));
       return;

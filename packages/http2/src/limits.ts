@@ -25,6 +25,11 @@ export const http2Limits = {
     unit: 'bytes',
     why: 'Decoded header lists of all open streams of a connection together; more streams are refused unprocessed.',
   },
+  http2_informational_count: {
+    default: 16,
+    unit: 'count',
+    why: '1xx heads before one response; no window holds them back, so that more would pile up before a client that does not read. The stream is reset.',
+  },
   http2_turn_work: {
     default: 512,
     unit: 'count',
@@ -144,7 +149,7 @@ export const http2Limits = {
   http2_linger_ms: {
     default: 1_000,
     unit: 'ms',
-    why: 'Wait for the peer to close after our last GOAWAY before the socket is destroyed.',
+    why: 'Wait for the peer to close after our last GOAWAY before the socket is destroyed; behind answers, as often as it says something within `http2_stall_ms`.',
   },
 } as const satisfies Record<string, LimitSpec>;
 

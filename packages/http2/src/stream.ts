@@ -46,6 +46,8 @@ export class Http2Stream implements ServerStream {
 
   /** The final head went out (server) or arrived (client). */
   responded = false;
+  /** 1xx heads that came. */
+  informed = 0;
   /** A client's request whose response has no body whatever its head says. */
   isHead = false;
   /** An extended CONNECT (RFC 8441). */

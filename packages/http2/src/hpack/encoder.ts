@@ -13,8 +13,9 @@ export interface EncoderOptions {
 const entryOverhead = 32;
 /** Values of a name that were seen once and may earn a table entry by coming again. */
 const candidatesPerName = 4;
-/** Names that are tracked; a peer that invents more gets plain literals. */
+/** Names that are tracked, and how long they may be; a peer that invents more gets plain literals. */
 const trackedNames = 256;
+const trackedNameLength = 64;
 
 /** Never in any table, here or at a later hop (RFC 7541 §7.1.3). */
 const sensitive: ReadonlySet<string> = new Set([
@@ -35,7 +36,8 @@ class NameState {
   newest = 0;
   /** Value of the newest entry: most names keep one value for long, and comparing is cheaper than hashing. */
   newestValue = '';
-  readonly candidates: string[] = [];
+  /** Hashes: the values themselves may be slices of a head of 64 KiB, which they would keep. */
+  readonly candidates: number[] = [];
   nextCandidate = 0;
 
   constructor(name: string) {
@@ -116,7 +118,9 @@ export class HpackEncoder {
     let state = this.#names.get(name);
     if (state === undefined) {
       state = new NameState(name);
-      if (this.#names.size < trackedNames) this.#names.set(name, state);
+      if (this.#names.size < trackedNames && name.length <= trackedNameLength) {
+        this.#names.set(copyOf(name), state);
+      }
     }
     if (state.newest !== 0 && state.newestValue === value) {
       this.#integer(0x80, 0x7f, staticCount + 1 + this.#inserted - state.newest);
@@ -156,14 +160,16 @@ export class HpackEncoder {
   #earnsEntry(name: string, value: string, state: NameState): boolean {
     const bytes = name.length + value.length + entryOverhead;
     if (this.#eager) return bytes <= this.#tableMax;
-    if (bytes * 2 > this.#tableMax) return false;
-    if (state.candidates.includes(value)) return true;
-    state.candidates[state.nextCandidate] = value;
+    if (name.length > trackedNameLength || bytes * 2 > this.#tableMax) return false;
+    const hash = hashOf(value);
+    if (state.candidates.includes(hash)) return true;
+    state.candidates[state.nextCandidate] = hash;
     state.nextCandidate = (state.nextCandidate + 1) % candidatesPerName;
     return false;
   }
 
-  #insert(name: string, value: string, state: NameState): void {
+  #insert(name: string, text: string, state: NameState): void {
+    const value = copyOf(text);
     const bytes = name.length + value.length + entryOverhead;
     this.#evict(this.#tableMax - bytes);
     this.#inserted += 1;
@@ -225,6 +231,20 @@ export class HpackEncoder {
       this.#at += block.write(text, this.#at, 'latin1');
     }
   }
+}
+
+/** FNV-1a. A value that is taken for another enters the table the first time it comes, which costs some bytes. */
+function hashOf(value: string): number {
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < value.length; index++) {
+    hash = Math.imul(hash ^ value.charCodeAt(index), 0x01000193);
+  }
+  return hash;
+}
+
+/** The same text without the larger one that it may be cut from. */
+function copyOf(text: string): string {
+  return Buffer.from(text, 'latin1').toString('latin1');
 }
 
 /** The buffer that the block just finished begins. */

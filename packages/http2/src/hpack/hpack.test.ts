@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { retainedBytes } from '@mesh/testkit/retained-bytes';
 import { type DecodeStatus, HpackDecoder } from './decoder.ts';
 import { encodedBlock, HpackEncoder } from './encoder.ts';
 import { huffmanDecode, huffmanEncode, huffmanLength } from './huffman.ts';
@@ -223,4 +224,28 @@ test('a table size change is announced before the next block, smallest first', (
   encoder.setPeerTableSize(1024);
   assert.equal(encode(encoder, []).toString('hex'), '203fe107');
   assert.equal(encode(encoder, []).length, 0);
+});
+
+test('an encoder keeps neither foreign names nor the heads that values are cut from', () => {
+  const encoder = new HpackEncoder();
+  const before = retainedBytes();
+  for (let index = 0; index < 1024; index++) {
+    const head = Buffer.alloc(60_000, 'x').toString('latin1');
+    const number = String(index).padStart(20, '0');
+    encode(encoder, [
+      `${head}${number}`.slice(0, 50_000),
+      'v',
+      `x-name-${index % 200}`,
+      `${head}${number}`.slice(-30),
+    ]);
+    encode(encoder, [
+      `${head}${number}`.slice(-40, -10),
+      'seen twice',
+      `x-name-${index % 200}`,
+      `${head}${number}`.slice(-30),
+    ]);
+  }
+  const kept = retainedBytes() - before;
+  assert.ok(encoder.tableBytes > 0, 'values that came twice are in the table');
+  assert.ok(kept < 500_000, `${kept} bytes are kept`);
 });
