@@ -474,6 +474,83 @@ test('deadlines: head, idle, body, a reader that takes nothing, and a FIN that i
   assert.equal(request.reset, undefined);
 });
 
+const stallMs = http1Limits.http1_stall_ms.default;
+
+test('a WebSocket and a CONNECT tunnel live on, however late they were accepted', async (context) => {
+  const asks = [
+    ['GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n', 101],
+    ['CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\n\r\n', 200],
+  ] as const;
+  for (const [ask, status] of asks) {
+    const { client, answer, requests, clock, limits } = await serve(context);
+    client.write(ask);
+    const seen = await eventually('the request', () => requests[0]);
+    // The owner has to reach its own server first: not within the read of the head.
+    clock.advance(1_000);
+    seen.stream.respond({ status, headers: [] }, false);
+    await eventually('accepted', () => answer.text.includes(`HTTP/1.1 ${status} `));
+    for (let half = 1; half <= 4; half++) {
+      clock.advance(stallMs / 2);
+      client.write('ping');
+      seen.stream.write(Buffer.from('pong'));
+      await eventually(
+        'both ways',
+        () => seen.body === 4 * half && answer.text.endsWith('pong'.repeat(half)),
+      );
+    }
+    clock.advance(10 * stallMs);
+    assert.equal(seen.reset, undefined);
+    assert.equal(limits.hits('http1_stall_ms'), 0);
+  }
+});
+
+test('a body in two reads, once complete, leaves its answer all the time it needs', async (context) => {
+  for (const streams of [false, true]) {
+    const { client, server, answer, requests, clock } = await serve(context);
+    client.write('POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n01234');
+    const seen = await eventually('the body began', () => requests.find(({ body }) => body === 5));
+    if (streams) seen.stream.respond(ok, false);
+    // Each read has its own time.
+    clock.advance(stallMs - 1);
+    client.write('567');
+    await eventually('the body went on', () => seen.body === 8);
+    clock.advance(stallMs - 1);
+    client.write('89');
+    await eventually('the body ended', () => seen.ended);
+    clock.advance(stallMs);
+    if (streams) seen.stream.write(Buffer.from('event'));
+    clock.advance(stallMs);
+    assert.equal(seen.reset, undefined);
+    assert.equal(server.destroyed, false);
+    if (streams) seen.stream.end(null);
+    else seen.stream.respond(ok, true);
+    await eventually('answered', () => answer.text.endsWith(streams ? '\r\n0\r\n\r\n' : '\r\n\r\n'));
+  }
+});
+
+test('a slow reader is served while it reads, by an owner that writes as soon as it is told', async (context) => {
+  const { client, server, requests, clock } = await serve(context, (request) => {
+    request.stream.respond(ok, false);
+    request.onDrain = () => {
+      request.drains++;
+      while (request.stream.write(Buffer.alloc(64 * 1024)));
+    };
+    request.onDrain();
+  });
+  client.pause();
+  client.write(get('/'));
+  const seen = await eventually('the request', () => requests[0]);
+  for (let round = 0; round < 3; round++) {
+    await eventually('the reader is waited for', () => server.writableNeedDrain);
+    const { drains } = seen;
+    clock.advance(stallMs - 1);
+    client.resume();
+    await eventually('it read', () => seen.drains > drains);
+    client.pause();
+  }
+  assert.equal(seen.reset, undefined);
+});
+
 test('bytes that were put back into the socket are served', async (context) => {
   const [client, server] = await socketPair(context);
   client.write(get('/first'));

@@ -122,6 +122,7 @@ class Http1ServerConnection
   }
 
   onSocketDrain(): void {
+    this.#moved();
     this.#exchange?.drained();
     this.#updateDeadline();
   }
@@ -182,8 +183,8 @@ class Http1ServerConnection
         this.#ledger.hit('http1_linger_ms');
         this.#destroy();
         return;
-      default:
-        this.#destroy();
+      case 'none':
+      // Has no deadline: see `#setNoPhase`.
     }
   }
 
@@ -222,8 +223,7 @@ class Http1ServerConnection
     if (fault !== undefined && !this.#closing && !this.#closed) this.#refuse(fault);
     if (this.#closed) return;
     this.#updateReading();
-    if (this.#closing) return;
-    if (this.#phase === 'stall') this.#phase = 'none';
+    this.#moved();
     this.#updateDeadline();
   }
 
@@ -341,8 +341,13 @@ class Http1ServerConnection
     if (stop) this.#socket.pause();
     else this.#socket.resume();
     if (stop && early) this.#ledger.hit('http1_pipelined_bytes');
-    if (this.#phase === 'stall') this.#phase = 'none';
+    this.#moved();
     this.#updateDeadline();
+  }
+
+  /** What was waited for came, at least in part: the next wait has its whole time. */
+  #moved(): void {
+    if (this.#phase === 'stall' && !this.#closing) this.#setNoPhase();
   }
 
   #updateDeadline(): void {
@@ -361,9 +366,14 @@ class Http1ServerConnection
     if (!exchange.isTunnel && (waitsForBody || this.output.blocked)) {
       if (this.#phase !== 'stall') this.#setPhase('stall', this.#limits.http1_stall_ms);
     } else if (this.#phase !== 'none') {
-      this.#phase = 'none';
-      this.#deadline.clear();
+      this.#setNoPhase();
     }
+  }
+
+  /** Nobody but the owner is waited for. */
+  #setNoPhase(): void {
+    this.#phase = 'none';
+    this.#deadline.clear();
   }
 
   #setPhase(phase: 'idle' | 'head' | 'stall' | 'linger', delayMs: number): void {
