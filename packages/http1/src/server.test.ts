@@ -528,6 +528,51 @@ test('a body in two reads, once complete, leaves its answer all the time it need
   }
 });
 
+test('a client that half-closes and leaves its answer unread has `http1_stall_ms`', async (context) => {
+  const piece = Buffer.alloc(30_000);
+  const { client, server, requests, clock, limits, closes } = await serve(context, ({ stream }) => {
+    stream.respond({ status: 200, headers: ['content-length', `${piece.length}`] }, false);
+    stream.write(piece);
+    stream.end(null);
+  });
+  client.pause();
+  for (let sent = 1; server.writableLength === 0; sent++) {
+    client.write(get('/'));
+    await eventually('answered', () => requests.length === sent, { intervalMs: 1 });
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  client.end();
+  await eventually('the FIN', () => server.readableEnded);
+  clock.advance(stallMs - 1);
+  assert.equal(server.destroyed, false);
+  clock.advance(1);
+  assert.equal(limits.hits('http1_stall_ms'), 1);
+  await eventually('closed', () => closes.count === 1);
+});
+
+test('so has one that does it at the end of a tunnel', async (context) => {
+  // What is left over fits into the socket, or the owner waits for the client, too.
+  for (const bytes of [30_000, 16 * 1024 * 1024]) {
+    const { client, server, requests, clock, limits, closes } = await serve(context);
+    client.pause();
+    client.write('GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n');
+    const seen = await eventually('the request', () => requests[0]);
+    seen.stream.respond({ status: 101, headers: [] }, false);
+    while (server.writableLength === 0) {
+      seen.stream.write(Buffer.alloc(bytes));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    seen.stream.end(null);
+    client.end();
+    await eventually('both ends', () => seen.ended);
+    clock.advance(stallMs - 1);
+    assert.equal(server.destroyed, false);
+    clock.advance(1);
+    assert.equal(limits.hits('http1_stall_ms'), 1);
+    await eventually('closed', () => closes.count === 1);
+  }
+});
+
 test('a slow reader is served while it reads, by an owner that writes as soon as it is told', async (context) => {
   const { client, server, requests, clock } = await serve(context, (request) => {
     request.stream.respond(ok, false);

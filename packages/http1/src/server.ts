@@ -132,6 +132,7 @@ class Http1ServerConnection
     const exchange = this.#exchange;
     if (exchange?.isTunnel) {
       exchange.requestEnded(null);
+      this.#updateDeadline();
       return;
     }
     if (exchange !== null && !exchange.answered) {
@@ -140,8 +141,7 @@ class Http1ServerConnection
       this.#destroy();
       return;
     }
-    this.#closing = true;
-    this.#socket.end();
+    this.#closeGracefully();
   }
 
   /** Our FIN is out: from here on only the client's reading is waited for. */
@@ -284,17 +284,13 @@ class Http1ServerConnection
   tunnelEnded(): void {
     this.output.flush();
     this.#socket.end();
+    this.#updateDeadline();
   }
 
   finished(): void {
     const exchange = this.#exchange;
     this.#exchange = null;
     if (exchange === null) return;
-    if (exchange.isTunnel) {
-      this.#closing = true;
-      this.#deadline.clear();
-      return;
-    }
     if (!exchange.keepsAlive || this.#draining || !this.#clientKeepsAlive) {
       this.#closeGracefully();
       return;
@@ -353,7 +349,8 @@ class Http1ServerConnection
   #updateDeadline(): void {
     const exchange = this.#exchange;
     if (this.#closed || this.#closing) return;
-    if (exchange === null || exchange.answered) {
+    const answered = exchange?.answered ?? false;
+    if (exchange === null || (answered && !exchange.requestDone)) {
       if (this.#reader.insideHead) {
         // Set once: each further byte of the head may not move it.
         if (this.#phase !== 'head') this.#setPhase('head', this.#limits.http1_head_ms);
@@ -363,7 +360,8 @@ class Http1ServerConnection
       return;
     }
     const waitsForBody = !exchange.requestDone && !this.#paused;
-    if (!exchange.isTunnel && (waitsForBody || this.output.blocked)) {
+    // Complete both ways and not over: the client has to read. Before that a tunnel may be silent for days.
+    if (answered || (!exchange.isTunnel && (waitsForBody || this.output.blocked))) {
       if (this.#phase !== 'stall') this.#setPhase('stall', this.#limits.http1_stall_ms);
     } else if (this.#phase !== 'none') {
       this.#setNoPhase();
