@@ -301,6 +301,67 @@ void test('an abandoned probe leaves room for the next', () => {
   assert.equal(balancer.pick()?.key, 'bad');
 });
 
+void test('a probe of which nothing is heard makes room for the next, after as long a pause as its failure would bring', () => {
+  const { clock, balancer } = setup(2);
+  balancer.reset([spec('good'), spec('bad')]);
+  failSeven(balancer.get('bad'));
+  const pauses: number[] = [];
+  for (let probe = 0; probe < 12; probe++) {
+    const since = clock.now();
+    while (balancer.pick()?.key !== 'bad' && clock.now() - since < 100_000) clock.advance(50);
+    pauses.push(clock.now() - since);
+  }
+  for (const [probe, pause] of pauses.entries()) {
+    const share = pause / Math.min(60_000, 1000 * 2 ** probe);
+    assert.ok(share >= 0.5 && share <= 1.55, `pause ${probe} was ${pause} ms`);
+  }
+  balancer.get('bad')?.succeed();
+  assert.equal(balancer.ready, 2);
+  clock.advance(120_000);
+  assert.equal(balancer.ready, 2, 'the end of its time means nothing once it was answered');
+});
+
+void test('an answer that begins well ends a probe; how it ends counts like any other', () => {
+  const { clock, balancer } = setup(2);
+  balancer.reset([spec('good'), spec('bad')]);
+  const bad = balancer.get('bad');
+  const probeAfter = (): number => {
+    const since = clock.now();
+    while (balancer.pick()?.key !== 'bad' && clock.now() - since < 100_000) clock.advance(50);
+    return clock.now() - since;
+  };
+  failSeven(bad);
+  bad?.answered();
+  assert.equal(balancer.ejected, 1, 'only that of a probe');
+  probeAfter();
+  bad?.answered();
+  assert.equal(balancer.ejected, 0);
+  bad?.fail();
+  assert.equal(balancer.ejected, 0, 'one failure of seven');
+  for (let failure = 0; failure < 6; failure++) bad?.fail();
+  assert.equal(balancer.ejected, 1);
+  for (let round = 0; round < 4; round++) {
+    probeAfter();
+    bad?.answered();
+    failSeven(bad);
+  }
+  assert.ok(probeAfter() >= 16_000, 'answers that only begin well do not make the pauses short again');
+  bad?.answered();
+  bad?.succeed();
+  failSeven(bad);
+  assert.ok(probeAfter() <= 1550, 'a success does');
+});
+
+void test('an answer that begins well does not make up for failures', () => {
+  const { balancer } = setup();
+  balancer.reset([spec('a'), spec('b')]);
+  for (let failure = 0; failure < 7; failure++) {
+    balancer.get('a')?.answered();
+    balancer.get('a')?.fail();
+  }
+  assert.equal(balancer.ejected, 1);
+});
+
 void test('the last ready endpoint of all tiers is never ejected', () => {
   const { balancer } = setup();
   balancer.reset([spec('a'), spec('b', { tier: 1 })]);
@@ -361,6 +422,22 @@ void test('it says when an endpoint can be picked again', () => {
   assert.equal(calls, 2);
 });
 
+void test('waiters hear of an ejected endpoint that can be reached again, because it is picked', () => {
+  let calls = 0;
+  const { balancer } = setup(1, () => calls++);
+  balancer.reset([spec('a'), spec('b')]);
+  failSeven(balancer.get('a'));
+  balancer.get('a')?.setReachable(false);
+  balancer.get('b')?.setReachable(false);
+  assert.equal(balancer.pick(), undefined);
+  assert.equal(balancer.pickable, false);
+  calls = 0;
+  balancer.get('a')?.setReachable(true);
+  assert.equal(balancer.pickable, true);
+  assert.equal(balancer.pick()?.key, 'a');
+  assert.equal(calls, 1);
+});
+
 void test('ready counts and picks agree over any sequence of changes', () => {
   const operation = fc.record({
     key: fc.constantFrom('a', 'b', 'c', 'd', 'e'),
@@ -370,8 +447,11 @@ void test('ready counts and picks agree over any sequence of changes', () => {
   });
   fc.assert(
     fc.property(fc.array(operation, { maxLength: 60 }), fc.integer(), (operations, seed) => {
-      const { clock, balancer } = setup(seed);
+      let calls = 0;
+      const { clock, balancer } = setup(seed, () => calls++);
       for (const { key, kind, tier, weight } of operations) {
+        const { pickable } = balancer;
+        const callsBefore = calls;
         if (kind === 'upsert') balancer.upsert(spec(key, { tier, weight }));
         else if (kind === 'remove') balancer.remove(key);
         else if (kind === 'advance') clock.advance(weight * 400);
@@ -382,6 +462,8 @@ void test('ready counts and picks agree over any sequence of changes', () => {
         const picked = balancer.pick();
         const reachable = [...balancer.members()].some((member) => member.reachable);
         assert.equal(picked !== undefined, reachable);
+        assert.equal(balancer.pickable, reachable);
+        if (reachable && !pickable) assert.ok(calls > callsBefore, 'waiters hear of it');
         if (picked !== undefined) assert.ok(picked.attached && picked.reachable);
         picked?.forgo();
       }

@@ -17,7 +17,7 @@ export interface BalancerOptions {
   ewma?: PeakEwmaOptions;
   breaker?: BreakerOptions;
   tiers?: TierOptions;
-  /** Called when an endpoint can be picked after a time when none could. */
+  /** Called when an endpoint can be picked after a time when none could; at times also when another could. */
   onReady?: () => void;
 }
 
@@ -57,6 +57,12 @@ export class Balancer<Target> implements MemberOwner<Target> {
   /** Members that are reachable and not ejected. */
   get ready(): number {
     return this.#ready;
+  }
+
+  /** Whether `pick` finds a member. */
+  get pickable(): boolean {
+    for (const member of this.#members.values()) if (member.reachable) return true;
+    return false;
   }
 
   /** Reachable members that are left out for what they answered. */
@@ -180,7 +186,8 @@ export class Balancer<Target> implements MemberOwner<Target> {
     }
     if (this.#replacing) return;
     this.#judge();
-    if ((member.ready && this.#ready === 1) || member.halfOpen) this.#onReady?.();
+    // While none is ready, an ejected one that can be reached is picked.
+    if (member.reachable && this.#ready === (member.ready ? 1 : 0)) this.#onReady?.();
   }
 
   #leave(member: Member<Target>): void {

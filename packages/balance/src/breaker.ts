@@ -1,9 +1,9 @@
 /**
  * Consecutive-failure breaker of one endpoint.
  *
- * `closed` → `maxFailures` failures in a row → `open` for a back-off → `half-open` → one probe → `closed` on success,
- * or `open` again for twice as long. Who owns the breaker decides whether it may open, because ejecting the last
- * ready endpoint helps nobody.
+ * `closed` → `maxFailures` failures in a row → `open` for a back-off → `half-open` → one probe → `closed` once it is answered,
+ * or `open` again for twice as long. A probe of which nothing is heard for that time makes room for the next. Who owns
+ * the breaker decides whether it may open, because ejecting the last ready endpoint helps nobody.
  */
 import { backoffMs, type Clock, type Random, type Timer } from '@mesh/clock/clock';
 
@@ -30,9 +30,10 @@ export class Breaker {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #owner: BreakerOwner;
-  readonly #afterBackoff: () => void;
+  readonly #afterPause: () => void;
   #failures = 0;
-  #openings = 0;
+  /** Pauses since the last success. */
+  #pauses = 0;
   #timer: Timer | undefined;
   state: BreakerState = 'closed';
 
@@ -44,19 +45,25 @@ export class Breaker {
     this.#options = options;
     this.#clock = clock;
     this.#random = random;
-    this.#afterBackoff = () => {
-      this.#timer = undefined;
+    this.#afterPause = () => {
+      if (this.state === 'probing') this.#pauses++;
       this.#become('half-open');
     };
   }
 
   success(): void {
     this.#failures = 0;
-    if (this.state === 'closed') return;
     // A late success from before the opening says nothing about now; only the probe closes.
-    if (this.state !== 'probing') return;
-    this.#openings = 0;
-    this.#become('closed');
+    this.answered();
+    if (this.state === 'closed') this.#pauses = 0;
+  }
+
+  /**
+   * A good answer began. That is enough to be back: the end of a stream may be days away. But the next pause is short again only after a
+   * success: an answer that began well may end in an error each time.
+   */
+  answered(): void {
+    if (this.state === 'probing') this.#become('closed');
   }
 
   failure(): void {
@@ -81,21 +88,21 @@ export class Breaker {
 
   dispose(): void {
     this.#timer?.cancel();
-    this.#timer = undefined;
   }
 
   #open(): void {
     this.#failures = 0;
-    this.#timer?.cancel();
-    this.#timer = this.#clock.after(
-      backoffMs(this.#openings++, this.#random, this.#options),
-      this.#afterBackoff,
-      true,
-    );
     this.#become('open');
+    this.#pauses++;
   }
 
   #become(state: BreakerState): void {
+    this.#timer?.cancel();
+    // A probe gets as long as the pause that its failure would bring.
+    if (state === 'open' || state === 'probing') {
+      const pauseMs = backoffMs(this.#pauses, this.#random, this.#options);
+      this.#timer = this.#clock.after(pauseMs, this.#afterPause, true);
+    }
     this.state = state;
     this.#owner.onBreaker(state);
   }

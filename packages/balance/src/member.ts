@@ -1,8 +1,8 @@
 /**
  * One endpoint inside a balancer: its load, its breaker and whether it can be picked.
  *
- * Per request: `begin`, then `observe` once with the time to the first answer, `succeed` or `fail` with the verdict,
- * and `end`. None of them allocates.
+ * Per request: `begin`, then `observe` once with the time to the first answer, `answered` if it begins well before it ends,
+ * `succeed` or `fail` with the verdict, and `end`. None of them allocates.
  */
 import type { Clock, Random } from '@mesh/clock/clock';
 import { Breaker, type BreakerOptions } from './breaker.ts';
@@ -125,6 +125,11 @@ export class Member<Target> {
   /** Round-trip estimate, ms. */
   get rttMs(): number {
     return this.#ewma.read(this.#clock.now());
+  }
+
+  /** An answer began that is no failure so far; the verdict follows. */
+  answered(): void {
+    this.#breaker.answered();
   }
 
   succeed(): void {

@@ -79,6 +79,8 @@ export class Attempt implements ClientHandler, Submission {
       this.#readGrpcStatus(head.headers);
       this.#time();
       this.#settle('none');
+    } else if (!isFailure(head.status, noGrpcStatus)) {
+      this.#member.answered();
     }
     this.#exchange.respond(head, end);
   }

@@ -193,7 +193,7 @@ export class EndpointPool {
     for (const { key, target } of entries) this.#attach(key, target);
     this.#applying = false;
     this.#settle('empty');
-    if (this.#balancer.ready > 0) this.#onReady();
+    if (this.#balancer.pickable) this.#onReady();
   }
 
   remove(keys: readonly string[]): void {

@@ -300,6 +300,33 @@ void test('an endpoint that only fails is left, but not for ever', async (t) => 
   assert.equal(pool.ready, 1);
 });
 
+void test('an ejected endpoint is back once an answer begins, however long it lasts', async (t) => {
+  const clock = new FakeClock();
+  const good = await app(t, (_, response) => {
+    clock.advance(60);
+    response.end('good');
+  });
+  let recovered = false;
+  const bad = await app(t, (_, response) => {
+    response.statusCode = recovered ? 200 : 500;
+    if (recovered) response.write('the first of many events');
+    else response.end('bad');
+  });
+  const { port: proxy, pool } = await rig(t, { clock });
+  pool.apply([spec(good), spec(bad)], { replace: true });
+  for (let request = 0; request < 16; request++) await send(proxy);
+  assert.equal(pool.ejected, 1);
+  recovered = true;
+  clock.advance(1500);
+  const events = httpRequest({ port: proxy, host: '127.0.0.1', agent: false }).end();
+  t.after(() => events.destroy());
+  const [response] = (await once(events, 'response')) as [IncomingMessage];
+  response.on('error', () => {});
+  assert.equal(response.statusCode, 200);
+  assert.equal(pool.inFlight, 1);
+  assert.equal(pool.ejected, 0);
+});
+
 void test('the only endpoint is kept however it fails', async (t) => {
   const port = await app(t, (_, response) => {
     response.statusCode = 500;
