@@ -61,6 +61,9 @@ interface Slot {
   hung: boolean;
 }
 
+/** Why a slot has no process any more; `fork`: the system gave it none. */
+type EndCause = 'exit' | 'signal' | 'silent' | 'fork';
+
 const unknownState: WorkerState = { ready: false, reason: 'starting', port: 0, connections: 0 };
 
 export class WorkerPool implements MetricsPage {
@@ -83,7 +86,10 @@ export class WorkerPool implements MetricsPage {
     this.#options = options;
     const { registry, credentials } = options;
     const states = registry.gauge('gateway_workers', 'Processes that serve peers: wanted, running, ready.');
-    this.#exits = registry.counter('gateway_worker_exits_total', 'Workers that ended unasked, by cause.');
+    this.#exits = registry.counter(
+      'gateway_worker_exits_total',
+      'Workers that ended unasked, by cause: exit, signal, silent, or fork for one that the system did not let start.',
+    );
     this.#connections = registry.gauge('gateway_worker_connections', 'Open connections of peers by worker.');
     registry.onCollect(() => {
       states.with({ state: 'wanted' }).set(options.workers);
@@ -172,38 +178,60 @@ export class WorkerPool implements MetricsPage {
 
   #fork(slot: Slot): void {
     const { clock, log, workers } = this.#options;
-    const process = cluster.fork({
-      [workerVariable]: String(slot.number),
-      [workersVariable]: String(workers),
-    });
-    slot.process = process;
     slot.state = unknownState;
     slot.heardAt = clock.now();
     slot.spoke = false;
     slot.readySince = undefined;
     slot.hung = false;
-    log.info('worker started', { worker: slot.number, pid: process.process.pid });
+    let process: Worker;
+    try {
+      process = cluster.fork({
+        [workerVariable]: String(slot.number),
+        [workersVariable]: String(workers),
+      });
+    } catch (thrown) {
+      // Node throws some faults of the system (ENOMEM) and emits others (EAGAIN, EMFILE).
+      this.#ended(slot, 'fork', thrown instanceof Error ? thrown.message : String(thrown));
+      return;
+    }
+    slot.process = process;
+    const { pid } = process.process;
+    process.on('error', ({ message }) => {
+      if (pid !== undefined || slot.process !== process) {
+        log.warn('worker failed', { worker: slot.number, detail: message });
+        return;
+      }
+      // What never ran has no exit; and if it got no channel either (EMFILE), Node would list it for ever.
+      delete cluster.workers?.[process.id];
+      this.#ended(slot, 'fork', message);
+    });
+    if (pid === undefined) return;
+    log.info('worker started', { worker: slot.number, pid });
     process.on('message', (message: ToPrimary) => {
       if (slot.process === process) this.#receive(slot, message);
     });
-    process.on('error', (error) => log.warn('worker failed', { worker: slot.number, detail: error.message }));
-    process.on('exit', (code, signal) => this.#exited(slot, signal ?? `exit code ${code}`));
+    process.on('exit', (code, signal: string | null) => {
+      const cause = slot.hung ? 'silent' : signal === null ? 'exit' : 'signal';
+      this.#ended(slot, cause, signal ?? `exit code ${code}`);
+    });
     this.#sendCredentials(slot);
   }
 
-  #exited(slot: Slot, how: string): void {
+  /** `how`, for a person. */
+  #ended(slot: Slot, cause: EndCause, how: string): void {
     const { clock, random, log } = this.#options;
     for (const stream of slot.streams.values()) stream.cancel();
     slot.streams.clear();
     slot.process = undefined;
-    slot.state = { ...unknownState, reason: `worker ${slot.number} ended (${how}) and is replaced` };
+    const what = cause === 'fork' ? 'could not be forked' : 'ended';
+    slot.state = { ...unknownState, reason: `worker ${slot.number} ${what} (${how}) and is replaced` };
     keepCounts(this.#departed, slot.metrics);
     slot.metrics = [];
     if (!this.#stopping) {
-      this.#exits.with({ cause: slot.hung ? 'silent' : how.startsWith('SIG') ? 'signal' : 'exit' }).add();
+      this.#exits.with({ cause }).add();
       if (slot.readySince !== undefined && clock.now() - slot.readySince >= steadyMs) slot.failures = 0;
       const waitMs = backoffMs(slot.failures++, random, restart);
-      log.error('worker ended', { worker: slot.number, how, replacedInMs: Math.round(waitMs) });
+      log.error(`worker ${what}`, { worker: slot.number, how, replacedInMs: Math.round(waitMs) });
       slot.restart = clock.after(waitMs, () => this.#fork(slot));
     }
     this.#notify();
