@@ -25,6 +25,7 @@ export interface StreamFollower {
   onMessage(bytes: Uint8Array, first: boolean): void;
   /** `agoMs`: for how long it has been so already. */
   onInterrupted(agoMs: number): void;
+  /** The last call: the stream is gone. */
   onRejected(status: GrpcStatus): void;
 }
 
@@ -33,12 +34,15 @@ interface Shared extends RunningStream {
   /** Tells `follower` what is known. */
   replay(follower: StreamFollower): void;
   idle: Timer | undefined;
+  readonly rejected: GrpcStatus | undefined;
 }
 
 interface SharedOptions {
   readonly clock: Clock;
   readonly streams: ControlStreams;
   readonly input: Uint8Array;
+  /** It is over, before its followers hear of it. */
+  readonly onRejected: () => void;
 }
 
 interface Question {
@@ -61,26 +65,27 @@ class SharedStream<Input extends DescMessage, Output extends DescMessage>
 {
   readonly followers: Set<StreamFollower> = new Set();
   idle: Timer | undefined;
+  rejected: GrpcStatus | undefined;
   readonly #clock: Clock;
+  readonly #onRejected: () => void;
   readonly #output: Output;
   readonly #snapshot: StreamSnapshot<Output>;
   readonly #stream: RunningStream;
   /** When the stream ended that has not spoken since. */
   #silentSince: number | undefined;
-  #rejected: GrpcStatus | undefined;
 
-  constructor(method: DescMethodServerStreaming<Input, Output>, { clock, streams, input }: SharedOptions) {
+  constructor(
+    method: DescMethodServerStreaming<Input, Output>,
+    { clock, streams, input, onRejected }: SharedOptions,
+  ) {
     this.#clock = clock;
+    this.#onRejected = onRejected;
     this.#output = method.output;
     this.#snapshot = snapshotOf(method);
     this.#stream = streams.keep(method, fromBinary(method.input, input), this);
   }
 
   replay(follower: StreamFollower): void {
-    if (this.#rejected !== undefined) {
-      follower.onRejected(this.#rejected);
-      return;
-    }
     for (const [index, message] of this.#snapshot.messages().entries()) {
       follower.onMessage(toBinary(this.#output, message), index === 0);
     }
@@ -101,8 +106,11 @@ class SharedStream<Input extends DescMessage, Output extends DescMessage>
   }
 
   onRejected(status: GrpcStatus): void {
-    this.#rejected = status;
-    for (const follower of this.followers) follower.onRejected(status);
+    this.rejected = status;
+    const told = [...this.followers];
+    this.followers.clear();
+    this.#onRejected();
+    for (const follower of told) follower.onRejected(status);
   }
 
   cancel(): void {
@@ -126,13 +134,16 @@ export class StreamRelay {
     return this.#shared.size;
   }
 
-  /** Undefined for a method that workers have no business with. */
+  /** Undefined for a method that workers have no business with, and when the answer is a rejection at once. */
   follow(method: string, input: Uint8Array, follower: StreamFollower): RunningStream | undefined {
     const key = `${method} ${Buffer.from(input).toString('base64')}`;
-    const shared =
-      this.#shared.get(key) ??
-      questions.get(method)?.open({ clock: this.#clock, streams: this.#streams, input });
+    const shared = this.#shared.get(key) ?? this.#open(method, input, key);
     if (shared === undefined) return undefined;
+    if (shared.rejected !== undefined) {
+      shared.cancel();
+      follower.onRejected(shared.rejected);
+      return undefined;
+    }
     this.#shared.set(key, shared);
     shared.idle?.cancel();
     shared.followers.add(follower);
@@ -140,16 +151,24 @@ export class StreamRelay {
     return {
       cancel: () => {
         if (!shared.followers.delete(follower) || shared.followers.size > 0) return;
-        shared.idle = this.#clock.after(
-          idleMs,
-          () => {
-            this.#shared.delete(key);
-            shared.cancel();
-          },
-          true,
-        );
+        shared.idle = this.#clock.after(idleMs, () => this.#drop(key), true);
       },
     };
+  }
+
+  #open(method: string, input: Uint8Array, key: string): Shared | undefined {
+    return questions.get(method)?.open({
+      clock: this.#clock,
+      streams: this.#streams,
+      input,
+      // Who asks from now on is not told what was so once: the control plane is asked again.
+      onRejected: () => this.#drop(key),
+    });
+  }
+
+  #drop(key: string): void {
+    this.#shared.get(key)?.cancel();
+    this.#shared.delete(key);
   }
 
   close(): void {

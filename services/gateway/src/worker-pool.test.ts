@@ -1,14 +1,15 @@
-/** What a pool does when the system gives it no process; its workers serve nobody. */
+/** What a pool does when the system gives it no process, and what it keeps of streams; its workers serve nobody. */
 import assert from 'node:assert/strict';
 import cluster from 'node:cluster';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import type { ControlStreams } from '@mesh/dataplane/control-channel';
+import type { ControlStreams, KeptStreamHandler } from '@mesh/dataplane/control-channel';
 import { LimitLedger } from '@mesh/limits/limits';
 import { createLogger } from '@mesh/telemetry/log';
 import { MetricRegistry } from '@mesh/telemetry/metrics';
 import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
+import { grpcCode } from '@mesh/control-api/status';
 import { CredentialStore } from '@mesh/trust/credentials';
 import { gatewayLimits } from './limits.ts';
 import { StreamRelay } from './stream-relay.ts';
@@ -21,6 +22,22 @@ interface LogLine {
   readonly [field: string]: unknown;
 }
 
+/** Counts the streams that the pool ended. */
+class CountingRelay extends StreamRelay {
+  ended = 0;
+
+  override follow(...question: Parameters<StreamRelay['follow']>): ReturnType<StreamRelay['follow']> {
+    const running = super.follow(...question);
+    if (running === undefined) return undefined;
+    return {
+      cancel: () => {
+        this.ended++;
+        running.cancel();
+      },
+    };
+  }
+}
+
 /** Where workers start: they cannot in a directory that is not there. */
 function workersIn(cwd: string): void {
   cluster.setupPrimary({
@@ -31,13 +48,19 @@ function workersIn(cwd: string): void {
   });
 }
 
-/** A pool of one worker that is ready. */
+/** A pool of one worker that is ready, and the control plane's ends of the streams that were asked for. */
 async function start(test: TestContext) {
   workersIn(import.meta.dirname);
   const clock = new FakeClock();
   const log: LogLine[] = [];
-  const streams: ControlStreams = { keep: () => ({ cancel: () => {} }) };
-  const relay = new StreamRelay({ clock, streams });
+  const asked: Pick<KeptStreamHandler<never>, 'onRejected'>[] = [];
+  const streams: ControlStreams = {
+    keep(_method, _input, handler) {
+      asked.push(handler);
+      return { cancel: () => {} };
+    },
+  };
+  const relay = new CountingRelay({ clock, streams });
   const pool = new WorkerPool({
     clock,
     // No jitter.
@@ -61,7 +84,7 @@ async function start(test: TestContext) {
   test.after(kill);
   await pool.start();
   const said = (msg: string): LogLine[] => log.filter((line) => line.msg === msg);
-  return { clock, pool, kill, said };
+  return { clock, pool, relay, asked, kill, said };
 }
 
 for (const [how, cwd, fault] of [
@@ -107,3 +130,19 @@ for (const [how, cwd, fault] of [
     assert.equal(said('worker hangs').length, 0);
   });
 }
+
+void test('of a stream that was rejected nothing is kept; the next worker has the control plane asked again', async (t) => {
+  const { clock, pool, relay, asked, kill, said } = await start(t);
+  asked[0]?.onRejected({ code: grpcCode.invalidArgument, message: 'no such gateway' });
+  kill();
+  await eventually('it is gone', () => said('worker ended').length === 1);
+  assert.equal(relay.ended, 0);
+
+  clock.advance(100);
+  await eventually('a new worker is ready', () => pool.ready().ready);
+  assert.equal(asked.length, 2);
+  kill();
+  await eventually('it is gone, too', () => said('worker ended').length === 2);
+  assert.equal(relay.ended, 1, 'one that was not is ended with its worker');
+  await pool.stop();
+});

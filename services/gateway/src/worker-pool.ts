@@ -263,7 +263,10 @@ export class WorkerPool implements MetricsPage {
     const running = this.#options.relay.follow(method, input, {
       onMessage: (bytes, first) => this.#send(slot, { kind: 'message', stream, bytes, first }),
       onInterrupted: (agoMs) => this.#send(slot, { kind: 'interrupted', stream, agoMs }),
-      onRejected: ({ code, message }) => this.#send(slot, { kind: 'rejected', stream, code, message }),
+      onRejected: ({ code, message }) => {
+        slot.streams.delete(stream);
+        this.#send(slot, { kind: 'rejected', stream, code, message });
+      },
     });
     if (running !== undefined) slot.streams.set(stream, running);
   }
