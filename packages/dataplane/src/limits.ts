@@ -117,11 +117,10 @@ export const dataplaneLimits = {
     uncounted: "The kernel's; what it ends is in `tcp_close_total` by its error.",
   },
   http1_pool_idle_ms: { default: 3000, unit: 'ms', why: 'Idle HTTP/1 connections are closed after this.' },
-  opaque_ending_ms: {
+  expiry_lead_ms: {
     default: 600_000,
     unit: 'ms',
-    why: 'How long before the expiry of a certificate an opaque connection that it proved is ended, if it is quiet; a tenth of the time it had, where that is shorter.',
-    uncounted: '`mesh_opaque_expired_total` counts.',
+    why: 'How long before the expiry of a certificate the connections that it proved begin to end: HTTP is asked to leave, opaque ones end if quiet; a tenth of the time they had, where that is shorter. Hits are HTTP connections that were still open at the expiry and cut; `mesh_opaque_expired_total` counts the others.',
   },
   opaque_quiet_ms: {
     default: 5000,

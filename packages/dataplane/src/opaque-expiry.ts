@@ -11,11 +11,10 @@ import { isoTime } from '@mesh/clock/iso-time';
 import type { LimitLedger } from '@mesh/limits/limits';
 import type { Logger } from '@mesh/telemetry/log';
 import type { Counter, Family, MetricRegistry } from '@mesh/telemetry/metrics';
+import { endingFrom } from './http-expiry.ts';
 import type { DataplaneLimit } from './limits.ts';
 
 const lookMs = 1000;
-/** Of the time that certificates are valid for still, the last part in which a connection is ended. */
-const lastShare = 0.1;
 
 /** A connection through this proxy. */
 export interface ProvenConnection {
@@ -68,10 +67,8 @@ export class OpaqueExpiry {
   follow(connection: ProvenConnection): void {
     const { client, upstream, until } = connection;
     if (!Number.isFinite(until)) return;
-    const { clock, limits } = this.#options;
-    const leftMs = Math.max(0, until - clock.wall());
-    const leadMs = Math.min(limits.values.opaque_ending_ms, leftMs * lastShare);
-    const followed = { ...connection, endingAt: until - leadMs, moved: -1, movedAt: 0 };
+    const endingAt = endingFrom(until, this.#options);
+    const followed = { ...connection, endingAt, moved: -1, movedAt: 0 };
     this.#followed.add(followed);
     const forget = (): void => void this.#followed.delete(followed);
     client.once('close', forget);

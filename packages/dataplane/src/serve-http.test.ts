@@ -18,10 +18,23 @@ import { defaultCodecs } from './peer.ts';
 import { serveHttp } from './serve-http.ts';
 import { send } from './testing/forwarding-rig.ts';
 
-const hour = 3_600_000;
+const minute = 60_000;
+const hour = 60 * minute;
 
-async function serve(test: TestContext, version: 'http1' | 'http2', maxAgeMs: number, userTimeoutMs = 0) {
+interface Ends {
+  readonly maxAgeMs?: number;
+  /** From now until the first certificate expires. */
+  readonly certificateMs?: number;
+  readonly userTimeoutMs?: number;
+}
+
+async function serve(
+  test: TestContext,
+  version: 'http1' | 'http2',
+  { maxAgeMs = hour, certificateMs = Number.POSITIVE_INFINITY, userTimeoutMs = 0 }: Ends = {},
+) {
   const clock = new FakeClock();
+  const until = clock.wall() + certificateMs;
   const limits = new LimitLedger(dataplaneLimits);
   const drain = new Drain();
   const codecs = defaultCodecs();
@@ -36,7 +49,7 @@ async function serve(test: TestContext, version: 'http1' | 'http2', maxAgeMs: nu
       },
       onClose: () => void closed++,
     };
-    serveHttp(socket, version, listener, { clock, codecs, limits, drain, maxAgeMs, userTimeoutMs });
+    serveHttp(socket, version, listener, { clock, codecs, limits, drain, maxAgeMs, until, userTimeoutMs });
     sockets.push(socket);
   });
   const answer = (): void => {
@@ -46,7 +59,7 @@ async function serve(test: TestContext, version: 'http1' | 'http2', maxAgeMs: nu
 }
 
 void test('HTTP/2: at its age both GOAWAY frames go out, and what is in flight is answered', async (t) => {
-  const { clock, limits, port, streams, answer, closed } = await serve(t, 'http2', hour);
+  const { clock, limits, port, streams, answer, closed } = await serve(t, 'http2');
   const session = connectHttp2(`http://127.0.0.1:${port}`);
   t.after(() => session.destroy());
   const goaways: number[] = [];
@@ -68,7 +81,7 @@ void test('HTTP/2: at its age both GOAWAY frames go out, and what is in flight i
 });
 
 void test('HTTP/1: at its age the next answer says close', async (t) => {
-  const { clock, limits, port, streams, answer, closed } = await serve(t, 'http1', hour);
+  const { clock, limits, port, streams, answer, closed } = await serve(t, 'http1');
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   t.after(() => agent.destroy());
   const ask = async () => {
@@ -90,7 +103,7 @@ void test('HTTP/1: at its age the next answer says close', async (t) => {
 
 void test('a connection of an application has no age, and one that ended leaves no timer', async (t) => {
   for (const maxAgeMs of [Number.POSITIVE_INFINITY, hour]) {
-    const { clock, limits, port, streams, answer, closed } = await serve(t, 'http1', maxAgeMs);
+    const { clock, limits, port, streams, answer, closed } = await serve(t, 'http1', { maxAgeMs });
     const answered = send(port, { headers: { connection: 'close' } });
     await eventually('the request runs', () => streams.length === 1);
     if (maxAgeMs !== hour) clock.advance(24 * hour);
@@ -102,13 +115,82 @@ void test('a connection of an application has no age, and one that ended leaves 
   }
 });
 
+void test('HTTP/2: what is open is asked to leave before the certificate expires, and is cut then', async (t) => {
+  const day = 24 * hour;
+  const { clock, limits, port, streams, closed } = await serve(t, 'http2', {
+    maxAgeMs: 2 * day,
+    certificateMs: day,
+  });
+  const session = connectHttp2(`http://127.0.0.1:${port}`);
+  const goaways: number[] = [];
+  session.on('goaway', (_code, lastStream: number) => goaways.push(lastStream));
+  const stream = session.request({ ':method': 'POST', ':path': '/' }, { endStream: false });
+  stream.on('error', () => {});
+  session.on('error', () => {});
+  await eventually('the request runs', () => streams.length === 1);
+  clock.advance(day - 10 * minute - 1);
+  // What GOAWAY would be sent is behind this answer.
+  await new Promise((resolve) => session.ping(resolve));
+  assert.deepEqual(goaways, []);
+  clock.advance(1);
+  await eventually('it is asked to leave', () => goaways.length === 2);
+  clock.advance(10 * minute - 1);
+  assert.deepEqual([closed(), limits.hits('expiry_lead_ms')], [0, 0]);
+  clock.advance(1);
+  assert.deepEqual([closed(), limits.hits('expiry_lead_ms'), limits.hits('connection_age_ms')], [1, 1, 0]);
+  await eventually('the stream is over', () => stream.closed);
+});
+
+void test('HTTP/1: a tunnel is cut when the certificate expires, also after its age', async (t) => {
+  const { clock, limits, port, streams, closed } = await serve(t, 'http1', { certificateMs: 2 * hour });
+  const socket = await dialTcp(t, port);
+  socket.write('GET / HTTP/1.1\r\nhost: cart\r\nconnection: upgrade\r\nupgrade: chat\r\n\r\n');
+  await eventually('the request runs', () => streams.length === 1);
+  streams[0]?.respond({ status: 101, headers: [] }, false);
+  await once(socket, 'data');
+  clock.advance(2 * hour - 1);
+  assert.deepEqual([closed(), limits.hits('connection_age_ms')], [0, 1]);
+  clock.advance(1);
+  await eventually('it is cut', () => closed() === 1);
+  assert.equal(limits.hits('expiry_lead_ms'), 1);
+});
+
+void test('the expiry is the wall clock: set back it waits, set forward it cuts within a minute', async (t) => {
+  const { clock, port, streams, closed } = await serve(t, 'http2', {
+    maxAgeMs: 24 * hour,
+    certificateMs: hour,
+  });
+  const session = connectHttp2(`http://127.0.0.1:${port}`);
+  session.on('error', () => {});
+  session.request({ ':path': '/' }).on('error', () => {});
+  await eventually('the request runs', () => streams.length === 1);
+  clock.jumpWall(-hour);
+  clock.advance(hour + minute);
+  assert.equal(closed(), 0);
+  clock.jumpWall(hour);
+  clock.advance(minute);
+  assert.equal(closed(), 1);
+});
+
+void test('a certificate may outlast the longest timer', async (t) => {
+  const { clock, port, streams, closed } = await serve(t, 'http1', { certificateMs: 365 * 24 * hour });
+  const after = t.mock.method(clock, 'after');
+  const answered = send(port, { headers: { connection: 'close' } });
+  await eventually('the request runs', () => streams.length === 1);
+  assert.ok(after.mock.calls.every(({ arguments: [delayMs] }) => delayMs < 2 ** 31));
+  for (const stream of streams) stream.respond({ status: 200, headers: [] }, true);
+  await answered;
+  await eventually('it ended', () => closed() === 1);
+  assert.equal(clock.pending, 0, 'and left no timer');
+});
+
 void test('the kernel gives up on HTTP/2 of another proxy after the time it is given, on nobody else', async (t) => {
   for (const [version, askedMs, setMs] of [
     ['http2', 7000, 7000],
     ['http2', 0, 0],
     ['http1', 7000, 0],
   ] as const) {
-    const { port, sockets } = await serve(t, version, hour, askedMs);
+    const { port, sockets } = await serve(t, version, { userTimeoutMs: askedMs });
     await dialTcp(t, port);
     const socket = await eventually('it is accepted', () => sockets[0]);
     assert.equal(userTimeout(socket), setMs);

@@ -1,4 +1,4 @@
-/** Serves HTTP on a socket whose protocol is known, under the program's drain and age limits. */
+/** Serves HTTP on a socket whose protocol is known, under the program's drain, an age and the expiry of certificates. */
 import type { Socket } from 'node:net';
 import type { Clock, Timer } from '@mesh/clock/clock';
 import type {
@@ -13,6 +13,7 @@ import { serveHttp2 } from '@mesh/http2/server';
 import type { LimitLedger } from '@mesh/limits/limits';
 import { setUserTimeout } from '@mesh/transport/socket-options';
 import type { Drain } from './drain.ts';
+import { endAtExpiry } from './http-expiry.ts';
 import type { DataplaneLimit } from './limits.ts';
 import type { Codecs } from './peer.ts';
 
@@ -23,6 +24,8 @@ export interface ServeHttpOptions {
   drain: Drain;
   /** After this the connection is drained and the client opens another; Infinity for connections of applications. */
   maxAgeMs: number;
+  /** When the first certificate expires that proved an end of it, wall-clock milliseconds: then it is cut. Infinity where none did. */
+  until: number;
   /** TCP_USER_TIMEOUT of an HTTP/2 connection of another proxy, ms; 0 for other clients, which need not read. */
   userTimeoutMs: number;
 }
@@ -34,7 +37,7 @@ export function serveHttp(
   listener: RequestListener,
   options: ServeHttpOptions,
 ): ServerConnection {
-  const { clock, codecs, drain, limits, maxAgeMs, userTimeoutMs } = options;
+  const { clock, codecs, drain, limits, maxAgeMs, until, userTimeoutMs } = options;
   const tracked = new TrackedListener(listener, drain);
   const connection =
     version === 'http1'
@@ -53,6 +56,7 @@ export function serveHttp(
     };
     tracked.age = clock.after(Math.max(0, maxAgeMs), onAged, true);
   }
+  if (Number.isFinite(until)) tracked.expiry = endAtExpiry(connection, until, { clock, limits });
   tracked.connection = connection;
   drain.add(connection);
   return connection;
@@ -66,6 +70,7 @@ class TrackedListener implements RequestListener {
   connection: ServerConnection | undefined = undefined;
   /** Until its age is reached. */
   age: Timer | undefined = undefined;
+  expiry: Timer | undefined = undefined;
 
   constructor(listener: RequestListener, drain: Drain) {
     this.#listener = listener;
@@ -79,6 +84,7 @@ class TrackedListener implements RequestListener {
   onClose(): void {
     this.closed = true;
     this.age?.cancel();
+    this.expiry?.cancel();
     if (this.connection !== undefined) this.#drain.remove(this.connection);
     this.#listener.onClose();
   }

@@ -313,6 +313,18 @@ test('opaque bytes of a caller whose certificate expires end with it', async (t)
   await assertMetric(west, /^mesh_opaque_expired_total\{moment="busy"\} 1$/m);
 });
 
+test('a request of a caller whose certificate expires does not outlast it', async (t) => {
+  const west = await startWest(t);
+  const pod = await startPlainPod(t);
+  west.endpoints([{ port: pod.port }]);
+  const made = await session(t, west, frontend, 3000);
+  let asked = false;
+  made.on('goaway', () => (asked = true));
+  assert.equal((await ask(made, { ':path': '/slow' })).status, 0);
+  assert.ok(asked, 'it was asked to leave before');
+  await assertMetric(west, /^mesh_limit_hits_total\{limit="expiry_lead_ms"\} 1$/m);
+});
+
 const headerRefusals: readonly [what: string, bytes: Buffer, reason: string][] = [
   ['a header without a name', transportHeader({ name: '' }), 'no-name'],
   [

@@ -155,10 +155,9 @@ export class Gateway {
         metrics,
         onClose: () => {},
       });
-      const age = Math.min(maxAgeMs, Math.max(0, until - clock.wall()));
       const { limits } = peers.environment;
       const { tcp_user_timeout_ms: userTimeoutMs } = limits.values;
-      serveHttp(socket, version, listener, { clock, codecs, limits, drain, maxAgeMs: age, userTimeoutMs });
+      serveHttp(socket, version, listener, { clock, codecs, limits, drain, maxAgeMs, until, userTimeoutMs });
     };
     if (alpn !== transportHeaderAlpn) {
       serve('http2');

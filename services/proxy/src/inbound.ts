@@ -294,7 +294,8 @@ export class Inbound {
       codecs,
       limits,
       drain,
-      maxAgeMs: proven ? Math.min(ageMs, client.until - clock.wall()) : Number.POSITIVE_INFINITY,
+      maxAgeMs: proven ? ageMs : Number.POSITIVE_INFINITY,
+      until: client.until,
       userTimeoutMs: proven ? userTimeoutMs : 0,
     });
   }

@@ -166,6 +166,7 @@ export class Outbound {
       limits,
       drain,
       maxAgeMs: Number.POSITIVE_INFINITY,
+      until: Number.POSITIVE_INFINITY,
       userTimeoutMs: 0,
     });
   }

@@ -349,11 +349,11 @@ void test('opaque bytes of a client whose certificate expires end with it, which
   );
 });
 
-void test('HTTP of a client whose certificate expires is asked to go by then, and what is in flight is answered', async (t) => {
+void test('HTTP of a client whose certificate expires is asked to go before, and what is in flight then is cut at the expiry', async (t) => {
   const east = await startCluster(t);
-  let answer = (): void => {};
+  const answers: (() => void)[] = [];
   const app = createHttpServer((_, response) => {
-    answer = () => response.end('late');
+    answers.push(() => response.end('late'));
   });
   const server = await startProxy(t, east, { serviceAccount: 'cart', app: await listening(t, app) });
   const socket = await dialTls({
@@ -368,15 +368,21 @@ void test('HTTP of a client whose certificate expires is asked to go by then, an
   const session = connectHttp2('http://cart.shop', { createConnection: () => socket });
   t.after(() => session.destroy());
   const closed = once(session, 'close');
-  const stream = session.request({ ':path': '/', 'l5d-orig-proto': 'HTTP/1.1' });
+  session.on('error', () => {});
+  const head = { ':path': '/', 'l5d-orig-proto': 'HTTP/1.1' };
+  const stream = session.request(head);
   let body = '';
   stream.setEncoding('utf8').on('data', (text: string) => (body += text));
+  await eventually('the application has the request', () => answers.length === 1);
+  const endless = session.request(head).on('error', () => {});
+  await eventually('and another one', () => answers.length === 2);
   await once(session, 'goaway', { signal: AbortSignal.timeout(10_000) });
-  answer();
+  answers[0]?.();
   await once(stream, 'end');
   assert.equal(body, 'late');
   await closed;
-  assert.match(await server.metrics(), /^mesh_limit_hits_total\{limit="connection_age_ms"\} 1$/m);
+  assert.ok(endless.closed);
+  assert.match(await server.metrics(), /^mesh_limit_hits_total\{limit="expiry_lead_ms"\} 1$/m);
 });
 
 void test('a transport header leads to the port it names', async (t) => {

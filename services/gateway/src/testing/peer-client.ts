@@ -29,9 +29,10 @@ export async function dial(
 export async function session(
   context: TestContext,
   west: TestWest,
-  as?: string,
+  as: string = frontend,
+  lifetimeMs?: number,
 ): Promise<ClientHttp2Session> {
-  const socket = await dial(context, west, as === undefined ? {} : { as });
+  const socket = await dial(context, west, lifetimeMs === undefined ? { as } : { as, lifetimeMs });
   const made = connectHttp2('http://gateway', { createConnection: () => socket });
   made.on('error', () => {});
   context.after(() => made.destroy());
