@@ -60,7 +60,7 @@ export class InboundListener implements RequestListener {
       this.#policy = current;
       this.#verdict = inboundRefusal(current, client, pod);
     }
-    let caller = client.identity;
+    let caller = client;
     let verdict = this.#verdict;
     let restored: OrigProto | undefined;
     if (client.identity !== undefined && head.version === 20) {
@@ -69,15 +69,15 @@ export class InboundListener implements RequestListener {
     }
     if (viaGateway) {
       caller = this.#caller(getHeader(headers, clientIdHeader));
-      verdict = inboundRefusal(current, { identity: caller, address: client.address }, pod);
+      verdict = inboundRefusal(current, caller, pod);
     }
     stripL5d(headers);
-    if (verdict !== undefined && !(head.method === 'GET' && isOpenPath(current, head.path, client))) {
+    if (verdict !== undefined && !(head.method === 'GET' && isOpenPath(current, head.path, caller))) {
       denied(verdict).value++;
       return this.#refuse(stream, head, verdict);
     }
     allowed.value++;
-    if (caller !== undefined) headers.push(clientIdHeader, caller);
+    if (caller.identity !== undefined) headers.push(clientIdHeader, caller.identity);
     if (restored !== undefined) restoreOriginal(head, restored);
     return forward(context, { stream, head, end, restored: restored?.text ?? '' });
   }
@@ -87,10 +87,10 @@ export class InboundListener implements RequestListener {
   }
 
   /** The gateway itself when it names nobody valid. */
-  #caller(claimed: string | undefined): string | undefined {
+  #caller(claimed: string | undefined): Caller {
     const { client, pod } = this.#options;
     const known = claimed !== undefined && parseIdentity(claimed, pod.suffix) !== undefined;
-    return known ? claimed : client.identity;
+    return known ? { identity: claimed, address: client.address } : client;
   }
 
   #refuse(stream: ServerStream, head: RequestHead, reason: InboundRefusal): StreamHandler {

@@ -4,7 +4,10 @@ import { createServer as createHttpServer } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
+import type { MessageInitShape } from '@bufbuild/protobuf';
 import { systemClock } from '@mesh/clock/system';
+import { durationFromMs, ipFromText } from '@mesh/control-api/convert';
+import type { HttpRouteSchema } from '@mesh/control-api/gen/linkerd/inbound_pb';
 import { type Answer, type Http2Answer, send, sendHttp2 } from '@mesh/dataplane/testing/forwarding-rig';
 import { encodeTransportHeader, transportHeaderAlpn } from '@mesh/transport/transport-header';
 import { eventually } from '@mesh/testkit/eventually';
@@ -305,6 +308,57 @@ void test('only the own gateway is believed about who calls', async (t) => {
     session.destroy();
     assert.equal(app.requests.at(-1)?.headers['l5d-client-id'], believed, identity);
   }
+});
+
+void test('a path that is open to some is judged by the caller that the own gateway names', async (t) => {
+  const { east, server } = await pair(t, { MESH_POD_NAME: 'cart-1' });
+  const prober = workload('prober', 'west');
+  const networks = ['0.0.0.0', '::'].map((text) => ({ net: { ip: ipFromText(text), prefixLen: 0 } }));
+  const only = (name: string) => ({
+    networks,
+    authentication: {
+      permit: {
+        case: 'meshTls' as const,
+        value: { clients: { case: 'identities' as const, value: { identities: [{ name }] } } },
+      },
+    },
+  });
+  const openTo = (path: string, name: string): MessageInitShape<typeof HttpRouteSchema> => ({
+    authorizations: [only(name)],
+    rules: [
+      {
+        matches: [
+          {
+            path: { kind: { case: 'exact' as const, value: path } },
+            method: { type: { case: 'registered' as const, value: 0 } },
+          },
+        ],
+      },
+    ],
+  });
+  const httpRoutes = [openTo('/ready', prober), openTo('/own', gatewayIdentity('east'))];
+  east.destination.policy('cart-1', {
+    protocol: { kind: { case: 'detect', value: { timeout: durationFromMs(10_000), httpRoutes } } },
+  });
+  const socket = await dialTls({
+    host: '127.0.0.1',
+    port: server.ports.inbound,
+    identity: server.identity,
+    alpn: [],
+    credentials: credentialsOf(east.trust, gatewayIdentity('east'), 'east'),
+    clock: systemClock,
+    timeoutMs: 2000,
+  });
+  const session = connectHttp2('http://cart', { createConnection: () => socket });
+  t.after(() => session.destroy());
+  const ask = async (path: string, caller: string): Promise<unknown> => {
+    const stream = session.request({ ':path': path, 'l5d-client-id': caller, 'l5d-orig-proto': 'HTTP/1.1' });
+    const [head] = (await once(stream.resume(), 'response')) as [Record<string, unknown>];
+    return head[':status'];
+  };
+  assert.equal(await ask('/ready', prober), 200);
+  assert.equal(await ask('/ready', workload('frontend', 'west')), 403);
+  assert.equal(await ask('/own', prober), 403);
 });
 
 void test('opaque bytes travel under mesh TLS with a transport header, half-close included', async (t) => {
