@@ -144,8 +144,8 @@ async function connect(test: TestContext, lifetimes: Lifetimes, serverIdleMs?: n
 
 for (const [what, lifetimes, usedFor] of [
   ['an hour', { server: 1440 * minute, client: 1440 * minute }, 60],
-  ["the server's certificate", { server: 10 * minute, client: 1440 * minute }, 10],
-  ['our own certificate', { server: 1440 * minute, client: 20 * minute }, 20],
+  ["the server's certificate", { server: 10 * minute, client: 1440 * minute }, 9],
+  ['our own certificate', { server: 1440 * minute, client: 20 * minute }, 18],
 ] as const) {
   test(`a connection lasts no longer than ${what}, and ends when what is in flight has`, async (t) => {
     const { answers, answer, dialled, pass, request, rest } = await connect(t, lifetimes);

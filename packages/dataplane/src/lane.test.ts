@@ -11,6 +11,7 @@ class Connection implements ClientConnection {
   usable = true;
   activeStreams = 0;
   drained = false;
+  destroyed = false;
   onChange: () => void = () => {};
   readonly #streams: number;
 
@@ -39,6 +40,7 @@ class Connection implements ClientConnection {
   }
 
   destroy(): void {
+    this.destroyed = true;
     this.usable = false;
     this.activeStreams = 0;
     this.onChange();
@@ -67,7 +69,7 @@ function setup(changes: Partial<LaneOptions> & { streams: number }) {
   const verdicts: string[] = [];
   const lane = new Lane({
     clock,
-    lifetimeMs: () => Number.POSITIVE_INFINITY,
+    expiry: () => ({ endingAt: Number.POSITIVE_INFINITY, until: Number.POSITIVE_INFINITY }),
     dial: () =>
       new Promise((resolve, reject) => {
         dials.push({ resolve: () => resolve(new Socket()), reject });
@@ -151,6 +153,36 @@ void test('HTTP/1: idle connections are closed after their time, busy ones never
   assert.equal(next.connection, undefined, 'the closed one is not given out');
   await connect();
   assert.equal(next.connection, opened[2]);
+});
+
+void test('a connection takes no request when its certificates expire soon, and is cut once they have', async () => {
+  const ends: { at: number } = { at: 0 };
+  const { clock, lane, limits, opened, submit, connect } = setup({
+    streams: 4,
+    expiry: () => ({ endingAt: ends.at + 9000, until: ends.at + 10_000 }),
+  });
+  ends.at = clock.wall();
+  submit();
+  await connect();
+  const times = { idleMs: 3000, ageMs: 3_600_000 };
+  clock.advance(8999);
+  lane.sweep(times);
+  assert.equal(opened[0]?.drained, false);
+  clock.advance(1);
+  lane.sweep(times);
+  assert.equal(opened[0]?.drained, true);
+  ends.at = clock.wall();
+  const next = submit();
+  await connect();
+  assert.equal(next.connection, opened[1]);
+  clock.advance(999);
+  lane.sweep(times);
+  assert.deepEqual([opened[0]?.destroyed, limits], [false, []]);
+  clock.advance(1);
+  lane.sweep(times);
+  assert.deepEqual([opened[0]?.destroyed, opened[1]?.destroyed, limits], [true, false, ['expiry']]);
+  lane.sweep(times);
+  assert.deepEqual(limits, ['expiry'], 'once');
 });
 
 void test('an HTTP/2 connection is kept while idle, and replaced at its age', async () => {

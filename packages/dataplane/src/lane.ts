@@ -28,12 +28,20 @@ export interface WrappedSocket {
   readonly confirmed: Promise<void> | undefined;
 }
 
+/** Wall-clock milliseconds; Infinity where no certificate proved anything. */
+export interface Expiry {
+  /** From then on it takes no new request. */
+  readonly endingAt: number;
+  /** Then it is cut, whatever is in flight. */
+  readonly until: number;
+}
+
 export interface LaneOptions {
   clock: Clock;
   /** Opens a socket; rejects with a ConnectError. */
   dial: () => Promise<Socket>;
-  /** How long it may be used at most, ms: the certificates of both ends have an end. */
-  lifetimeMs: (socket: Socket) => number;
+  /** What the certificates of both ends say. */
+  expiry: (socket: Socket) => Expiry;
   /** Puts the codec on it. */
   wrap: (socket: Socket) => WrappedSocket;
   /** One request at a time per connection (HTTP/1). */
@@ -43,13 +51,12 @@ export interface LaneOptions {
   /** `begun`: when the connect that failed was started, ms of the clock. */
   onFailure: (fault: ConnectFault, begun: number) => void;
   onSuccess: () => void;
-  onLimit: (name: 'connections' | 'waiters' | 'idle' | 'age') => void;
+  onLimit: (name: 'connections' | 'waiters' | 'idle' | 'age' | 'expiry') => void;
 }
 
 interface Entry {
   readonly connection: ClientConnection;
-  /** When it has to be replaced, whatever its age. */
-  readonly expiresAt: number;
+  readonly expiry: Expiry;
   readonly openedAt: number;
   /** On the stack of connections with capacity. */
   listed: boolean;
@@ -103,17 +110,25 @@ export class Lane {
     else void this.#connect();
   }
 
-  /** Closes what is idle longer than `idleMs` and drains what is older than `ageMs` or has expired. */
+  /** Closes what is idle longer than `idleMs` and drains what is older than `ageMs` or expires soon, cuts what has expired. */
   sweep({ idleMs, ageMs }: { idleMs: number; ageMs: number }): void {
-    const now = this.#options.clock.now();
+    const { clock, onLimit } = this.#options;
+    const now = clock.now();
+    const wall = clock.wall();
     for (const entry of this.#entries) {
+      if (wall >= entry.expiry.until) {
+        onLimit('expiry');
+        this.#unlist(entry);
+        entry.connection.destroy();
+        continue;
+      }
       if (entry.connection.activeStreams > 0) entry.idleSince = now;
       if (entry.draining) continue;
       const tooOld = now - entry.openedAt >= ageMs;
       const idle = this.#options.exclusive && now - entry.idleSince >= idleMs;
-      if (tooOld || idle || now >= entry.expiresAt) {
-        if (tooOld) this.#options.onLimit('age');
-        else if (idle) this.#options.onLimit('idle');
+      if (tooOld || idle || wall >= entry.expiry.endingAt) {
+        if (tooOld) onLimit('age');
+        else if (idle) onLimit('idle');
         entry.draining = true;
         this.#unlist(entry);
         entry.connection.drain();
@@ -182,13 +197,13 @@ export class Lane {
 
   async #connect(): Promise<void> {
     this.#connecting++;
-    const { clock, dial, lifetimeMs, wrap } = this.#options;
+    const { clock, dial, wrap } = this.#options;
     const begun = clock.now();
     let connection: ClientConnection;
-    let expiresAt: number;
+    let expiry: Expiry;
     try {
       const socket = await dial();
-      expiresAt = clock.now() + lifetimeMs(socket);
+      expiry = this.#options.expiry(socket);
       const wrapped = wrap(socket);
       connection = wrapped.connection;
       if (wrapped.confirmed !== undefined) await wrapped.confirmed;
@@ -205,7 +220,7 @@ export class Lane {
     const now = clock.now();
     const entry: Entry = {
       connection,
-      expiresAt,
+      expiry,
       openedAt: now,
       listed: false,
       idleSince: now,

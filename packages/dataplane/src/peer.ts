@@ -29,6 +29,7 @@ import {
   type Siblings,
   signsOfLife,
 } from './keep-alive.ts';
+import { endingFrom } from './http-expiry.ts';
 import { Lane, type WrappedSocket } from './lane.ts';
 import type { DataplaneLimit } from './limits.ts';
 import type { SharedTicker } from './shared-ticker.ts';
@@ -79,6 +80,7 @@ const laneLimits = {
   waiters: 'connect_waiters',
   idle: 'http1_pool_idle_ms',
   age: 'connection_age_ms',
+  expiry: 'expiry_lead_ms',
 } as const satisfies Record<string, DataplaneLimit>;
 
 const reconnect = { baseMs: 100, capMs: 10_000, jitter: 0.1 };
@@ -205,7 +207,10 @@ export class Peer {
     const lane: Lane = new Lane({
       clock,
       dial: () => connector.connect(this.target, options.alpn),
-      lifetimeMs: (socket) => dialledUntil(socket) - clock.wall(),
+      expiry: (socket) => {
+        const until = dialledUntil(socket);
+        return { until, endingAt: endingFrom(until, { clock, limits }) };
+      },
       wrap: (socket) => {
         this.#observer?.onSocket(socket);
         // PINGs watch HTTP/2 between proxies; and an application beside us does not lose its machine alone.
