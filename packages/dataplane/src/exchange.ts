@@ -8,7 +8,7 @@
  */
 import type { Member } from '@mesh/balance/member';
 import type { RetryBudget } from '@mesh/balance/retry-budget';
-import type { Clock } from '@mesh/clock/clock';
+import type { Clock, Timer } from '@mesh/clock/clock';
 import { ChunkList } from '@mesh/http/chunk-list';
 import { getHeader, removeHeader } from '@mesh/http/headers';
 import type {
@@ -101,6 +101,8 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
   #responded = false;
   #done = false;
   #refused = 0;
+  /** Runs while the response is complete and the request is not. */
+  #untilDiscard: Timer | undefined;
 
   /** `restored`: the response tells the client's proxy to restore this HTTP version; empty for none. */
   constructor(
@@ -160,6 +162,7 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
   onEnd(trailers: Headers | null): void {
     if (this.#done) return;
     this.#requestEnded = true;
+    this.#untilDiscard?.cancel();
     this.context.pool.bodies.forget(this);
     this.#trailers = trailers;
     this.#attempt?.stream?.end(trailers);
@@ -174,6 +177,7 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
     this.#waiting = false;
     const wasDone = this.#done;
     this.#done = true;
+    this.#untilDiscard?.cancel();
     this.context.pool.bodies.forget(this);
     this.#forgetBody();
     if (this.#attempt !== undefined) this.#attempt.cancel();
@@ -262,6 +266,7 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
       head.headers.push(origProtoHeader, head.status === 101 ? upgraded : this.#restored);
     }
     this.#stream.respond(head, end);
+    if (end) this.#answered();
   }
 
   /** False: stop until the client drained. */
@@ -271,10 +276,12 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
 
   end(trailers: Headers | null): void {
     this.#stream.end(trailers);
+    this.#answered();
   }
 
   /** The endpoint wants no more of the request, whose response is complete: the rest is dropped. */
   discardRest(): void {
+    this.#untilDiscard?.cancel();
     this.#attempt = undefined;
     this.#done = true;
     this.repay();
@@ -398,6 +405,20 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
     }
     this.#attempt = new Attempt(this, member, now);
     this.#attempt.submit();
+  }
+
+  /** The response is complete. A body that goes on is of little use, while others may need the connection that it takes. */
+  #answered(): void {
+    // The halves of a tunnel end apart.
+    const tunnel = this.head.upgrade !== '' || this.head.method === 'CONNECT';
+    if (this.#requestEnded || this.#done || tunnel) return;
+    const { clock, limits } = this.context;
+    const discard = (): void => {
+      limits.hit('answered_body_ms');
+      this.#attempt?.cancel();
+      this.discardRest();
+    };
+    this.#untilDiscard = clock.after(limits.values.answered_body_ms, discard, true);
   }
 
   #finish(): void {

@@ -28,6 +28,11 @@ export const dataplaneLimits = {
     why: 'Time over which that is measured, once half of the requests that may be in flight are.',
     uncounted: 'A setting of `slow_body_bytes_per_s`.',
   },
+  answered_body_ms: {
+    default: 5000,
+    unit: 'ms',
+    why: 'How long a request body may go on after its response is complete (401, 413); then its stream to the endpoint is reset, with HTTP/1 the connection, and the rest is dropped.',
+  },
   connect_waiters: {
     default: 10_000,
     unit: 'count',

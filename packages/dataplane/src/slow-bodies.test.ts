@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
-import { connect as connectHttp2 } from 'node:http2';
+import { connect as connectHttp2, constants } from 'node:http2';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { LimitLedger } from '@mesh/limits/limits';
 import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
 import { agedBytes } from '@mesh/testkit/retained-bytes';
+import { dialTcp, listen } from '@mesh/testkit/servers';
 import { dataplaneLimits } from './limits.ts';
 import { type OpenBody, SlowBodies } from './slow-bodies.ts';
 import { app, http2App, rig, send, sendHttp2, spec } from './testing/forwarding-rig.ts';
@@ -142,6 +143,64 @@ for (const version of ['http1', 'http2'] as const) {
     assert.equal(await drip.status, 200);
   });
 }
+
+void test('http1: a body that goes on after its answer leaves the connection to others, and its client loses nothing but the rest', async (t) => {
+  const clock = new FakeClock();
+  // Reads no body.
+  const { port } = await listen(t, (socket) => {
+    socket.on('data', (head: Buffer) => {
+      const post = head.toString().startsWith('POST');
+      if (post) socket.pause();
+      socket.write(`HTTP/1.1 ${post ? '401 Unauthorized' : '200 OK'}\r\ncontent-length: 4\r\n\r\ndone`);
+    });
+  });
+  const proxy = await rig(t, { clock, limits: { http1_connections_per_endpoint: 1 } });
+  proxy.pool.apply([spec(port)], { replace: true });
+  const client = await dialTcp(t, proxy.port);
+  let answers = '';
+  client.on('data', (chunk: Buffer) => {
+    answers += chunk.toString();
+  });
+  const bytes = 16 << 20;
+  client.write(`POST / HTTP/1.1\r\nhost: cart\r\ncontent-length: ${bytes}\r\n\r\n`);
+  client.write(Buffer.alloc(bytes - 1));
+  await eventually('it is answered', () => /^HTTP\/1.1 401 [^]*done$/.test(answers));
+  let other = 0;
+  void send(proxy.port).then(({ status }) => {
+    other = status;
+  });
+  await eventually('others wait', () => proxy.limits.hits('http1_connections_per_endpoint') === 1);
+  clock.advance(4999);
+  assert.equal(proxy.limits.hits('answered_body_ms'), 0);
+  clock.advance(1);
+  await eventually('others do not any more', () => other === 200);
+  assert.equal(proxy.limits.hits('answered_body_ms'), 1);
+  client.write('xGET / HTTP/1.1\r\nhost: cart\r\n\r\n');
+  await eventually('its next request is served', () => /HTTP\/1.1 200 [^]*done$/.test(answers));
+});
+
+void test('http2: a body that goes on after its answer is reset at the endpoint; one that ends in time is not', async (t) => {
+  const clock = new FakeClock();
+  const ends = new Map<string, number | undefined>();
+  const port = await http2App(t, (stream, { ':path': path }) => {
+    stream.respond({ ':status': 401 });
+    stream.end('no');
+    stream.resume();
+    stream.on('close', () => ends.set(String(path), stream.rstCode));
+  });
+  const proxy = await rig(t, { serves: 'http2', clock });
+  proxy.pool.apply([spec(port)], { replace: true });
+  const [slow, quick] = ['/slow', '/quick'].map((path) =>
+    upload(t, { version: 'http2', port: proxy.port, path }),
+  );
+  assert.deepEqual([await slow?.status, await quick?.status], [401, 401]);
+  quick?.end();
+  await eventually('the quick one is through', () => ends.get('/quick') === constants.NGHTTP2_NO_ERROR);
+  clock.advance(5000);
+  await eventually('the other is ended', () => ends.size === 2);
+  assert.equal(ends.get('/slow'), constants.NGHTTP2_CANCEL);
+  assert.equal(proxy.limits.hits('answered_body_ms'), 1);
+});
 
 void test('a body that the endpoint does not take is not the fault of its client', async (t) => {
   const clock = new FakeClock();
