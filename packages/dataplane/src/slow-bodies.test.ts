@@ -179,6 +179,33 @@ void test('http1: a body that goes on after its answer leaves the connection to 
   await eventually('its next request is served', () => /HTTP\/1.1 200 [^]*done$/.test(answers));
 });
 
+void test('the half of a tunnel that is still open is no body that goes on', async (t) => {
+  const clock = new FakeClock();
+  let received = '';
+  const { port } = await listen(t, (socket) => {
+    socket.once('data', () => {
+      socket.end('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: chat\r\n\r\nall said');
+      socket.on('data', (chunk: Buffer) => {
+        received += chunk.toString();
+      });
+    });
+  });
+  const proxy = await rig(t, { clock });
+  proxy.pool.apply([spec(port)], { replace: true });
+  const client = await dialTcp(t, proxy.port);
+  client.allowHalfOpen = true;
+  let answer = '';
+  client.on('data', (chunk: Buffer) => {
+    answer += chunk.toString();
+  });
+  client.write('GET / HTTP/1.1\r\nhost: cart\r\nconnection: upgrade\r\nupgrade: chat\r\n\r\n');
+  await once(client, 'end');
+  assert.match(answer, /^HTTP\/1.1 101 [^]*all said$/);
+  clock.advance(6000);
+  client.write('but not by us');
+  await eventually('the other half carries on', () => received === 'but not by us');
+});
+
 void test('http2: a body that goes on after its answer is reset at the endpoint; one that ends in time is not', async (t) => {
   const clock = new FakeClock();
   const ends = new Map<string, number | undefined>();
