@@ -55,7 +55,7 @@ async function serve(
   const answer = (): void => {
     for (const stream of streams.splice(0)) stream.respond({ status: 200, headers: [] }, true);
   };
-  return { clock, limits, port, sockets, streams, answer, closed: () => closed };
+  return { clock, codecs, limits, port, sockets, streams, answer, closed: () => closed };
 }
 
 void test('HTTP/2: at its age both GOAWAY frames go out, and what is in flight is answered', async (t) => {
@@ -195,4 +195,21 @@ void test('the kernel gives up on HTTP/2 of another proxy after the time it is g
     const socket = await eventually('it is accepted', () => sockets[0]);
     assert.equal(userTimeout(socket), setMs);
   }
+});
+
+void test('HTTP/1: a client that is held back and resets gives up its place, though nobody answers', async (t) => {
+  const { clock, codecs, port, sockets, streams, closed } = await serve(t, 'http1');
+  const client = await dialTcp(t, port);
+  client.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n');
+  await eventually('the request runs', () => streams.length === 1);
+  client.write(Buffer.alloc(200_000, 'x'));
+  await eventually('held back', () => sockets[0]?.isPaused() === true);
+  clock.advance(60_000);
+  assert.equal(closed(), 0, 'one that is there may wait');
+  client.resetAndDestroy();
+  await eventually('it is let go', () => {
+    clock.advance(codecs.http1Limits.values.http1_held_ms);
+    return closed() === 1;
+  });
+  assert.equal(codecs.http1Limits.hits('http1_held_ms'), 1);
 });

@@ -64,6 +64,11 @@ export const http1Limits = {
     unit: 'ms',
     why: 'A body that does not move although we wait for it, or a reader that takes nothing.',
   },
+  http1_held_ms: {
+    default: 5000,
+    unit: 'ms',
+    why: 'How often to look whether a client that is held back, because its request is not taken or not answered, has reset the connection; hits are those that had.',
+  },
   http1_linger_ms: {
     default: 1000,
     unit: 'ms',

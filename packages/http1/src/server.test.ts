@@ -62,7 +62,11 @@ interface Served {
   closes: { count: number };
 }
 
-async function serve(context: TestContext, onSeen: (seen: Seen) => void = () => {}): Promise<Served> {
+async function serve(
+  context: TestContext,
+  onSeen: (seen: Seen) => void = () => {},
+  isReset: (socket: Socket) => boolean = () => false,
+): Promise<Served> {
   const [client, server] = await socketPair(context);
   const answer = { text: '' };
   client.on('data', (chunk: Buffer) => (answer.text += chunk.toString('latin1')));
@@ -79,7 +83,7 @@ async function serve(context: TestContext, onSeen: (seen: Seen) => void = () => 
   };
   const clock = new FakeClock();
   const limits = new LimitLedger(http1Limits);
-  const connection = serveHttp1(server, listener, { clock, limits });
+  const connection = serveHttp1(server, listener, { clock, limits, isReset });
   return { client, server, answer, requests, connection, clock, limits, closes };
 }
 
@@ -570,6 +574,40 @@ test('so has one that does it at the end of a tunnel', async (context) => {
     clock.advance(1);
     assert.equal(limits.hits('http1_stall_ms'), 1);
     await eventually('closed', () => closes.count === 1);
+  }
+});
+
+test('a client that is held back is looked at, and let go once it is gone', async (context) => {
+  const upload = 'POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 16777216\r\n\r\n';
+  const upgrade = 'GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n';
+  for (const ask of [get('/'), upload, upgrade]) {
+    let gone = false;
+    let looks = 0;
+    const { client, server, requests, clock, limits } = await serve(
+      context,
+      (seen) => (seen.consumes = false),
+      (socket) => {
+        assert.equal(socket, server);
+        looks++;
+        return gone;
+      },
+    );
+    client.write(ask);
+    const seen = await eventually('the request', () => requests[0]);
+    if (ask === upgrade) seen.stream.respond({ status: 101, headers: [] }, false);
+    clock.advance(60_000);
+    assert.equal(looks, 0, 'one that is read speaks for itself');
+    client.write(Buffer.alloc(1024 * 1024, 'x'));
+    await eventually('held back', () => server.isPaused());
+    clock.advance(60_000);
+    assert.equal(looks, 12);
+    assert.equal(seen.reset, undefined);
+    gone = true;
+    clock.advance(5_000);
+    assert.equal(seen.reset, 'closed');
+    assert.equal(server.destroyed, true);
+    assert.equal(limits.hits('http1_held_ms'), 1);
+    assert.equal(clock.pending, 0);
   }
 });
 

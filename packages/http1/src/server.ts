@@ -21,6 +21,8 @@ export interface Http1ServerOptions {
   limits: LimitLedger<Http1LimitName>;
   /** Told of each request that was refused before the listener saw it, and of each body that broke off. */
   onFault?: (fault: Http1Fault) => void;
+  /** Whether the client reset the connection of this socket, which is paused and so does not say. Asked now and then. */
+  isReset?: (socket: Socket) => boolean;
 }
 
 /**
@@ -46,6 +48,7 @@ class Http1ServerConnection
   readonly #ledger: LimitLedger<Http1LimitName>;
   readonly #limits: Http1LimitValues;
   readonly #onFault: ((fault: Http1Fault) => void) | undefined;
+  readonly #isReset: ((socket: Socket) => boolean) | undefined;
   readonly #reader: MessageReader;
   readonly #facts: FieldFacts = new FieldFacts();
   readonly #deadline: Deadline;
@@ -62,14 +65,16 @@ class Http1ServerConnection
   /** The last response was sent; the client may still read it. */
   #closing = false;
   #closed = false;
-  #phase: 'idle' | 'head' | 'stall' | 'linger' | 'none' = 'none';
+  #phase: 'idle' | 'head' | 'stall' | 'held' | 'linger' | 'none' = 'none';
 
-  constructor(socket: Socket, listener: RequestListener, { clock, limits, onFault }: Http1ServerOptions) {
+  constructor(socket: Socket, listener: RequestListener, options: Http1ServerOptions) {
+    const { clock, limits, onFault, isReset } = options;
     this.#socket = socket;
     this.#listener = listener;
     this.#ledger = limits;
     this.#limits = limits.values;
     this.#onFault = onFault;
+    this.#isReset = isReset;
     this.output = new SocketOutput(socket);
     this.#reader = new MessageReader(this, this.#limits);
     this.#deadline = new Deadline(clock, this);
@@ -179,6 +184,14 @@ class Http1ServerConnection
         this.#destroy();
         return;
       }
+      case 'held':
+        if (this.#isReset?.(this.#socket) === true) {
+          this.#ledger.hit('http1_held_ms');
+          this.#destroy();
+        } else {
+          this.#setPhase('held', this.#limits.http1_held_ms);
+        }
+        return;
       case 'linger':
         this.#ledger.hit('http1_linger_ms');
         this.#destroy();
@@ -363,6 +376,8 @@ class Http1ServerConnection
     // Complete both ways and not over: the client has to read. Before that a tunnel may be silent for days.
     if (answered || (!exchange.isTunnel && (waitsForBody || this.output.blocked))) {
       if (this.#phase !== 'stall') this.#setPhase('stall', this.#limits.http1_stall_ms);
+    } else if (this.#paused && this.#isReset !== undefined) {
+      if (this.#phase !== 'held') this.#setPhase('held', this.#limits.http1_held_ms);
     } else if (this.#phase !== 'none') {
       this.#setNoPhase();
     }
@@ -374,7 +389,7 @@ class Http1ServerConnection
     this.#deadline.clear();
   }
 
-  #setPhase(phase: 'idle' | 'head' | 'stall' | 'linger', delayMs: number): void {
+  #setPhase(phase: 'idle' | 'head' | 'stall' | 'held' | 'linger', delayMs: number): void {
     this.#phase = phase;
     this.#deadline.set(delayMs);
   }

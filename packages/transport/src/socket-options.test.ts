@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { eventually } from '@mesh/testkit/eventually';
 import { socketPair } from '@mesh/testkit/servers';
-import { setUserTimeout, tcpPath, userTimeout } from './socket-options.ts';
+import { isReset, setUserTimeout, tcpPath, userTimeout } from './socket-options.ts';
 import { whyNoNamespace, inNamespace } from './testing/namespace.ts';
 
 void test('the user timeout is set, and read back', async (test) => {
@@ -27,6 +27,18 @@ void test('the kernel tells how many bytes the other end acknowledged', async (t
   assert.equal(path?.unacked, 0);
   assert.equal(path?.probes, 0);
   assert.ok((path?.rttMs ?? 0) > 0 && (path?.rttMs ?? 0) < 1000);
+});
+
+void test('the kernel tells of a paused socket that its other end reset it', async (test) => {
+  const [client, server] = await socketPair(test);
+  server.pause();
+  client.write('bytes');
+  assert.equal(isReset(server), false);
+  client.resetAndDestroy();
+  await eventually('the reset came', () => isReset(server));
+  assert.equal(server.destroyed, false);
+  server.destroy();
+  assert.equal(isReset(server), false);
 });
 
 void test('a machine that is gone ends the connection after the user timeout', {

@@ -8,7 +8,7 @@ const tcpInfo = 11;
 const tcpUserTimeout = 18;
 
 /** Offsets in `struct tcp_info`; those up to `tcpi_bytes_acked` are there since Linux 4.1. */
-const infoAt = { probes: 3, unacked: 24, lastAckReceived: 56, rtt: 68, bytesAcked: 120 } as const;
+const infoAt = { state: 0, probes: 3, unacked: 24, lastAckReceived: 56, rtt: 68, bytesAcked: 120 } as const;
 const tcpInfoBytes = 128;
 
 /** What the kernel knows of the way to the other end. */
@@ -70,6 +70,17 @@ export function setUserTimeout(socket: Socket, ms: number): boolean {
 export function userTimeout(socket: Socket): number | undefined {
   const value = socketOption(socket, ipProtoTcp, tcpUserTimeout, 4);
   return value === undefined ? undefined : new Uint32Array(value.buffer, value.byteOffset, 1)[0];
+}
+
+/** `TCP_CLOSE` of <netinet/tcp.h>. */
+const tcpClose = 7;
+
+/**
+ * The other end reset the connection, or the kernel gave it up. For sockets that are paused: they do not hear of it. False where
+ * the kernel cannot be asked.
+ */
+export function isReset(socket: Socket): boolean {
+  return socketOption(socket, ipProtoTcp, tcpInfo, tcpInfoBytes)?.[infoAt.state] === tcpClose;
 }
 
 /** `TCP_INFO`; undefined on a closed socket. */
