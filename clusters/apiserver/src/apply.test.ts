@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { systemClock } from '@mesh/clock/system';
+import { FakeClock } from '@mesh/testkit/fake-clock';
 import { startFixture } from './api-fixture.ts';
 import { at, listAt, textAt, type Json, type JsonObject } from './json.ts';
 
@@ -22,9 +24,11 @@ function deployment(spec: JsonObject, container: JsonObject = {}): Json {
 }
 
 test('apply creates, is idempotent, and removes what a manager no longer wants', async (t) => {
-  const api = await startFixture(t);
+  const clock = new FakeClock(systemClock.wall());
+  const api = await startFixture(t, { clock: { ...systemClock, wall: () => clock.wall() } });
   const created = await api.apply(`${deployments}/d`, deployment({ minReadySeconds: 3 }));
   assert.equal(created.code, 201, created.text);
+  clock.advance(5000);
   const same = await api.apply(`${deployments}/d`, deployment({ minReadySeconds: 3 }));
   assert.deepEqual(same.body['metadata'], created.body['metadata'], 'nothing was written');
   const less = await api.apply(`${deployments}/d`, deployment({}));

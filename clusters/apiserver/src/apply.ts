@@ -85,7 +85,7 @@ export function applyConfiguration(
   writeManagers(
     merged,
     withOwn(
-      others.map((entry) => ({ ...entry, fields: without(entry.fields, taken) })),
+      managers.map((entry) => (isOwn(entry) ? entry : { ...entry, fields: without(entry.fields, taken) })),
       { manager, operation: 'Apply', apiVersion, subresource, time },
       new Set(wanted.keys()),
     ),
