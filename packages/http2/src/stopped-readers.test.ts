@@ -91,7 +91,7 @@ test('answers that are reset while the connection has no window leave nothing be
   rig.server.receive(request(1, getBig));
   await turn();
   const before = retainedBytes();
-  for (let id = 3; id < 10_000; id += 2) {
+  for (let id = 3; id < 30_000; id += 2) {
     rig.server.receive(request(id, getBig));
     rig.server.receive(frame(RST_STREAM, 0, id, u32(8)));
     if (id % 100 === 1) await turn();
@@ -101,5 +101,5 @@ test('answers that are reset while the connection has no window leave nothing be
   await turn();
   const kept = retainedBytes() - before;
   assert.equal(rig.server.activeStreams, 1);
-  assert.ok(kept < 500_000, `${kept} bytes are kept`);
+  assert.ok(kept < 2_000_000, `${kept} bytes are kept`);
 });

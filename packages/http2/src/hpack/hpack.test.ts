@@ -247,5 +247,6 @@ test('an encoder keeps neither foreign names nor the heads that values are cut f
   }
   const kept = retainedBytes() - before;
   assert.ok(encoder.tableBytes > 0, 'values that came twice are in the table');
-  assert.ok(kept < 500_000, `${kept} bytes are kept`);
+  // Of 60 MB that went by; what else the process holds moves by some hundred kilobytes.
+  assert.ok(kept < 5_000_000, `${kept} bytes are kept`);
 });
