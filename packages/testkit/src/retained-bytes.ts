@@ -10,6 +10,12 @@ export function retainedBytes(): number {
   return heapUsed + arrayBuffers;
 }
 
+/** The same, when buffers that were let go of are swept: that goes on on other threads, and the next collection waits for it. */
+export function sweptBytes(): number {
+  retainedBytes();
+  return retainedBytes();
+}
+
 /**
  * Bytes that grow old while `churn` runs many times, a collection of the young generation after each: what it lets go of at
  * once leaves none. The least of several tries, since what else the process does grows old, too.

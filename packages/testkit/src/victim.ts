@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Timer } from '@mesh/clock/clock';
 import { systemClock } from '@mesh/clock/system';
-import { retainedBytes } from './retained-bytes.ts';
+import { retainedBytes, sweptBytes } from './retained-bytes.ts';
 
 /** What an attack may make a process hold, all its connections together; the long form holds proxies to the same. */
 export const attackMemoryBound: number = 32 * 1024 * 1024;
@@ -24,12 +24,6 @@ export interface VictimOptions {
   least?: number;
   /** Requests per second; by default the next one begins when the last is done. */
   ratePerSecond?: number;
-}
-
-/** Buffers let go of are swept on other threads; the next collection waits for that. */
-function sweptBytes(): number {
-  retainedBytes();
-  return retainedBytes();
 }
 
 /**
