@@ -1,5 +1,6 @@
 /** One endpoint of one service: how to reach it, what to call it, and its cells. */
 import type { Member } from '@mesh/balance/member';
+import { asksTunnel } from '@mesh/http/canonical';
 import type { RequestHead } from '@mesh/http/message';
 import type { Labels } from '@mesh/telemetry/metrics';
 import type { EndpointSpec } from './endpoint-spec.ts';
@@ -75,8 +76,7 @@ export class Endpoint implements PeerListener {
     if (head.version === 20) return this.peer.h2;
     const carried = this.meshed && (this.spec.protocol === 'h2' || this.spec.authorityOverride !== '');
     if (!carried) return this.peer.h1;
-    const tunnel = head.upgrade !== '' || head.method === 'CONNECT';
-    return tunnel && this.spec.authorityOverride === '' ? this.peer.h1 : this.peer.h2;
+    return asksTunnel(head) && this.spec.authorityOverride === '' ? this.peer.h1 : this.peer.h2;
   }
 }
 

@@ -9,6 +9,7 @@
 import type { Member } from '@mesh/balance/member';
 import type { RetryBudget } from '@mesh/balance/retry-budget';
 import type { Clock, Timer } from '@mesh/clock/clock';
+import { asksTunnel } from '@mesh/http/canonical';
 import { ChunkList } from '@mesh/http/chunk-list';
 import { getHeader, removeHeader } from '@mesh/http/headers';
 import type {
@@ -409,9 +410,7 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
 
   /** The response is complete. A body that goes on is of little use, while others may need the connection that it takes. */
   #answered(): void {
-    // The halves of a tunnel end apart.
-    const tunnel = this.head.upgrade !== '' || this.head.method === 'CONNECT';
-    if (this.#requestEnded || this.#done || tunnel) return;
+    if (this.#requestEnded || this.#done || asksTunnel(this.head)) return;
     const { clock, limits } = this.context;
     const discard = (): void => {
       limits.hit('answered_body_ms');

@@ -76,6 +76,11 @@ function isKnownMethod(method: string): boolean {
   }
 }
 
+/** An upgrade or CONNECT: once accepted it is bytes both ways, whose halves end apart. */
+export function asksTunnel(head: RequestHead): boolean {
+  return head.upgrade !== '' || head.method === 'CONNECT';
+}
+
 /** True for an origin-form path with query (RFC 9112 §3.2.1), by visible ASCII and without fragment. */
 export function isPath(path: string): boolean {
   if (path.charCodeAt(0) !== 0x2f) return false;
