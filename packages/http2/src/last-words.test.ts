@@ -6,11 +6,12 @@ import {
   block,
   END_HEADERS,
   frame,
-  get,
+  getBytes,
   HEADERS,
   PING,
   PUSH_PROMISE,
   request,
+  type ServerRig,
   startClient,
   startServer,
   turn,
@@ -61,18 +62,19 @@ test('a server that sends interim heads without end is stopped at the limit', as
   assert.equal(rig.transport.goawayCode, undefined, 'other streams go on');
 });
 
-test('behind its last answer a server waits for a reader that says something, though not for ever', async () => {
+/** A server that has sent its last answer, and its end behind that. */
+async function drained(): Promise<ServerRig> {
   const rig = startServer();
-  rig.server.receive(
-    request(
-      1,
-      get.map((text) => (text === '/silent' ? '/big/1000' : text)),
-    ),
-  );
+  rig.server.receive(request(1, getBytes(1000)));
   rig.server.drain();
   await turn();
   rig.server.receive(frame(PING, ACK, 0, Buffer.alloc(8)));
   await turn();
+  return rig;
+}
+
+test('behind its last answer a server waits for a reader that says something, though not for ever', async () => {
+  const rig = await drained();
   assert.equal(rig.transport.ended, true);
   const { http2_linger_ms: lingerMs, http2_stall_ms: stallMs } = rig.limits.values;
   let waitedMs = 0;
@@ -86,17 +88,7 @@ test('behind its last answer a server waits for a reader that says something, th
 });
 
 test('a reader that says nothing any more is let go of soon', async () => {
-  const rig = startServer();
-  rig.server.receive(
-    request(
-      1,
-      get.map((text) => (text === '/silent' ? '/big/1000' : text)),
-    ),
-  );
-  rig.server.drain();
-  await turn();
-  rig.server.receive(frame(PING, ACK, 0, Buffer.alloc(8)));
-  await turn();
+  const rig = await drained();
   rig.server.receive(frame(WINDOW_UPDATE, 0, 0, u32(1000)));
   rig.clock.advance(rig.limits.values.http2_linger_ms - 1);
   assert.equal(rig.transport.destroyed, false);

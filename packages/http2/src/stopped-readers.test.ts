@@ -7,8 +7,9 @@ import { http2Limits } from './limits.ts';
 import {
   DATA,
   END_STREAM,
+  forgetRequests,
   frame,
-  get,
+  getBytes,
   openRequest,
   request,
   RST_STREAM,
@@ -87,8 +88,6 @@ test('a reader that comes back when the budget is used up by others is served on
 
 test('answers that are reset while the connection has no window leave nothing behind', async () => {
   const rig = startServer({ http2_peer_resets: 1_000_000 });
-  const getBytes = (count: number): string[] =>
-    get.map((text) => (text === '/silent' ? `/big/${count}` : text));
   rig.server.receive(request(1, getBytes(70_000)));
   await turn();
   const before = sweptBytes();
@@ -96,8 +95,7 @@ test('answers that are reset while the connection has no window leave nothing be
     rig.server.receive(request(id, getBytes(10)));
     rig.server.receive(frame(RST_STREAM, 0, id, u32(8)));
     if (id % 100 === 1) await turn();
-    for (const list of [rig.listener.streams, rig.listener.heads, rig.listener.resets, rig.transport.writes])
-      list.length = 0;
+    forgetRequests(rig);
   }
   await turn();
   const kept = sweptBytes() - before;

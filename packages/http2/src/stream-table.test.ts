@@ -3,7 +3,16 @@ import { test } from 'node:test';
 import { agedBytes } from '@mesh/testkit/retained-bytes';
 import fc from 'fast-check';
 import { StreamTable } from './stream-table.ts';
-import { frame, get, request, RST_STREAM, startServer, turn, u32 } from './testing/raw-peer.ts';
+import {
+  forgetRequests,
+  frame,
+  get,
+  request,
+  RST_STREAM,
+  startServer,
+  turn,
+  u32,
+} from './testing/raw-peer.ts';
 
 interface Entry {
   readonly id: number;
@@ -74,8 +83,7 @@ void test('and so are the requests of a connection', async () => {
       if (next > 64) rig.server.receive(frame(RST_STREAM, 0, next - 64, u32(8)));
     }
     await turn();
-    for (const list of [rig.listener.streams, rig.listener.heads, rig.listener.resets, rig.transport.writes])
-      list.length = 0;
+    forgetRequests(rig);
   });
   assert.equal(rig.server.activeStreams, 32);
   assert.ok(aged < 500_000, `${aged} bytes grew old`);

@@ -160,7 +160,7 @@ export class HpackEncoder {
   #earnsEntry(name: string, value: string, state: NameState): boolean {
     const bytes = name.length + value.length + entryOverhead;
     if (this.#eager) return bytes <= this.#tableMax;
-    if (name.length > trackedNameLength || bytes * 2 > this.#tableMax) return false;
+    if (bytes * 2 > this.#tableMax) return false;
     const hash = hashOf(value);
     if (state.candidates.includes(hash)) return true;
     state.candidates[state.nextCandidate] = hash;

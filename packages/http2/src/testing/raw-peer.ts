@@ -78,6 +78,12 @@ export const get: readonly string[] = [
   ':authority',
   'test.local',
 ];
+
+/** The fields of a GET that our test server answers with so many bytes. */
+export function getBytes(count: number): string[] {
+  return get.map((text) => (text === '/silent' ? `/big/${count}` : text));
+}
+
 export const post: readonly string[] = [
   ':method',
   'POST',
@@ -218,6 +224,11 @@ export function startServer(overrides: Overrides = {}, options: Partial<Connecti
   const started = bareServer(overrides, options);
   started.server.receive(Buffer.concat([preface, settings()]));
   return started;
+}
+
+/** Lets go of what the rig remembers of requests, so that only the connection can keep them. */
+export function forgetRequests({ listener, transport }: ServerRig): void {
+  for (const list of [listener.streams, listener.heads, listener.resets, transport.writes]) list.length = 0;
 }
 
 export interface ClientRig extends Rig {
