@@ -46,7 +46,7 @@ export const warmUpMinutes = ({ minutes }: ChurnOptions): number => Math.min(15,
  * The engine compiles a function once it ran so often: what runs rarely is compiled for hours, each time later by as much as it took
  * before. So in the first part of the warm-up clients do more than afterwards; the rest of it is for what that leaves behind.
  */
-export const hurry = { times: 5, share: 2 / 3 };
+export const hurry = { times: 10, share: 2 / 3 };
 
 /** Actions per second, `sinceMs` after the first. */
 export function rateAt(options: ChurnOptions, sinceMs: number): number {

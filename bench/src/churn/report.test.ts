@@ -55,7 +55,7 @@ test('in the first part of the warm-up clients do more, and never while it is me
   assert.deepEqual(rates, [300, 300, 60, 60, 60]);
   assert.match(
     markdown(report([track(0)])),
-    /15 minutes of warming up, of which clients did 5 times as much in the\nfirst 10,/,
+    /15 minutes of warming up, of which clients did 10 times as much in the\nfirst 10,/,
   );
 });
 
