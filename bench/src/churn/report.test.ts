@@ -52,7 +52,7 @@ test('flat is below the bound, whatever the warm-up did', () => {
 test('in the first part of the warm-up clients do more, and never while it is measured', () => {
   const options = { minutes: 60, rate: 60, seed: 1 };
   const rates = [0, 9, 10, 15, 59].map((minute) => rateAt(options, minute * minuteMs));
-  assert.deepEqual(rates, [300, 300, 60, 60, 60]);
+  assert.deepEqual(rates, [600, 600, 60, 60, 60]);
   assert.match(
     markdown(report([track(0)])),
     /15 minutes of warming up, of which clients did 10 times as much in the\nfirst 10,/,

@@ -131,6 +131,7 @@ async function measure(asked: Arguments): Promise<number> {
     process.stdout.write(`\n${markdown(results)}`);
   } else {
     const all = { ...results, rows: withEarlier(results.rows, join(asked.out, 'attacks.json')) };
+    mkdirSync(asked.out, { recursive: true });
     writeFileSync(join(asked.out, 'ATTACKS.md'), markdown(all));
     writeFileSync(join(asked.out, 'attacks.json'), `${JSON.stringify(all, null, 1)}\n`);
   }
