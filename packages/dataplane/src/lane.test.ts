@@ -219,6 +219,18 @@ void test('no more connections than allowed, and no more waiters; both are count
   assert.equal(waits.connection, opened[0]);
 });
 
+void test('HTTP/2: connections that are leaving, with streams that go on, take no place of one that serves', async () => {
+  const { lane, clock, limits, opened, submit, connect } = setup({ streams: 4 });
+  for (let hour = 1; hour <= 5; hour++) {
+    const watch = submit();
+    await connect();
+    assert.equal(watch.connection, opened[hour - 1]);
+    clock.advance(3_600_000);
+    lane.sweep({ idleMs: 3000, ageMs: 3_600_000 });
+  }
+  assert.equal(limits.includes('connections'), false);
+});
+
 void test('a failed connect is told to the peer first, then to all who wait', async () => {
   const { lane, dials, verdicts, submit } = setup({ streams: 4 });
   const requests = [submit(), submit()];

@@ -187,12 +187,23 @@ export class Lane {
     if (this.#closed) return;
     const wanted = this.#options.exclusive ? this.#waiters.length : 1;
     while (this.#connecting < wanted) {
-      if (this.#entries.size + this.#connecting >= this.#options.maxConnections) {
+      if (this.#taken + this.#connecting >= this.#options.maxConnections) {
         this.#options.onLimit('connections');
         return;
       }
       void this.#connect();
     }
+  }
+
+  /**
+   * Connections that count. One that is asked to leave each hour goes on while streams on it last, for a day perhaps, and takes no
+   * more: with shared ones those alone count that do. Each of the others carries a request, and requests are bounded.
+   */
+  get #taken(): number {
+    if (this.#options.exclusive) return this.#entries.size;
+    let usable = 0;
+    for (const { connection } of this.#entries) if (connection.usable) usable++;
+    return usable;
   }
 
   async #connect(): Promise<void> {

@@ -51,7 +51,7 @@ export const dataplaneLimits = {
   http2_connections_per_endpoint: {
     default: 8,
     unit: 'count',
-    why: 'Further HTTP/2 connections are opened only when the streams of the others are used up.',
+    why: 'Further HTTP/2 connections are opened only when the streams of the others are used up; those that are leaving do not count.',
   },
   refused_tries: {
     default: 3,
