@@ -17,6 +17,8 @@ interface EnsureOptions<T extends KubeObject> {
   current?: Stored<T> | undefined;
   /** Top-level fields that are ours alone: anything in them that is not desired is removed. */
   exact?: readonly (keyof T & string)[];
+  /** Whether a stored object of the name is the one that is meant; one that is not stays as it is. */
+  mine?: (stored: Stored<T>) => boolean;
 }
 
 /**
@@ -25,12 +27,13 @@ interface EnsureOptions<T extends KubeObject> {
  * are, and null removes one.
  *
  * @throws KubeApiError; a conflict when somebody else changed the object since `current` was read
+ * @throws Error when the object is not `mine`
  */
 export async function ensureObject<T extends KubeObject>(
   client: KubeClient,
   type: ResourceType<T>,
   desired: T & { metadata: { name: string; namespace?: string } },
-  { current, exact = [] }: EnsureOptions<T> = {},
+  { current, exact = [], mine }: EnsureOptions<T> = {},
 ): Promise<ApplyResult<T>> {
   const ref: ObjectRef = desired.metadata;
   const known = current ?? (await client.find(type, ref));
@@ -40,9 +43,14 @@ export async function ensureObject<T extends KubeObject>(
     } catch (thrown) {
       if (!isAlreadyExists(thrown)) throw thrown;
       const other = await client.get(type, ref);
-      return await ensureObject(client, type, desired, { current: other, exact });
+      return await ensureObject(client, type, desired, {
+        current: other,
+        exact,
+        ...(mine === undefined ? {} : { mine }),
+      });
     }
   }
+  if (mine?.(known) === false) throw new Error(`${type.kind} ${ref.name} was made by somebody else`);
   const body = difference(known, desired, exact);
   if (body === undefined) return { outcome: 'unchanged', object: known };
   const { resourceVersion } = known.metadata;

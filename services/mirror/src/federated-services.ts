@@ -24,6 +24,13 @@ interface FederatedOptions {
   onChange: (key: string) => void;
 }
 
+/** A mirror that belongs to no single peer; a peer that is called `federated` has mirrors of such names, too. */
+export function isFederated(service: Stored<Service>): boolean {
+  return (
+    labelOf(service, labels.mirroredService) === 'true' && labelOf(service, labels.clusterName) === undefined
+  );
+}
+
 export class FederatedServices {
   readonly #options: FederatedOptions;
   /** What peers offer, by `namespace/name` and cluster. */
@@ -56,7 +63,7 @@ export class FederatedServices {
     const name = federatedName(base);
     if (typeof name !== 'string') return;
     const current = services.get(namespace, name);
-    if (current !== undefined && labelOf(current, labels.mirroredService) !== 'true') return;
+    if (current !== undefined && !isFederated(current)) return;
     const [record] = [...(this.#offers.get(key) ?? [])]
       .sort(([one], [other]) => (one < other ? -1 : 1))
       .map(([, offered]) => offered);
@@ -67,7 +74,10 @@ export class FederatedServices {
     const member = this.#member(key);
     const shape = member === undefined ? record : { ...record, ports: servicePorts(member) };
     const service = mirrorService({ name, record: shape });
-    await ensureObject(client, servicesType, noLonger(service, current), { current });
+    await ensureObject(client, servicesType, noLonger(service, current), {
+      current,
+      mine: isFederated,
+    });
     await this.#copySlices({ namespace, name, base }, member !== undefined);
   }
 

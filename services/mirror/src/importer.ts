@@ -21,7 +21,7 @@ import {
 } from '@mesh/multicluster/names';
 import { deleteExactly } from './delete.ts';
 import { mirrorService, mirrorSlices, weightMatters } from './desired.ts';
-import type { FederatedServices } from './federated-services.ts';
+import { type FederatedServices, isFederated } from './federated-services.ts';
 import { importRecord, type ImportRecord } from './import-record.ts';
 import type { ImportRefusal, ImportWait } from './link-reasons.ts';
 import { noLonger } from './no-longer.ts';
@@ -81,6 +81,25 @@ export const importIndex = {
   },
 };
 
+/** What an export becomes here: Services of these names. */
+interface Parts {
+  readonly names: readonly string[];
+  readonly record: ImportRecord;
+}
+
+/** Whether an object was made by this import. */
+function isOf(queueKey: string): (object: Service | EndpointSlice) => boolean {
+  return (object) => importIndex.source(object).includes(queueKey);
+}
+
+/** Whose object it is, for a message. */
+function whose(object: Service | EndpointSlice): string {
+  const [source] = importIndex.source(object);
+  if (source === undefined) return 'of another origin';
+  const { cluster, key } = parseImportKey(source);
+  return `the mirror of ${key} of cluster ${cluster}`;
+}
+
 type Verdict =
   | { state: 'Mirrored'; names: string[]; record: ImportRecord }
   | { state: 'Refused'; reason: ImportRefusal; message: string }
@@ -109,7 +128,7 @@ export class Importer {
       onOutcome(cluster, key, undefined);
       return;
     }
-    const verdict = this.#judge(peer, sent);
+    const verdict = this.#judge(queueKey, peer, sent);
     const { namespace = '', name } = parseKey(key);
     if (verdict.state !== 'Mirrored') {
       // Refused or waiting: whatever an earlier, acceptable record made goes.
@@ -144,7 +163,11 @@ export class Importer {
     this.#options.federated.withdraw(cluster, key);
   }
 
-  #judge({ link, gateways }: Peer, sent: Parameters<typeof importRecord>[0]): Verdict {
+  #judge(
+    queueKey: string,
+    { link, gateways, state }: Peer,
+    sent: Parameters<typeof importRecord>[0],
+  ): Verdict {
     const { namespaces, services } = this.#options;
     const record = importRecord(sent, { link, trustSuffix: this.#options.trustSuffix });
     if ('reason' in record) return { state: 'Refused', ...record };
@@ -173,16 +196,8 @@ export class Importer {
         return { state: 'Waiting', reason: 'NoLocalMember', message };
       }
     }
-    for (const mirror of names) {
-      const existing = services.get(namespace, mirror);
-      if (existing !== undefined && labelOf(existing, labels.mirroredService) !== 'true') {
-        return {
-          state: 'Refused',
-          reason: 'NameConflict',
-          message: `Service ${namespace}/${mirror} exists and is not a mirror; rename it or the exported service`,
-        };
-      }
-    }
+    const taken = this.#taken(queueKey, { names, record, link, gateways, state });
+    if (taken !== undefined) return { state: 'Refused', reason: 'NameConflict', message: taken };
     if (record.path === 'gateway' && gateways.length === 0) {
       return {
         state: 'Waiting',
@@ -193,22 +208,42 @@ export class Importer {
     return { state: 'Mirrored', names, record };
   }
 
-  async #write(
+  /** Cluster names may have dashes: `a-b` of c and `a` of b-c would have one name here. Who came first keeps it. */
+  #taken(
     queueKey: string,
-    peer: Peer,
-    { names, record }: { names: string[]; record: ImportRecord },
-  ): Promise<ReconcileResult> {
+    { names, record, ...of }: Pick<Peer, 'link' | 'gateways' | 'state'> & Parts,
+  ): string | undefined {
+    const { services, slices, trustSuffix } = this.#options;
+    const { namespace } = record;
+    for (const mirror of names) {
+      const service = services.get(namespace, mirror);
+      if (service !== undefined && labelOf(service, labels.mirroredService) !== 'true')
+        return `Service ${namespace}/${mirror} exists and is not a mirror; rename it or the exported service`;
+      const pinned = mirror === mirrorName(record.name, of.link.cluster);
+      if (service !== undefined && !(pinned ? isOf(queueKey)(service) : isFederated(service)))
+        return `Service ${namespace}/${mirror} is ${whose(service)}; export one of the two under another name`;
+      for (const { metadata } of mirrorSlices({ service: mirror, record, ...of, weight: 0, trustSuffix })) {
+        const slice = slices.get(namespace, metadata.name);
+        if (slice !== undefined && !isOf(queueKey)(slice))
+          return `EndpointSlice ${namespace}/${metadata.name} is ${whose(slice)}; export one of the two under another name`;
+      }
+    }
+    return undefined;
+  }
+
+  async #write(queueKey: string, peer: Peer, { names, record }: Parts): Promise<ReconcileResult> {
     const { client, services, slices, federated, trustSuffix } = this.#options;
     const { link, gateways, state } = peer;
     const { weight, laterMs } = this.#weight(queueKey, record.readyEndpoints);
     const keep = new Set<string>();
     const pinned = mirrorName(record.name, link.cluster);
+    const mine = isOf(queueKey);
     for (const name of names) {
       if (name === pinned) {
         keep.add(`Service/${name}`);
         const current = services.get(record.namespace, name);
         const service = mirrorService({ name, record, cluster: link.cluster });
-        await ensureObject(client, servicesType, noLonger(service, current), { current });
+        await ensureObject(client, servicesType, noLonger(service, current), { current, mine });
       }
       for (const slice of mirrorSlices({
         service: name,
@@ -223,6 +258,7 @@ export class Importer {
         await ensureObject(client, endpointSlices, slice, {
           current: slices.get(record.namespace, slice.metadata.name),
           exact: ['endpoints', 'ports'],
+          mine,
         });
       }
     }

@@ -145,6 +145,9 @@ export class LinkController {
         const service = labelOf(slice, serviceNameLabel);
         if (service !== undefined) this.#federatedQueue.add(`${slice.metadata.namespace}/${baseOf(service)}`);
       }
+      if (object !== undefined || previous === undefined) return;
+      const { namespace = '', name } = previous.metadata;
+      for (const owner of ownersOf(name)) this.#everyPeer(`${namespace}/${owner}`);
     });
     namespaces.onChange((_, { object, previous }) => {
       const name = (object ?? previous)?.metadata.name;

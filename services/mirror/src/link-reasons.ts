@@ -21,7 +21,8 @@ export const importRefusals = {
     remedy: 'Export the service under a shorter name.',
   },
   NameConflict: {
-    meaning: 'A Service of the name of the mirror exists here and is none.',
+    meaning:
+      'A Service of the name of the mirror exists here and is none, or is that of another export: `a-b` of cluster c and `a` of cluster b-c would both be `a-b-c`. Who came first keeps it.',
     remedy: 'Rename it, or the exported service.',
   },
   ProtectedNamespace: {

@@ -262,6 +262,87 @@ test('names that are too long or taken are refused with a status, and nothing el
   await waitImport(east, 'west', 'cart', /^Mirrored/);
 });
 
+test('exports whose mirrors would have one name do not fight over it: the first keeps it until it goes', async (t) => {
+  const trust = new TestTrust();
+  const [east, c, bc] = await Promise.all(
+    ['east', 'c', 'b-c'].map((name) => startCluster(t, name, { trust })),
+  );
+  assert.ok(east !== undefined && c !== undefined && bc !== undefined);
+  for (const peer of [c, bc]) {
+    await link(peer, east);
+    await link(east, peer);
+  }
+  await makeService(c, 'a-b', { labels: exported });
+  await waitImport(east, 'c', 'a-b', /^Mirrored/);
+  const before = await findService(east, 'a-b-c');
+  await makeService(bc, 'a', { labels: exported });
+  await waitImport(
+    east,
+    'b-c',
+    'a',
+    /^Refused NameConflict: Service shop\/a-b-c is the mirror of shop\/a-b of cluster c/,
+  );
+  await makeService(bc, 'later', { labels: exported });
+  await waitImport(east, 'b-c', 'later', /^Mirrored/);
+  assert.equal(
+    (await findService(east, 'a-b-c'))?.metadata.resourceVersion,
+    before?.metadata.resourceVersion,
+  );
+  assert.equal((await slicesOf(east, 'a-b-c'))[0]?.metadata.annotations?.['mirror.mesh.io/weight'], '1');
+  await patchService(c, 'a-b', { metadata: { labels: { 'mirror.mesh.io/exported': null } } });
+  await waitImport(east, 'b-c', 'a', /^Mirrored/);
+  assert.equal((await findService(east, 'a-b-c'))?.metadata.labels?.['mirror.mesh.io/cluster-name'], 'b-c');
+});
+
+test('exports whose slices would have one name do not fight over it either', async (t) => {
+  const { east, west } = await startPair(t);
+  const body = { metadata: { annotations: { 'mirror.mesh.io/accept-federated': 'true' } } };
+  await east.client.patch(namespaces, { name: 'shop' }, { patch: { type: 'merge', body } });
+  await makeService(west, 'cart', { labels: member });
+  await waitImport(east, 'west', 'cart', /^Mirrored/);
+  await makeService(west, 'cart-federated', { labels: exported });
+  await waitImport(
+    east,
+    'west',
+    'cart-federated',
+    /^Refused NameConflict: EndpointSlice shop\/cart-federated-west is the mirror of shop\/cart of/,
+  );
+  assert.equal(await findService(east, 'cart-federated-west'), undefined);
+  assert.equal((await slicesOf(east, 'cart-federated')).length, 1);
+  await patchService(west, 'cart', { metadata: { labels: { 'mirror.mesh.io/federated': null } } });
+  await waitImport(east, 'west', 'cart-federated', /^Mirrored/);
+  assert.equal((await slicesOf(east, 'cart-federated-west')).length, 1);
+});
+
+test('exports of one mirror name that come together: one of them has it, and nothing is written for ever', async (t) => {
+  const trust = new TestTrust();
+  const [east, c, bc] = await Promise.all(
+    ['east', 'c', 'b-c'].map((name) => startCluster(t, name, { trust })),
+  );
+  assert.ok(east !== undefined && c !== undefined && bc !== undefined);
+  await makeService(c, 'a-b', { labels: exported });
+  await makeService(bc, 'a', { labels: exported });
+  for (const peer of [c, bc]) {
+    await link(peer, east);
+    await link(east, peer);
+  }
+  await waitFor('one is refused, one is not', async () => {
+    const states = [await importState(east, 'c', 'a-b'), await importState(east, 'b-c', 'a')].sort();
+    return (
+      states[0]?.startsWith('Mirrored') === true && states[1]?.startsWith('Refused NameConflict') === true
+    );
+  });
+  const before = await findService(east, 'a-b-c');
+  for (const peer of [c, bc]) {
+    await makeService(peer, 'later', { labels: exported });
+    await waitImport(east, peer.name, 'later', /^Mirrored/);
+  }
+  assert.equal(
+    (await findService(east, 'a-b-c'))?.metadata.resourceVersion,
+    before?.metadata.resourceVersion,
+  );
+});
+
 test('an export label with an unknown value becomes an event on the service', async (t) => {
   const { west } = await startPair(t);
   await makeService(west, 'cart', { labels: { 'mirror.mesh.io/exported': 'yes' } });
