@@ -31,6 +31,8 @@ const streamsPerConnection = 2000;
  * that made room (`discovered_target_evictions`, `policy_port_evictions`). Callers proved who they are.
  */
 const resetsPerConnection = 2 * streamsPerConnection;
+/** What a stream's header list takes, with room: those of proxies have 300 to 600 bytes, overhead included. */
+const headBytesPerStream = 1024;
 const lingerMs = 5000;
 
 export interface ControlMetrics {
@@ -66,6 +68,7 @@ export function controlLimits(): ControlLimits {
     http2: new LimitLedger(http2Limits, {
       http2_streams: streamsPerConnection,
       http2_peer_resets: resetsPerConnection,
+      http2_held_header_bytes: streamsPerConnection * headBytesPerStream,
     }),
     tls: new LimitLedger(trustLimits),
   };

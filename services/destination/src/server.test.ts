@@ -11,7 +11,7 @@ import {
   toBinary,
 } from '@bufbuild/protobuf';
 import { Client, credentials as grpcCredentials } from '@grpc/grpc-js';
-import { systemClock } from '@mesh/clock/system';
+import { systemClock, systemRandom } from '@mesh/clock/system';
 import { ipToText } from '@mesh/control-api/convert';
 import { Destination, type Update } from '@mesh/control-api/gen/linkerd/destination_pb';
 import { InboundServerPolicies } from '@mesh/control-api/gen/linkerd/inbound_pb';
@@ -19,7 +19,10 @@ import { OutboundPolicies } from '@mesh/control-api/gen/linkerd/outbound_pb';
 import { Gateway } from '@mesh/control-api/gen/mesh/gateway/v1/gateway_pb';
 import { grpcLimits } from '@mesh/control-api/limits';
 import { grpcCode } from '@mesh/control-api/status';
+import { ControlChannel } from '@mesh/dataplane/control-channel';
 import { type ControlLimits, ControlServer, controlLimits } from '@mesh/dataplane/control-server';
+import { dataplaneLimits } from '@mesh/dataplane/limits';
+import { http2Limits } from '@mesh/http2/limits';
 import { LimitLedger } from '@mesh/limits/limits';
 import { silentLogger } from '@mesh/telemetry/log';
 import { eventually } from '@mesh/testkit/eventually';
@@ -311,4 +314,38 @@ test('connections beyond the cap of the port are closed before their handshake, 
   running.cluster.pod({ name: 'cart-1', ip: '10.0.0.1' });
   running.cluster.slice({ service: 'cart', pods: ['cart-1'] });
   await eventually('who was there before hears on', () => known.messages.length === 2);
+});
+
+test('a proxy that watches as many destinations as it may keeps all of its streams', async (context) => {
+  const limits = controlLimits();
+  const { cluster, server } = await start(context, () => true, limits);
+  const channel = new ControlChannel({
+    clock: systemClock,
+    random: systemRandom,
+    log: silentLogger,
+    credentials: new CredentialStore(credentialsFor(proxyIdentity, 'east')),
+    http2Limits: new LimitLedger(http2Limits),
+    address: { host: '127.0.0.1', port: server.port },
+    serverIdentity,
+    suffix: 'mesh.local',
+  });
+  context.after(() => channel.close());
+  const destinations = dataplaneLimits.discovered_targets.default;
+  const answered = new Set<string>();
+  let interrupted = 0;
+  const handler = (path: string) => ({
+    onMessage: () => void answered.add(path),
+    onInterrupted: () => void interrupted++,
+    onRejected: () => {},
+  });
+  for (let index = 0; index < destinations; index++) {
+    const address = `10.96.${index >> 8}.${index & 255}`;
+    cluster.service({ name: `cart-${index}`, clusterIP: address });
+    const name = `cart-${index}.shop.svc.cluster.local:80`;
+    channel.keep(Destination.method.get, { path: name }, handler(name));
+    channel.keep(Destination.method.getProfile, { path: `${address}:80` }, handler(address));
+  }
+  await eventually('all answers', () => answered.size === 2 * destinations);
+  assert.equal(interrupted, 0);
+  assert.equal(limits.http2.hits('http2_held_header_bytes'), 0);
 });
