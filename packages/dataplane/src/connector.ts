@@ -4,6 +4,7 @@ import type { Clock } from '@mesh/clock/clock';
 import type { SyntheticReason } from '@mesh/http/synthetic';
 import type { LimitLedger } from '@mesh/limits/limits';
 import type { CredentialStore } from '@mesh/trust/credentials';
+import { encodeTransportHeader, transportHeaderAlpn } from '@mesh/transport/transport-header';
 import { dialTls, TlsDialError } from '@mesh/trust/dial';
 import { identityRefusals } from '@mesh/trust/refusal';
 import { type DataplaneLimit, dataplaneLimits } from './limits.ts';
@@ -15,7 +16,12 @@ export interface DialTarget {
   readonly identity: string | undefined;
   /** A gateway, which tells protocols apart by ALPN; sidecars look at the first bytes instead. */
   readonly gateway: boolean;
+  /** Where the proxy beside it is dialled instead, and told `port` by a transport header; absent or 0: it is dialled itself. */
+  readonly transportPort?: number;
 }
+
+/** Of which nothing is said but the port: its bytes are opaque, and on nobody's behalf but ours. */
+const bareHeader = { name: '', sessionProtocol: undefined, clientId: '', hops: 0 };
 
 /** Why there is no connection. `identity`: the other end did not prove the one that it must have. */
 export type ConnectFaultKind = 'refused' | 'timeout' | 'identity';
@@ -78,19 +84,23 @@ export class SocketConnector implements Connector {
     const { connect_ms: timeoutMs } = limits.values;
     const onTimeout = (): void => limits.hit('connect_ms');
     const started = clock.now();
-    const socket = await connectTcp(target, { clock, timeoutMs, onTimeout });
-    if (target.identity === undefined) return socket;
+    const { identity, port, transportPort = 0 } = target;
+    const dialled = transportPort === 0 ? target : { ...target, port: transportPort };
+    const socket = await connectTcp(dialled, { clock, timeoutMs, onTimeout });
+    if (identity === undefined) return socket;
     const left = Math.max(1, Math.round(timeoutMs - (clock.now() - started)));
     try {
-      return await dialTls({
+      const secured = await dialTls({
         socket,
-        identity: target.identity,
-        alpn: [...alpn],
+        identity,
+        alpn: transportPort === 0 ? [...alpn] : [transportHeaderAlpn],
         credentials,
         clock,
         timeoutMs: left,
         suffix,
       });
+      if (transportPort !== 0) secured.write(encodeTransportHeader({ ...bareHeader, port }));
+      return secured;
     } catch (thrown) {
       const kind = kindOf(thrown);
       if (kind === 'timeout') onTimeout();

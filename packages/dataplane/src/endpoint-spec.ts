@@ -78,6 +78,14 @@ export function plainEndpoint(host: string, port: number): EndpointSpec {
   };
 }
 
+/**
+ * Whether the proxy beside it passes on all bytes as they come, TLS too. So HTTP needs a transport header as well (its port of
+ * the Service need not be opaque, nor that of other pods), and what answers is the application.
+ */
+export function isUnseen({ authorityOverride, identity, protocol, transportPort }: EndpointSpec): boolean {
+  return protocol === 'opaque' && identity !== undefined && authorityOverride === '' && transportPort !== 0;
+}
+
 /** Whether both are reached in the same way, so that connections and load state may be kept. */
 export function sameEndpoint(one: EndpointSpec, other: EndpointSpec): boolean {
   return (

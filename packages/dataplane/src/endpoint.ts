@@ -3,7 +3,7 @@ import type { Member } from '@mesh/balance/member';
 import { asksTunnel } from '@mesh/http/canonical';
 import type { RequestHead } from '@mesh/http/message';
 import type { Labels } from '@mesh/telemetry/metrics';
-import type { EndpointSpec } from './endpoint-spec.ts';
+import { type EndpointSpec, isUnseen } from './endpoint-spec.ts';
 import type { HttpCells } from './http-metrics.ts';
 import type { ConnectFault } from './connector.ts';
 import type { Lane } from './lane.ts';
@@ -63,9 +63,9 @@ export class Endpoint implements PeerListener {
     }
   }
 
-  /** A proxy or gateway is at the other end. */
+  /** A proxy or gateway is at the other end, and takes part in HTTP. */
   get meshed(): boolean {
-    return this.spec.identity !== undefined;
+    return this.spec.identity !== undefined && !isUnseen(this.spec);
   }
 
   /**

@@ -24,6 +24,8 @@ void test('endpoints share connections to one identity at one address, and nothi
     { host: '10.0.0.2' },
     // It tells protocols apart by ALPN, so its connections are of another kind.
     { gateway: true },
+    // Each of its connections begins with a header.
+    { transportPort: 4143 },
   ];
   const peer = peers.hold(target);
   assert.equal(peers.hold({ ...target }), peer);

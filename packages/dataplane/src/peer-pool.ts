@@ -31,7 +31,8 @@ export class PeerPool {
 
   /** The peer of this target; give it back with `release`. */
   hold(target: DialTarget, observer?: SocketObserver): Peer {
-    const key = `${target.host} ${target.port} ${target.identity ?? ''} ${target.gateway}`;
+    const { host, port, identity = '', gateway, transportPort = 0 } = target;
+    const key = `${host} ${port} ${identity} ${gateway} ${transportPort}`;
     const known = this.#peers.get(key);
     if (known !== undefined) {
       known.holders++;

@@ -132,7 +132,7 @@ export class Peer {
         const connection = connectHttp2(socket, { clock, limits, windowBudget, ...streams });
         latest = connection;
         // A stranger may count our PINGs as an attack; its kernel is all that is watched.
-        if (target.identity === undefined) return { connection, confirmed: undefined };
+        if (!this.#pinged) return { connection, confirmed: undefined };
         const onSilence = (): void => environment.limits.hit('peer_silence_ms');
         const watched = { ticker, silenceMs, onSilence, siblings };
         keepAlive(connection, { ...watched, ...signsOfLife(socket), ...peerKeepAlive });
@@ -196,6 +196,12 @@ export class Peer {
     }
   }
 
+  /** Whether HTTP/2 has a proxy at its other end, not an application. */
+  get #pinged(): boolean {
+    const { identity, transportPort = 0 } = this.target;
+    return identity !== undefined && transportPort === 0;
+  }
+
   #lane(options: {
     alpn: readonly string[];
     exclusive: boolean;
@@ -214,7 +220,7 @@ export class Peer {
       wrap: (socket) => {
         this.#observer?.onSocket(socket);
         // PINGs watch HTTP/2 between proxies; and an application beside us does not lose its machine alone.
-        const pinged = lane === this.h2 && this.target.identity !== undefined;
+        const pinged = lane === this.h2 && this.#pinged;
         if (!pinged && socket.remoteAddress !== socket.localAddress) paths.follow(socket);
         return options.wrap(socket);
       },

@@ -379,6 +379,63 @@ void test('opaque bytes travel under mesh TLS with a transport header, half-clos
   assert.match(await server.metrics(), /^inbound_tcp_authz_allow_total\{target_port="\d+",tls="true".* 1$/m);
 });
 
+for (const [name, client] of [
+  ['HTTP/1', http1],
+  ['HTTP/2', http2],
+] as const) {
+  void test(`${name} reaches a pod whose port is opaque by a Service whose port is not`, async (t) => {
+    const east = await startCluster(t);
+    const app = await startApp(t);
+    const port = name === 'HTTP/1' ? app.http1 : app.http2;
+    const server = await startProxy(t, east, { serviceAccount: 'cart', dialled: true });
+    const caller = await startProxy(t, east);
+    east.destination.profiles.set('10.0.0.1:80', { fullyQualifiedName: 'cart.shop.svc.cluster.local' });
+    east.destination.endpoints('cart.shop.svc.cluster.local:80', [
+      { port, transportPort: server.ports.inbound, identity: server.identity, opaque: true },
+    ]);
+    for (const body of ['one', 'two']) {
+      const answer = await client(caller.ports.outbound, { method: 'POST', body });
+      assert.equal(answer.status, 200, answer.body);
+    }
+    const headers = app.requests.map((request) => Object.keys(request.headers).join(' '));
+    assert.deepEqual(
+      app.requests.map(({ body }) => body),
+      ['one', 'two'],
+    );
+    assert.doesNotMatch(headers.join(' '), /l5d/, 'what the application is sent comes from no proxy');
+    assert.match(
+      await server.metrics(),
+      /inbound_tcp_transport_header_connections_total\{session_protocol="opaque",target_port="\d+"\} 1/,
+    );
+    assert.match(
+      await server.metrics(),
+      /^inbound_tcp_authz_allow_total\{target_port="\d+",tls="true".* 1$/m,
+    );
+  });
+}
+
+void test('an application behind an opaque port answers no l5d-* fields', async (t) => {
+  const east = await startCluster(t);
+  const forger = createHttpServer((_request, response) => {
+    response.setHeader('l5d-proxy-error', 'forged');
+    response.end();
+  });
+  const server = await startProxy(t, east, { serviceAccount: 'cart', dialled: true });
+  const caller = await startProxy(t, east);
+  east.destination.profiles.set('10.0.0.1:80', { fullyQualifiedName: 'cart.shop.svc.cluster.local' });
+  east.destination.endpoints('cart.shop.svc.cluster.local:80', [
+    {
+      port: await listening(t, forger),
+      transportPort: server.ports.inbound,
+      identity: server.identity,
+      opaque: true,
+    },
+  ]);
+  const answer = await http1(caller.ports.outbound);
+  assert.equal(answer.status, 200);
+  assert.equal(answer.headers['l5d-proxy-error'], undefined);
+});
+
 void test('opaque bytes of a client whose certificate expires end with it, which log and metrics tell', async (t) => {
   const east = await startCluster(t);
   const echo = await startEcho(t);

@@ -274,6 +274,8 @@ export interface TestProxyOptions {
   readonly serviceAccount?: string;
   /** Where inbound connections were going: the application. */
   readonly app?: number;
+  /** Nothing is redirected inbound: clients dial the sidecar, and say by a header where they are going. */
+  readonly dialled?: boolean;
   /** It is not waited for. */
   readonly unready?: boolean;
   readonly environment?: Readonly<Record<string, string>>;
@@ -330,7 +332,7 @@ export async function startProxy(
       log,
       originalDestination: (socket) => {
         if (socket.localPort === ports.outbound) return running.dials;
-        return { host: '127.0.0.1', port: options.app ?? 1 };
+        return options.dialled === true ? undefined : { host: '127.0.0.1', port: options.app ?? 1 };
       },
       onShutdown: () => void running.proxy.stop(),
     }),
