@@ -72,12 +72,15 @@ interface Connected {
   ask(parts?: Partial<RequestHead>, end?: boolean): Seen;
 }
 
-async function connected(context: TestContext): Promise<Connected> {
+async function connected(
+  context: TestContext,
+  values: Partial<Record<Http1LimitName, number>> = {},
+): Promise<Connected> {
   const [client, server] = await socketPair(context);
   const asked = { text: '' };
   server.on('data', (chunk: Buffer) => (asked.text += chunk.toString('latin1')));
   const clock = new FakeClock();
-  const limits = new LimitLedger(http1Limits);
+  const limits = new LimitLedger<Http1LimitName>(http1Limits, values);
   const faults: Http1Fault[] = [];
   const connection = connectHttp1(client, { clock, limits, onFault: (fault) => faults.push(fault) });
   const ask = (parts: Partial<RequestHead> = {}, end = true): Seen => {
@@ -295,6 +298,38 @@ test('an early response stands and the rest of the request is sent; the connecti
   assert.equal(connection.usable, false);
   await eventually('all sent', () => asked.text.endsWith('1\r\nb\r\n0\r\n\r\n'));
   await eventually('closed', () => server.readableEnded);
+});
+
+test('an early response stands, too, where the rest of the request meets a reset before it is read', async (context) => {
+  const { ask, asked, connection, server } = await connected(context);
+  const seen = ask({ method: 'POST', headers: ['content-length', '1000000'] }, false);
+  seen.stream?.write(Buffer.alloc(10, 'a'));
+  await eventually('asked', () => asked.text.endsWith('a'));
+  server.write('HTTP/1.1 413 Content Too Large\r\nconnection: close\r\ncontent-length: 3\r\n\r\nbig');
+  server.resetAndDestroy();
+  // Leaves at once, so that nothing was read in between.
+  seen.stream?.write(Buffer.alloc(65_536));
+  assert.deepEqual(seen.events, []);
+  await eventually('over', () => seen.reset !== undefined);
+  assert.deepEqual(seen.events, ['response 413', 'end null', 'reset closed']);
+  assert.equal(seen.body, 3);
+  assert.equal(connection.usable, false);
+});
+
+test('what is read behind a failed write is bounded by what its reader takes', async (context) => {
+  const { ask, asked, server } = await connected(context, { http1_body_window_bytes: 1000 });
+  const seen = ask({ method: 'POST', headers: ['content-length', '1000000'] }, false);
+  seen.consumes = false;
+  seen.stream?.write(Buffer.alloc(10, 'a'));
+  await eventually('asked', () => asked.text.endsWith('a'));
+  server.write('HTTP/1.1 413 Content Too Large\r\ncontent-length: 100000\r\n\r\n');
+  server.write(Buffer.alloc(100_000));
+  server.resetAndDestroy();
+  seen.stream?.write(Buffer.alloc(65_536));
+  await eventually('over', () => seen.reset !== undefined);
+  assert.deepEqual(seen.events, ['response 413', 'reset closed']);
+  // One read, in which the window was used up.
+  assert.ok(seen.body > 1000 && seen.body < 65_536, String(seen.body));
 });
 
 test('a body until the end of the connection', async (context) => {

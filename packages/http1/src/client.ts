@@ -10,7 +10,7 @@ import type {
   ResetReason,
 } from '@mesh/http/message';
 import type { LimitLedger } from '@mesh/limits/limits';
-import { type ByteSink, sendBytesTo } from '@mesh/sockets/read-in-place';
+import { type ByteSink, readBeforeClose, sendBytesTo } from '@mesh/sockets/read-in-place';
 import { type BodyFraming, BodyWriter } from './body-writer.ts';
 import { ClientExchange, type ClientExchangeConnection } from './client-exchange.ts';
 import { Deadline, type DeadlineOwner } from './deadline.ts';
@@ -95,6 +95,7 @@ class Http1ClientConnection
       });
     }
     sendBytesTo(this, socket);
+    readBeforeClose(socket);
     socket.on('drain', () => this.#exchange?.drained());
     socket.on('end', () => this.#onSocketEnd());
     // 'close' follows and is where the exchange learns of it.

@@ -6,6 +6,7 @@ import type {
   RequestHead,
   ResetReason,
 } from '@mesh/http/message';
+import { readBeforeClose } from '@mesh/sockets/read-in-place';
 import type { ConnectionOptions } from './channel.ts';
 import { Connection } from './connection.ts';
 import { errorCode } from './error-codes.ts';
@@ -43,6 +44,7 @@ export function connectHttp2(socket: Socket, options: Http2ClientOptions): Http2
   const transport = new SocketTransport(socket);
   const connection = new Http2Client(transport, options);
   transport.attach(connection);
+  readBeforeClose(socket);
   return connection;
 }
 

@@ -70,6 +70,22 @@ test('bytes that were read before and put back are served', async (t) => {
   await eventually('the request arrived', () => listener.heads.length === 1);
 });
 
+test('what a server says before it resets is heard, also where a write meets the reset first', async (t) => {
+  const [clientSocket, server] = await socketPair(t);
+  let received = 0;
+  server.on('data', (bytes: Buffer) => (received += bytes.length));
+  server.write(settings());
+  const client = connectHttp2(clientSocket, options());
+  const answer = send(client, requestHead('/'));
+  await eventually('the request arrived', () => received > 0 && received === clientSocket.bytesWritten);
+  server.write(frame(GOAWAY, 0, 0, u32(0, 0)));
+  server.resetAndDestroy();
+  // Leaves before anything is read, as what another request sends.
+  clientSocket.write(Buffer.alloc(9));
+  await answer.done;
+  assert.equal(answer.resetReason, 'refused');
+});
+
 test('a socket that dies resets the streams on both sides and tells the owners once', async (t) => {
   const listener = new EchoListener();
   const { client, clientSocket } = await pair(t, listener);

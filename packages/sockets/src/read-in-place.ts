@@ -6,6 +6,7 @@
  * Node has this for sockets it connects (`onread` of `net.connect`), not for those it accepts, nor once TLS is on. So the same
  * switch is set on the socket itself. Where a version of Node has no such switch, `data` events serve as ever.
  */
+import { readSync } from 'node:fs';
 import { Socket } from 'node:net';
 
 export interface ByteSink {
@@ -73,7 +74,39 @@ export function sendBytesTo(sink: ByteSink, socket: Socket): boolean {
   return true;
 }
 
-// Node calls both as methods of the socket, so that one function serves all of them.
+/**
+ * After `sendBytesTo`: when a write fails, the sink first gets what the other end had sent. A server that has answered may close
+ * without reading the rest of a request, which resets the connection; its answer waits in the kernel, and Node, whose write met the
+ * reset before its read did, would close the socket with the answer unread. Nothing changes where the socket is TLS.
+ */
+export function readBeforeClose(socket: Socket): void {
+  if (!('encrypted' in socket)) Object.assign(socket, { _destroy: destroyRead });
+}
+
+function destroyRead(this: SinkSocket, error: Error | null, done: (error?: Error | null) => void): void {
+  if (error !== null && 'syscall' in error && error.syscall === 'write') readRest(this);
+  Socket.prototype._destroy.call(this, error, done);
+}
+
+/** Until there is no more, or the sink pauses the socket. */
+function readRest(socket: SinkSocket): void {
+  const handle: unknown = Reflect.get(socket, '_handle');
+  if (typeof handle !== 'object' || handle === null || !('fd' in handle)) return;
+  const { fd } = handle;
+  if (typeof fd !== 'number' || fd < 0) return;
+  while (!socket.isPaused()) {
+    let size = 0;
+    try {
+      size = readSync(fd, shared, 0, shared.length, null);
+    } catch {
+      // EAGAIN, or the reset itself.
+    }
+    if (size === 0) return;
+    socket[sinkOf].onBytes(shared.subarray(0, size), true);
+  }
+}
+
+// Node calls these as methods of the socket, so that one function serves all of them.
 
 function onData(this: SinkSocket, bytes: Buffer): void {
   this[sinkOf].onBytes(bytes, false);
