@@ -105,6 +105,14 @@ test('endpoints that are not ready, and unknown ports of a ClusterIP, are left o
   assert.equal(resolve(cluster, 'nothing').kind, 'unknown');
 });
 
+test('a pod of which nothing is known, not yet or no more, is left out and not called in plaintext', () => {
+  const cluster = shop();
+  cluster.pods.remove('shop', 'cart-1');
+  assert.deepEqual(Object.keys(endpoints(cluster, 'cart')), ['10.0.0.2:8080']);
+  cluster.pod({ name: 'cart-1', ip: '10.0.0.1', serviceAccount: 'cart' });
+  assert.notEqual(endpoints(cluster, 'cart')['10.0.0.1:8080']?.identity, undefined);
+});
+
 test('one pod of a headless service, by host name', () => {
   const cluster = new ModelCluster();
   cluster.pod({ name: 'db-0', ip: '10.0.1.1' });

@@ -198,7 +198,8 @@ function* localEndpoints(
     for (const endpoint of slice.endpoints ?? []) {
       if (endpoint.conditions?.ready === false) continue;
       if (target.hostname !== undefined && endpoint.hostname !== target.hostname) continue;
-      const described = describePod(objects, endpoint, { slice, port, namespace, opaqueByService, settings });
+      const described = describe(objects, endpoint, { slice, port, namespace, opaqueByService, settings });
+      if (described === undefined) continue;
       for (const address of endpoint.addresses) yield { ...described, address, port };
     }
   }
@@ -212,22 +213,21 @@ interface PodContext {
   settings: Settings;
 }
 
-function describePod(
+/** Undefined for a pod that is not known: pods and slices are followed apart, and nobody can tell whether it has a proxy. */
+function describe(
   objects: ClusterObjects,
   endpoint: Endpoint,
   { slice, port, namespace, opaqueByService, settings }: PodContext,
-): Omit<EndpointView, 'address' | 'port'> {
+): Omit<EndpointView, 'address' | 'port'> | undefined {
   const reference = endpoint.targetRef;
-  const pod =
-    reference?.kind === 'Pod' && reference.name !== undefined
-      ? objects.pods.get(reference.namespace ?? namespaceOf(slice), reference.name)
-      : undefined;
   const plain = { tier: 0, readyBehind: 0, authority: undefined };
-  if (pod === undefined) {
+  if (reference?.kind !== 'Pod' || reference.name === undefined) {
     const zone: Record<string, string> = endpoint.zone === undefined ? {} : { zone: endpoint.zone };
     const hint = opaqueByService ? 'opaque' : 'none';
     return { ...plain, identity: undefined, hint, transportPort: 0, labels: zone };
   }
+  const pod = objects.pods.get(reference.namespace ?? namespaceOf(slice), reference.name);
+  if (pod === undefined) return undefined;
   return {
     ...plain,
     ...podTransport(pod, { namespace, port, opaqueByService, settings }),
