@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { ModelCluster, modelSettings } from './testing/model-cluster.ts';
-import { type ProfileMessage, profileOf } from './profile.ts';
+import { type ProfileMessage, profileOf, profileTopics } from './profile.ts';
 
 function ask(cluster: ModelCluster, host: string, port: number): ProfileMessage {
   const profile = profileOf(cluster, { address: { host, port }, clientZone: undefined }, modelSettings);
@@ -73,6 +73,30 @@ test('an address of the host network or of a pod that ended belongs to no pod', 
   });
   assert.equal(ask(made, '10.9.9.9', 80).endpoint, undefined);
   assert.equal(ask(made, '10.9.9.8', 80).endpoint, undefined);
+});
+
+test('an address that an ending pod left to another one belongs to the newer', () => {
+  const made = cluster();
+  const pod = (name: string, creationTimestamp: string, meshed: boolean): void =>
+    made.pods.put({
+      metadata: {
+        name,
+        namespace: name,
+        creationTimestamp,
+        labels: meshed ? { 'mesh.io/control-plane-ns': 'mesh' } : {},
+      },
+      spec: { containers: [], serviceAccountName: name },
+      status: { phase: 'Running', podIP: '10.0.0.3' },
+    });
+  pod('ending', '2026-01-01T10:00:00Z', true);
+  pod('begun', '2026-01-01T10:00:59Z', false);
+  const { endpoint } = ask(made, '10.0.0.3', 8080);
+  assert.equal(endpoint?.metricLabels?.['pod'], 'begun');
+  assert.equal(endpoint?.tlsIdentity, undefined);
+  const address = { host: '10.0.0.3', port: 8080 };
+  assert.ok(profileTopics(made, address, 'cluster.local').includes('namespace:begun'));
+  pod('ending', '2026-01-01T10:00:00Z', true);
+  assert.equal(ask(made, '10.0.0.3', 8080).endpoint?.metricLabels?.['pod'], 'begun');
 });
 
 test('two services on one address, and names of elsewhere, are faults', () => {

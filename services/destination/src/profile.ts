@@ -33,7 +33,8 @@ export function profileTopics(
   clusterDomain: string,
 ): string[] {
   if (isIP(host) !== 0) {
-    const [owner] = [...objects.services.byIndex(byAddress, host), ...objects.pods.byIndex(byAddress, host)];
+    const [service] = objects.services.byIndex(byAddress, host);
+    const owner = service ?? podAt(objects, host);
     return [topics.address(host), ...(owner === undefined ? [] : [topics.namespace(namespaceOf(owner))])];
   }
   const target = parseTarget(`${host}:${port}`, clusterDomain);
@@ -66,9 +67,19 @@ export function profileOf(
     return { fault: `${host} is the ClusterIP of both ${names}` };
   }
   if (service !== undefined) return serviceProfile(objects, service, { port, settings });
-  const [pod] = objects.pods.byIndex(byAddress, host);
+  const pod = podAt(objects, host);
   if (pod !== undefined) return podProfile(objects, pod, { address, clientZone, settings });
   return emptyProfile(port, settings);
+}
+
+/** The newest: a pod is known until its node says that it is gone, and its address may be another one's by then. */
+function podAt(objects: ClusterObjects, address: string): Stored<Pod> | undefined {
+  let newest: Stored<Pod> | undefined;
+  for (const pod of objects.pods.byIndex(byAddress, address)) {
+    if (newest === undefined || pod.metadata.creationTimestamp > newest.metadata.creationTimestamp)
+      newest = pod;
+  }
+  return newest;
 }
 
 function emptyProfile(port: number, settings: Settings): ProfileMessage {
