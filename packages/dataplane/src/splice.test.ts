@@ -111,6 +111,26 @@ void test('a side that breaks takes the other with it', async (t) => {
   await eventually('both sides are gone', () => closed() === 1);
 });
 
+void test('what was cut does not look as if it had ended, whatever cut it', async (t) => {
+  const cuts: ((ends: Joined) => void)[] = [
+    ({ far }) => far.resetAndDestroy(),
+    ({ other }) => other.destroy(),
+  ];
+  for (const cut of cuts) {
+    const ends = await joined(t);
+    const { near, far } = ends;
+    near.end('a request');
+    await once(far.resume(), 'end');
+    far.write('a part of the answer');
+    await once(near, 'data');
+    const broken = once(near, 'error');
+    cut(ends);
+    const [{ code }] = (await broken) as [NodeJS.ErrnoException];
+    assert.equal(code, 'ECONNRESET');
+    assert.equal(near.readableEnded, false);
+  }
+});
+
 void test('whoever is gone takes the other along, also when its own end was sent before', async (t) => {
   const { near, far, one, other, closed } = await joined(t);
   near.end('a request');

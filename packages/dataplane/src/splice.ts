@@ -1,4 +1,4 @@
-/** Joins two sockets: bytes both ways with back-pressure, half-close passed on, errors ending both. */
+/** Joins two sockets: bytes both ways with back-pressure, half-close passed on; what was cut is cut on the other side, too. */
 import type { Socket } from 'node:net';
 import { type ByteSink, sendBytesTo } from '@mesh/sockets/read-in-place';
 import {
@@ -9,6 +9,7 @@ import {
   takeBuffer,
   takeLargeBuffer,
 } from '@mesh/sockets/spare-buffers';
+import { resetSocket } from '@mesh/sockets/reset-socket';
 import { atTurnEnd, type TurnTask } from '@mesh/sockets/turn';
 import { ReadShare, type Transfer } from './read-share.ts';
 
@@ -92,21 +93,22 @@ class Pump implements TurnTask, Transfer, ByteSink {
   start(closed: () => void): void {
     const from = this.#from;
     const to = this.#to;
-    from.on('error', () => to.destroy());
+    // An end would say that all is there: opaque bytes have no other sign of it.
+    from.on('error', () => resetSocket(to));
     from.on('close', () => {
       // After a clean end what is collected still goes out; `end` was passed on.
-      if (!from.readableEnded || from.errored !== null) to.destroy();
+      if (!from.readableEnded || from.errored !== null) resetSocket(to);
       if (this.#reading !== undefined) giveBuffer(this.#reading);
       this.#reading = undefined;
       closed();
     });
     to.on('close', () => {
       // Whoever took these bytes is gone, with an error or without: its own end may have come long before.
-      if (!to.writableFinished) from.destroy();
+      if (!to.writableFinished) resetSocket(from);
       for (const { buffer } of this.#waiting.splice(0)) giveBuffer(buffer);
     });
     if (from.destroyed) {
-      to.destroy();
+      resetSocket(to);
       closed();
       return;
     }

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { Clock } from '@mesh/clock/clock';
 import type { Headers, RequestListener, ServerConnection } from '@mesh/http/message';
 import type { LimitLedger } from '@mesh/limits/limits';
+import { resetSocket } from '@mesh/sockets/reset-socket';
 import { type SocketUser, useSocket } from '@mesh/sockets/socket-user';
 import { Deadline, type DeadlineOwner } from './deadline.ts';
 import { type Http1Fault, http1Faults } from './faults.ts';
@@ -325,7 +326,7 @@ class Http1ServerConnection
     }
     this.#reader.stop();
     this.output.discard();
-    if (exchange?.endsWithConnection === true) this.#socket.resetAndDestroy();
+    if (exchange?.endsWithConnection === true) resetSocket(this.#socket);
     else this.#socket.destroy();
   }
 
@@ -407,7 +408,7 @@ class Http1ServerConnection
     exchange?.cut('protocol');
     if (!answerable) {
       this.output.discard();
-      if (exchange?.endsWithConnection === true) this.#socket.resetAndDestroy();
+      if (exchange?.endsWithConnection === true) resetSocket(this.#socket);
       else this.#socket.destroy();
       return;
     }

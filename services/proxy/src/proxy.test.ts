@@ -11,7 +11,7 @@ import type { HttpRouteSchema } from '@mesh/control-api/gen/linkerd/inbound_pb';
 import { type Answer, type Http2Answer, send, sendHttp2 } from '@mesh/dataplane/testing/forwarding-rig';
 import { encodeTransportHeader, transportHeaderAlpn } from '@mesh/transport/transport-header';
 import { eventually } from '@mesh/testkit/eventually';
-import { listen, listening } from '@mesh/testkit/servers';
+import { dialTcp, listen, listening } from '@mesh/testkit/servers';
 import { TlsAcceptor } from '@mesh/trust/accept';
 import { dialTls } from '@mesh/trust/dial';
 import { gatewayIdentity } from '@mesh/trust/names';
@@ -176,6 +176,35 @@ void test('clients of an application that accepts nothing wait one second', asyn
     answer.toString(),
     /^HTTP\/1\.1 504 [^]*l5d-proxy-error: .* within 1000 ms; last fault: .*ECONNREFUSED/,
   );
+});
+
+void test('an answer that ends with its connection and breaks is reset, inside TLS too: it is not whole', async (t) => {
+  const east = await startCluster(t);
+  const { port: app } = await listen(t, (socket) => {
+    socket.once('data', () => {
+      socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\npart\r\n');
+      socket.once('data', () => socket.resetAndDestroy());
+    });
+  });
+  const server = await startProxy(t, east, { serviceAccount: 'cart', app });
+  const socket = await dialTls({
+    host: '127.0.0.1',
+    port: server.ports.inbound,
+    identity: server.identity,
+    alpn: [],
+    credentials: credentialsOf(east.trust, workload('frontend', 'east'), 'east'),
+    clock: systemClock,
+    timeoutMs: 2000,
+  });
+  socket.on('error', () => {});
+  const broken = new Promise<boolean>((resolve) => socket.once('close', resolve));
+  socket.write('POST / HTTP/1.0\r\nhost: cart\r\ncontent-length: 8\r\n\r\nask ');
+  let text = '';
+  socket.on('data', (bytes: Buffer) => {
+    text += bytes.toString();
+    if (text.endsWith('part')) socket.write('more');
+  });
+  assert.equal(await broken, true);
 });
 
 void test('a policy that cannot be read is nobody’s fault but ours', async (t) => {
@@ -434,6 +463,37 @@ void test('an application behind an opaque port answers no l5d-* fields', async 
   const answer = await http1(caller.ports.outbound);
   assert.equal(answer.status, 200);
   assert.equal(answer.headers['l5d-proxy-error'], undefined);
+});
+
+void test('opaque bytes that are cut on one side of two sidecars are cut on the other, not ended', async (t) => {
+  const east = await startCluster(t);
+  let cut: 'answer' | 'request' = 'answer';
+  const faults: string[] = [];
+  const app = await listen(t, (socket) => {
+    socket.on('error', (error: NodeJS.ErrnoException) => faults.push(`app ${error.code}`));
+    socket.on('end', () => faults.push('app end'));
+    socket.write('\x00part');
+    socket.on('data', () => {
+      if (cut === 'answer') socket.resetAndDestroy();
+    });
+  });
+  const server = await startProxy(t, east, { serviceAccount: 'cart' });
+  const caller = await startProxy(t, east);
+  east.destination.service('10.0.0.1:80', 'db.shop.svc.cluster.local', [
+    { port: app.port, transportPort: server.ports.inbound, identity: server.identity, opaque: true },
+  ]);
+  for (cut of ['answer', 'request'] as const) {
+    const client = await dialTcp(t, caller.ports.outbound);
+    client.on('error', (error: NodeJS.ErrnoException) => faults.push(`client ${error.code}`));
+    client.on('end', () => faults.push('client end'));
+    client.write('\x00ask');
+    await once(client, 'data');
+    if (cut === 'answer') client.write('more');
+    else client.resetAndDestroy();
+    const expected = cut === 'answer' ? 'client ECONNRESET' : 'app ECONNRESET';
+    await eventually('the other side hears of it', () => faults.length > 0);
+    assert.deepEqual(faults.splice(0), [expected]);
+  }
 });
 
 void test('opaque bytes of a client whose certificate expires end with it, which log and metrics tell', async (t) => {
