@@ -131,6 +131,25 @@ void test('an endpoint that is the same keeps its connections, a changed identit
   assert.equal(peers.size, 1);
 });
 
+void test('of an address that one message names twice the last word counts, and its connections are not closed', () => {
+  const { target, pool, peers } = setup();
+  const named = (name: string): Entry =>
+    entry(1, { tlsIdentity: { strategy: { case: 'dnsLikeIdentity', value: { name } } } });
+  target.onMessage(add(named('a')), true);
+  for (const names of ['ba', 'ab', 'aba']) {
+    target.onMessage(add(...[...names].map(named)), false);
+    const [member] = pool.members();
+    const last = names.at(-1);
+    assert.equal(member?.target.spec.identity, last);
+    assert.equal(peers.size, 1);
+    const { peer } = member?.target ?? assert.fail('it is gone');
+    assert.equal(peers.hold(peer.target), peer, names);
+    peers.release(peer);
+  }
+  target.onMessage(none(true), false);
+  assert.equal(peers.size, 0);
+});
+
 void test('peers are given back with their endpoints', () => {
   const { target, peers } = setup();
   target.onMessage(add(entry(1), entry(2)), true);

@@ -178,11 +178,12 @@ export class EndpointPool {
     if (this.#waiters.delete(waiter) && this.#waiters.size === 0) this.#stopTimer();
   }
 
-  /** Adds or changes endpoints; with `replace` the set becomes exactly these. */
+  /** Adds or changes endpoints; with `replace` the set becomes exactly these. Of one that is named twice the last word counts. */
   apply(found: readonly EndpointSpec[], { replace }: { replace: boolean }): void {
     const { adapt } = this.#options;
-    const specs = adapt === undefined ? found : found.map(adapt);
-    const entries = specs.map((spec) => ({
+    const specs = new Map<string, EndpointSpec>();
+    for (const spec of found) specs.set(spec.key, adapt === undefined ? spec : adapt(spec));
+    const entries = Array.from(specs.values(), (spec) => ({
       key: spec.key,
       tier: spec.tier,
       weight: spec.weight,
