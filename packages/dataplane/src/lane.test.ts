@@ -231,6 +231,19 @@ void test('HTTP/2: connections that are leaving, with streams that go on, take n
   assert.equal(limits.includes('connections'), false);
 });
 
+void test('HTTP/1: a tunnel keeps its place as long as it is open', async () => {
+  const { opened, limits, submit, connect } = setup({ streams: 1 });
+  const tunnels = [submit(), submit(), submit()];
+  await connect();
+  for (const { connection } of tunnels) connection?.drain();
+  const next = submit();
+  await connect();
+  assert.deepEqual([next.connection, limits], [undefined, ['connections']]);
+  tunnels[0]?.connection?.release();
+  await connect();
+  assert.equal(next.connection, opened[3]);
+});
+
 void test('a failed connect is told to the peer first, then to all who wait', async () => {
   const { lane, dials, verdicts, submit } = setup({ streams: 4 });
   const requests = [submit(), submit()];
