@@ -58,6 +58,8 @@ export class Attempt implements ClientHandler, Submission {
   }
 
   onConnectFailed(fault: LaneFault): void {
+    // Of those that a failed connect tells, one that ends with its connection takes others of it along.
+    if (this.#settled) return;
     this.#settled = true;
     this.#member.end();
     this.#member.forgo();
@@ -168,7 +170,8 @@ export class Attempt implements ClientHandler, Submission {
     else member.succeed();
     // Counted by client, a refused try is not the end of the request.
     if (fault === 'refused' && this.#exchange.context.countBy === 'client') return;
-    this.#cells.ended(this.#status, this.#grpcStatus, fault);
+    if (this.stream === undefined) this.#exchange.countUnsent('cancel');
+    else this.#cells.ended(this.#status, this.#grpcStatus, fault);
   }
 }
 

@@ -3,13 +3,19 @@ import { once } from 'node:events';
 import { type IncomingMessage, request as httpRequest } from 'node:http';
 import type { Readable } from 'node:stream';
 import { test } from 'node:test';
+import { RetryBudget } from '@mesh/balance/retry-budget';
 import { systemClock } from '@mesh/clock/system';
+import type { RequestHead, ServerStream, StreamHandler } from '@mesh/http/message';
 import { DATA, frame, openRequest, preface, settings } from '@mesh/http2/testing/raw-peer';
 import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
 import { retainedBytes } from '@mesh/testkit/retained-bytes';
 import { dialTcp, listen } from '@mesh/testkit/servers';
-import { connectTcp } from './connector.ts';
+import { MetricRegistry } from '@mesh/telemetry/metrics';
+import { ConnectError, connectTcp } from './connector.ts';
+import type { ForwardContext } from './exchange.ts';
+import { forward } from './http-forwarder.ts';
+import { HttpMetrics } from './http-metrics.ts';
 import { app, carried, http2App, rig, send, spec } from './testing/forwarding-rig.ts';
 
 const closedPort = 1;
@@ -277,6 +283,69 @@ void test('a client that leaves cancels its request at the endpoint', async (t) 
   await eventually('the endpoint saw the cancellation', () => gone);
   assert.equal(member?.inFlight, 0);
 });
+
+void test('a client that leaves while its connection is awaited is counted as a request that reached no endpoint', async (t) => {
+  const {
+    port: proxy,
+    pool,
+    registry,
+  } = await rig(t, { connector: { connect: () => new Promise(() => {}) } });
+  pool.apply([spec(closedPort)], { replace: true });
+  const sent = httpRequest({ host: '127.0.0.1', port: proxy, agent: false });
+  sent.on('error', () => {});
+  sent.end();
+  await eventually('the request waits', () => pool.inFlight === 1);
+  sent.destroy();
+  await eventually('it has left', () => pool.inFlight === 0);
+  const counted = registry.render().match(/^(request|response)_total.*$/gm);
+  assert.deepEqual(counted, [
+    'request_total{direction="outbound"} 1',
+    'response_total{direction="outbound",status_code="",classification="failure",grpc_status="",error="cancel"} 1',
+  ]);
+});
+
+for (const waitsFor of ['a connection', 'an endpoint'] as const) {
+  void test(`who waits for ${waitsFor} and ends with another that is told before it is over`, async (t) => {
+    const metrics = new HttpMetrics(new MetricRegistry());
+    let reject: (fault: Error) => void = () => {};
+    const connect = (): Promise<never> => new Promise((_, fail) => (reject = fail));
+    // Room for one: the second that is sent to the endpoint is refused.
+    const limits = waitsFor === 'an endpoint' ? { connect_waiters: 1 } : {};
+    const made = await rig(t, { connector: { connect }, limits });
+    const context: ForwardContext = {
+      ...made,
+      clock: systemClock,
+      budget: new RetryBudget(systemClock),
+      proxyName: 'inbound cart',
+      refuseUnsent: true,
+      cells: metrics.cells({}),
+      countBy: 'client',
+      retries: metrics.retries({ outcome: 'sent' }),
+      retriesDenied: metrics.retries({ outcome: 'no_budget' }),
+    };
+    const open: StreamHandler[] = [];
+    // As a connection that must not queue one more reset: it ends with all its streams.
+    const stream: ServerStream = {
+      ...{ inform() {}, respond() {}, write: () => true, end() {}, consume() {} },
+      reset() {
+        for (const request of open.splice(0)) request.onReset('closed');
+      },
+    };
+    if (waitsFor === 'a connection') made.pool.apply([spec(closedPort)], { replace: true });
+    for (let count = 0; count < 3; count++) {
+      const head: RequestHead = {
+        ...{ method: 'GET', scheme: 'http', authority: 'cart', path: '/', headers: [], upgrade: '' },
+        version: 20,
+      };
+      open.push(forward(context, { stream, head, end: true, restored: '' }));
+    }
+    assert.equal(made.pool.inFlight + made.pool.waiting, 3);
+    if (waitsFor === 'a connection') reject(new ConnectError('nobody there', { kind: 'refused' }));
+    else made.pool.apply([spec(closedPort)], { replace: true });
+    await eventually('one is told', () => open.length === 0);
+    assert.equal(made.pool.inFlight, 0);
+  });
+}
 
 void test('an endpoint that only fails is left, but not for ever', async (t) => {
   const clock = new FakeClock();

@@ -182,7 +182,7 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
     this.context.pool.bodies.forget(this);
     this.#forgetBody();
     if (this.#attempt !== undefined) this.#attempt.cancel();
-    else if (!wasDone) this.#countUnsent('cancel');
+    else if (!wasDone) this.countUnsent('cancel');
   }
 
   // Pool side.
@@ -203,7 +203,7 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
 
   onEndpointsReady(): void {
     this.#waiting = false;
-    this.#dispatch(undefined, this.context.clock.now());
+    if (!this.#done) this.#dispatch(undefined, this.context.clock.now());
   }
 
   onEndpointsFailed(reason: SyntheticReason, detail: string): void {
@@ -359,10 +359,17 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
     else this.#stream.reset(reason);
   }
 
+  /** A request that reached no endpoint has ended. */
+  countUnsent(fault: 'cancel' | 'proxy', reason?: SyntheticReason): void {
+    const { cells, countBy } = this.context;
+    if (countBy === 'endpoint') cells.requested();
+    cells.ended(reason === undefined ? 0 : syntheticCauses[reason].status, noGrpcStatus, fault);
+  }
+
   /** Answers a request that reached no endpoint. */
   fail(reason: SyntheticReason, detail: string): void {
     if (this.#done) return;
-    this.#countUnsent('proxy', reason);
+    this.countUnsent('proxy', reason);
     this.#attempt = undefined;
     this.#giveUp(reason, detail);
   }
@@ -435,11 +442,5 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
   #forgetBody(): void {
     this.#replayable = false;
     this.#body = undefined;
-  }
-
-  #countUnsent(fault: 'cancel' | 'proxy', reason?: SyntheticReason): void {
-    const { cells, countBy } = this.context;
-    if (countBy === 'endpoint') cells.requested();
-    cells.ended(reason === undefined ? 0 : syntheticCauses[reason].status, noGrpcStatus, fault);
   }
 }
