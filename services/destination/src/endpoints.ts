@@ -121,7 +121,8 @@ export function relatedServices(name: string): string[] {
 
 function findSources(objects: ClusterObjects, { namespace, service: name }: Target): Sources {
   const own = objects.services.get(namespace, name);
-  if (own === undefined) return { local: undefined, remote: undefined, federated: false };
+  // Slices of what it was before may be left (kubernetes/kubernetes#105986), and nobody keeps them up.
+  if (own === undefined || isExternal(own)) return { local: undefined, remote: undefined, federated: false };
   if (isFederatedName(own)) {
     const member = objects.services.get(namespace, baseName(name));
     return {
@@ -139,6 +140,11 @@ function findSources(objects: ClusterObjects, { namespace, service: name }: Targ
     remote: union !== undefined && isFederatedName(union) ? union : undefined,
     federated: true,
   };
+}
+
+/** A name of something outside, which has no endpoints. */
+export function isExternal(service: Service | undefined): boolean {
+  return service?.spec?.type === 'ExternalName';
 }
 
 function isMember(service: Service): boolean {

@@ -154,6 +154,24 @@ test('a proxy follows the endpoints of a service', async (context) => {
   await eventually('nobody watches', () => registry.size === 0);
 });
 
+test('a service that is not there is followed too: who asks again after it is gone is told so, and when it comes', async (context) => {
+  const running = await start(context);
+  const { cluster } = running;
+  const proxy = client(context, running, credentialsFor(proxyIdentity, 'east'));
+  const { messages } = watch(proxy, Destination.method.get, { path: 'cart.shop.svc.cluster.local:80' });
+  await eventually('it is told so', () => messages.length === 1);
+  cluster.pod({ name: 'cart-1', ip: '10.0.0.1' });
+  cluster.slice({ service: 'cart', pods: ['cart-1'] });
+  cluster.service({ name: 'cart', clusterIP: '10.96.0.1' });
+  await eventually('it is there', () => messages.length === 2);
+  cluster.services.put({
+    metadata: { name: 'cart', namespace: 'shop' },
+    spec: { type: 'ExternalName', externalName: 'example.com', ports: [{ name: 'port-80', port: 80 }] },
+  });
+  await eventually('it is somewhere else', () => messages.length === 3);
+  assert.deepEqual(messages.map(describe), ['none false', 'add 10.0.0.1:8080@0', 'none false']);
+});
+
 test('failover shows as tiers: a peer dies, and comes back', async (context) => {
   const running = await start(context);
   const { cluster } = running;
@@ -204,7 +222,6 @@ test('questions that have no answer say why', async (context) => {
   });
   const proxy = client(context, running, credentialsFor(proxyIdentity, 'east'));
   const ask = async (path: string) => (await watch(proxy, Destination.method.get, { path }).ended).code;
-  assert.equal(await ask('nothing.shop.svc.cluster.local:80'), grpcCode.notFound);
   assert.equal(await ask('10.0.0.1:80'), grpcCode.invalidArgument);
   assert.equal(await ask('outside.shop.svc.cluster.local:80'), grpcCode.invalidArgument);
   assert.equal(
