@@ -86,6 +86,37 @@ test('the issuer of the cluster is accepted, also beside a second anchor', () =>
 });
 
 const year = 365 * 86_400_000;
+
+test('the issuer stays fit when its anchor was issued anew for the same key, and the former one has expired', () => {
+  const { certificate, key } = anchor;
+  const renewed = writeCertificate({
+    serial: Buffer.from([2]),
+    issuer: certificate.subject,
+    subject: certificate.subject,
+    notBefore: clock.wall() - 1000,
+    notAfter: clock.wall() + 20 * year,
+    spki: certificate.spki,
+    extensions: [extension.basicConstraints(true), extension.keyUsage('sign')],
+    signingKey: key,
+  });
+  const now = clock.wall() + 10 * year + 60_000;
+  assert.ok(now > certificate.notAfter);
+  const issuer = createIssuer({
+    anchor: { ...anchor, certificate: { ...certificate, notAfter: now + year } },
+    cluster: 'east',
+    clock,
+    lifetimeMs: 11 * year,
+  });
+  const loaded = verifyIssuer(
+    {
+      certificatePem: issuer.certificatePem,
+      keyPem: keyPemOf(issuer),
+      anchorsPem: anchor.certificatePem + toPem(renewed),
+    },
+    { cluster: 'east', now },
+  );
+  assert.ok('chainPem' in loaded, JSON.stringify(loaded));
+});
 const faults: readonly (readonly [IssuerFaultReason, IssuerPems, number?])[] = [
   ['no-certificate', pems({ certificatePem: '' })],
   ['no-anchor', pems({ anchorsPem: 'none' })],

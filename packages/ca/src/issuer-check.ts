@@ -2,7 +2,7 @@
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { describeName, type GeneralName } from '@mesh/trust/general-names';
 import { type Certificate, isFault, parseCertificate } from '@mesh/trust/certificate';
-import { isSignedBy, parseAnchors } from '@mesh/trust/chain';
+import { parseAnchors, signerOf } from '@mesh/trust/chain';
 import { permitsDnsName } from '@mesh/trust/name-constraints';
 import { identityName, meshDomain, trustDomain } from '@mesh/trust/names';
 import { certificateDers, fingerprint, fingerprintOf, toPem } from '@mesh/trust/pem';
@@ -207,9 +207,7 @@ function checkPath(
   const unused = new Set(between);
   while (current !== undefined) {
     const child: Certificate = current;
-    const signer = [...anchors, ...unused].find(
-      (candidate) => candidate.subject.equals(child.issuer) && isSignedBy(child, candidate),
-    );
+    const signer = signerOf(child, { anchors, others: unused, now });
     if (signer === undefined) {
       const known = anchors.map(({ der }) => fingerprintOf(der)).join(' ');
       return refuse(

@@ -63,6 +63,42 @@ test('either of two anchors is enough, also when both have one name', () => {
   assert.equal(check([forgeLeaf(twinEast, [dns]), twinEast], { anchors: both }), identity);
 });
 
+test('an anchor that was issued anew for the same key takes the place of the former one at its end', () => {
+  const now = Date.now();
+  const former = forgeAnchor('renewed', { notAfter: now + 1000 });
+  const renewed = forgeAnchor('renewed', { keyOf: former });
+  const issuer = forgeIssuer(former, 'east');
+  const chain = [forgeLeaf(issuer, [dns]), issuer];
+  for (const order of [
+    [former, renewed],
+    [renewed, former],
+  ]) {
+    const anchors = parseAnchors(order.map(({ der: bytes }) => toPem(bytes)).join(''));
+    const verdict = checkChain({
+      chain: chain.map(({ der: bytes }) => bytes),
+      anchors,
+      now,
+      role: 'client',
+    });
+    assert.ok('peer' in verdict && verdict.notAfter > now + 1000, 'it lasts as long as the newer one');
+    assert.equal(check(chain, { anchors, now: now + 2000 }), identity);
+  }
+  // What is known of a chain is of the former while only that is valid.
+  const later = forgeAnchor('renewed', { keyOf: former, notBefore: now + 500 });
+  const anchors = parseAnchors(toPem(former.der) + toPem(later.der));
+  assert.equal(check(chain, { anchors, now }), identity);
+  assert.equal(check(chain, { anchors, now: now + 2000 }), identity);
+  // An anchor is not passed by for a certificate of its key that leads elsewhere.
+  const cross = forge({
+    by: forgeAnchor('elsewhere'),
+    keyOf: former,
+    commonName: 'renewed',
+    notAfter: now + 2 * hour,
+    extensions: [extension.basicConstraints(true), extension.keyUsage('sign')],
+  });
+  assert.equal(check([...chain, cross], { anchors: parseAnchors(toPem(renewed.der)) }), identity);
+});
+
 test('name constraints are enforced here too, for permitted and excluded names and at every level', () => {
   const constrained = (permitted: Buffer[]): Forged =>
     forgeIssuer(anchor, 'east', {

@@ -80,9 +80,7 @@ export function checkChain(check: ChainCheck): ChainAccepted | ChainRefusal {
       `the peer sent ${chain.length} certificates, at most ${maxCertificates} are read`,
     );
   }
-  const path = verifiedPaths(check.anchors).pathOf(chain, check.now, () =>
-    verifiedPath(chain, check.anchors),
-  );
+  const path = verifiedPaths(check.anchors).pathOf(chain, check.now, () => verifiedPath(chain, check));
   if ('refused' in path) return path;
   const [leaf] = path;
   if (leaf === undefined) return refuse('no-certificate', 'the peer sent no certificate');
@@ -104,7 +102,7 @@ function verifiedPaths(anchors: readonly Certificate[]): KnownChains {
 /** Reads the certificates and builds a path of signatures to an anchor. */
 function verifiedPath(
   chain: readonly Buffer[],
-  anchors: readonly Certificate[],
+  { anchors, now }: Pick<ChainCheck, 'anchors' | 'now'>,
 ): readonly Certificate[] | ChainRefusal {
   const certificates: Certificate[] = [];
   for (const der of chain) {
@@ -114,7 +112,7 @@ function verifiedPath(
   }
   const [leaf, ...intermediates] = certificates;
   if (leaf === undefined) return refuse('no-certificate', 'the peer sent no certificate');
-  return buildPath(leaf, intermediates, anchors);
+  return buildPath(leaf, intermediates, { anchors, now });
 }
 
 /** Leaves that can be read and have strong keys; who signed them is another matter. */
@@ -145,7 +143,7 @@ export function checkVerifiedLeaf({
 function buildPath(
   leaf: Certificate,
   intermediates: readonly Certificate[],
-  anchors: readonly Certificate[],
+  { anchors, now }: Pick<ChainCheck, 'anchors' | 'now'>,
 ): Certificate[] | ChainRefusal {
   const path = [leaf];
   const unused = new Set(intermediates);
@@ -154,9 +152,9 @@ function buildPath(
   for (;;) {
     const fault = weakness(current);
     if (fault !== undefined) return fault;
-    const candidates = [...anchors, ...unused].filter((issuer) => issuer.subject.equals(current.issuer));
-    const issuer = candidates.find((candidate) => isSignedBy(current, candidate));
-    forged ||= issuer === undefined && candidates.length > 0;
+    const issuer = signerOf(current, { anchors, others: unused, now });
+    forged ||=
+      issuer === undefined && [...anchors, ...unused].some(({ subject }) => subject.equals(current.issuer));
     if (issuer === undefined) {
       return forged
         ? refuse('bad-signature', `the signature of ${describe(current)} is not its issuer's`)
@@ -207,8 +205,24 @@ function publicKeyOf(certificate: Certificate): KeyObject | undefined {
   }
 }
 
+/**
+ * Which of `anchors` or `others` signed `certificate`. A key may have several certificates, as an anchor has that was issued anew before
+ * its end: then one that is valid at `now` (wall-clock milliseconds), an anchor rather than another, and the one that lasts longest.
+ */
+export function signerOf(
+  certificate: Certificate,
+  { anchors, others, now }: Pick<ChainCheck, 'anchors' | 'now'> & { readonly others: Iterable<Certificate> },
+): Certificate | undefined {
+  const isValid = ({ notBefore, notAfter }: Certificate): boolean => now >= notBefore && now <= notAfter;
+  const rank = (one: Certificate): number => (isValid(one) ? 2 : 0) + (anchors.includes(one) ? 1 : 0);
+  return [...anchors, ...others]
+    .filter(({ subject }) => subject.equals(certificate.issuer))
+    .sort((one, other) => rank(other) - rank(one) || other.notAfter - one.notAfter)
+    .find((candidate) => isSignedBy(certificate, candidate));
+}
+
 /** True when `issuer`'s key made the signature of `certificate`, whatever else either says. */
-export function isSignedBy(certificate: Certificate, issuer: Certificate): boolean {
+function isSignedBy(certificate: Certificate, issuer: Certificate): boolean {
   const key = issuerKeyOf(issuer);
   const scheme = schemes[certificate.signatureAlgorithm];
   // What the certificate says of its signature must be what was checked.

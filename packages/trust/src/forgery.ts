@@ -27,6 +27,8 @@ export interface ForgeOptions {
   notAfter?: number;
   extensions: readonly Extension[];
   keyType?: KeyType;
+  /** Whose key it is of; undefined: a new one. */
+  keyOf?: Forged;
 }
 
 export type KeyType =
@@ -56,9 +58,13 @@ function generateKeyPair(type: KeyType): { privateKey: KeyObject; publicKey: Key
   }
 }
 
+function newKey(type: KeyType): Pick<Forged, 'key' | 'spki'> {
+  const { privateKey, publicKey } = generateKeyPair(type);
+  return { key: privateKey, spki: publicKey.export({ type: 'spki', format: 'der' }) };
+}
+
 export function forge(options: ForgeOptions): Forged {
-  const { privateKey, publicKey } = generateKeyPair(options.keyType ?? 'P-256');
-  const spki = publicKey.export({ type: 'spki', format: 'der' });
+  const { key: privateKey, spki } = options.keyOf ?? newKey(options.keyType ?? 'P-256');
   const subject = distinguishedName(options.commonName);
   const serial = randomBytes(16);
   serial[0] = 0x40;

@@ -1,7 +1,7 @@
 /**
  * What was found out about chains before, by their bytes: peers come again and again with the same certificates, and what
  * their signatures prove does not change. Only that is kept: dates, usages and names are judged each time. What has expired
- * is nobody's any more, and goes when the next one comes.
+ * is nobody's any more, and goes when the next one comes. A path that is not valid now is looked for anew: there may be another.
  */
 import type { Certificate } from './certificate.ts';
 import { trustLimits } from './limits.ts';
@@ -10,7 +10,8 @@ const mostKnown = trustLimits.tls_known_chains.default;
 
 interface Known {
   readonly path: readonly Certificate[];
-  /** When the first certificate of it expires, wall-clock milliseconds. */
+  /** When the last certificate of it begins and the first one expires, wall-clock milliseconds. */
+  readonly from: number;
   readonly until: number;
 }
 
@@ -22,7 +23,7 @@ export class KnownChains {
   }
 
   /**
-   * The path of `chain`; when it is not known, that of `verify`, which is kept unless it is a refusal.
+   * The path of `chain`; when none is known that is valid now, that of `verify`, which is kept unless it is a refusal.
    * @param now wall-clock milliseconds
    */
   pathOf<Refusal extends object>(
@@ -32,11 +33,15 @@ export class KnownChains {
   ): readonly Certificate[] | Refusal {
     const key = chain.map((der) => `${der.length}:${der.toString('latin1')}`).join('');
     const known = this.#known.get(key);
-    if (known !== undefined) return known.path;
+    if (known !== undefined && now >= known.from && now <= known.until) return known.path;
     const path = verify();
     if (!isPath(path)) return path;
     this.#makeRoom(now);
-    this.#known.set(key, { path, until: Math.min(...path.map(({ notAfter }) => notAfter)) });
+    this.#known.set(key, {
+      path,
+      from: Math.max(...path.map(({ notBefore }) => notBefore)),
+      until: Math.min(...path.map(({ notAfter }) => notAfter)),
+    });
     return path;
   }
 
