@@ -1,6 +1,7 @@
 import type { Timer } from '@mesh/clock/clock';
 import type { Headers, ResetReason } from '@mesh/http/message';
 import type { ConnectionOptions } from './channel.ts';
+import type { WindowBudget } from './window-budget.ts';
 import { errorCode, reasonOfCode } from './error-codes.ts';
 import { FrameReader, type FrameSink, frameFlag, frameType, maxWindow, readUint32 } from './frames.ts';
 import { HeaderBlock } from './header-block.ts';
@@ -41,6 +42,9 @@ export abstract class Connection extends Session implements FrameSink {
   readonly #goOn: TurnTask = { onTurnEnd: () => this.#readHeld() };
   /** Of the header lists of all streams in the table. */
   #headBytes = 0;
+  /** What of them is of the program's budget. */
+  #borrowedHeads = 0;
+  readonly #budget: WindowBudget | undefined;
   /** Bytes that are read now and change with the socket's next read. */
   #lent: Buffer | undefined;
 
@@ -48,6 +52,7 @@ export abstract class Connection extends Session implements FrameSink {
     super(transport, options);
     const { values } = options.limits;
     this.streamWindow = options.streamWindow ?? 65_536;
+    this.#budget = options.windowBudget;
     this.#receive = new ReceiveWindow({
       windowBytes: options.connectionWindow ?? 1_048_576,
       owedBytes: values.http2_owed_bytes,
@@ -286,9 +291,26 @@ export abstract class Connection extends Session implements FrameSink {
     return this.onHead(streamId, endStream, fields, status);
   }
 
-  /** Whether the list that was just decoded may be held beside those of the streams that are open. */
+  /** Whether the list that was just decoded may be held beside those of the streams that are open; counted when not. */
   protected mayHoldHead(): boolean {
-    return this.#headBytes + this.#decoder.listBytes <= this.limits.values.http2_held_header_bytes;
+    const { http2_held_header_bytes: own } = this.limits.values;
+    const missing = this.#headBytes + this.#decoder.listBytes - own - this.#borrowedHeads;
+    if (missing <= 0) return true;
+    if (this.#budget === undefined) {
+      this.limits.hit('http2_held_header_bytes');
+      return false;
+    }
+    if (!this.#budget.takeHeads(missing)) return false;
+    this.#borrowedHeads += missing;
+    return true;
+  }
+
+  #releaseHead(stream: Http2Stream): void {
+    this.#headBytes -= stream.headBytes;
+    if (this.#borrowedHeads === 0) return;
+    const needed = Math.max(0, this.#headBytes - this.limits.values.http2_held_header_bytes);
+    this.#budget?.giveHeads(this.#borrowedHeads - needed);
+    this.#borrowedHeads = needed;
   }
 
   /** The list that was just decoded is held as long as the stream is open. */
@@ -499,7 +521,7 @@ export abstract class Connection extends Session implements FrameSink {
   #completed(stream: Http2Stream): void {
     stream.dead = true;
     this.streams.delete(stream.id);
-    this.#headBytes -= stream.headBytes;
+    this.#releaseHead(stream);
     this.guard.streamCompleted();
     this.onStreamGone();
   }
@@ -507,7 +529,7 @@ export abstract class Connection extends Session implements FrameSink {
   #forget(stream: Http2Stream): void {
     stream.dead = true;
     this.streams.delete(stream.id);
-    this.#headBytes -= stream.headBytes;
+    this.#releaseHead(stream);
     if (stream.queued > 0) this.sending.waiting -= 1;
     this.sending.remove(stream);
     stream.dropQueue();

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { LimitLedger } from '@mesh/limits/limits';
 import { errorCode } from './error-codes.ts';
-import type { Http2LimitName } from './limits.ts';
+import { http2Limits, type Http2LimitName } from './limits.ts';
 import {
   ACK,
   bareServer,
@@ -27,6 +28,7 @@ import {
   u32,
   WINDOW_UPDATE,
 } from './testing/raw-peer.ts';
+import { WindowBudget } from './window-budget.ts';
 
 /** One attack: `frames` for round n, up to `rounds`; the connection must end with the limit counted once. */
 interface Flood {
@@ -290,6 +292,27 @@ test('header lists of all open streams together are bounded; what is over is ref
   for (let id = 21; id < 41; id += 2) rig.server.receive(request(id, large));
   assert.equal(rig.listener.heads.length, 2 * taken);
   rig.server.destroy();
+});
+
+test('above its own share a connection holds header lists out of the budget of the program', async () => {
+  const limits = { http2_held_header_bytes: 1000, http2_head_budget_bytes: 1000 };
+  const budget = new WindowBudget(new LimitLedger(http2Limits, limits));
+  const rig = startServer(limits, { windowBudget: budget });
+  const large = [...get, 'x-large', 'x'.repeat(100)];
+  for (let id = 1; id < 401; id += 2) rig.server.receive(request(id, large));
+  await turn();
+  const { listener, server, transport } = rig;
+  assert.equal(listener.heads.length, 6);
+  assert.ok(budget.heads > 0 && budget.heads <= 1000, `${budget.heads} bytes of the budget`);
+  assert.equal(transport.resetCode(399), errorCode.refusedStream);
+  assert.equal(transport.goawayCode, undefined, 'who cannot know of the limit is not cut off for it');
+  for (const stream of listener.streams.slice(0, 4)) stream.respond({ status: 204, headers: [] }, true);
+  assert.equal(budget.heads, 0);
+  for (let id = 401; id < 441; id += 2) rig.server.receive(request(id, large));
+  await turn();
+  assert.equal(listener.heads.length, 10);
+  server.destroy();
+  assert.equal(budget.heads, 0);
 });
 
 test('a header block that never ends is given up', async () => {

@@ -110,10 +110,8 @@ export class Http2Server extends Connection implements ServerConnection {
       return this.#refuse(streamId, endStream, errorCode.refusedStream);
     }
     if (status === 'too-large') return this.#answerTooLarge(streamId, endStream);
-    if (!this.mayHoldHead()) {
-      this.limits.hit('http2_held_header_bytes');
-      return this.#refuse(streamId, endStream, errorCode.refusedStream);
-    }
+    // No fault of the peer, who cannot know of this limit.
+    if (!this.mayHoldHead()) return this.sendReset(streamId, errorCode.refusedStream, !endStream);
     const request = status === 'ok' ? parseRequest(fields) : status;
     if (typeof request === 'string') return this.#refuse(streamId, endStream, errorCode.protocolError);
     if (endStream && request.contentLength > 0) {

@@ -6,11 +6,13 @@ const leastGrantBytes = 16_384;
 /**
  * What all connections of a process together may add to their windows (docs/flow-control.md): bytes that peers may
  * send and no reader takes; and what they return before a reader took it. One asker gets at most a quarter of what is left, so that the first few never take all.
+ * And the header lists of requests that are more than a connection may hold of its own.
  */
 export class WindowBudget {
   readonly #limits: Http2Limits;
   #used = 0;
   #owed = 0;
+  #heads = 0;
 
   constructor(limits: Http2Limits) {
     this.#limits = limits;
@@ -55,5 +57,24 @@ export class WindowBudget {
 
   settle(bytes: number): void {
     this.#owed -= bytes;
+  }
+
+  /** Header lists, in bytes, that connections hold beyond their own share. */
+  get heads(): number {
+    return this.#heads;
+  }
+
+  /** Room for `bytes` more of them, all or nothing; `giveHeads` gives it back. */
+  takeHeads(bytes: number): boolean {
+    if (this.#heads + bytes > this.#limits.values.http2_head_budget_bytes) {
+      this.#limits.hit('http2_head_budget_bytes');
+      return false;
+    }
+    this.#heads += bytes;
+    return true;
+  }
+
+  giveHeads(bytes: number): void {
+    this.#heads -= bytes;
   }
 }

@@ -54,6 +54,7 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
       credentials,
       http2Limits: new LimitLedger(http2Limits, {
         http2_owed_budget_bytes: Math.floor(http2Limits.http2_owed_budget_bytes.default / workers),
+        http2_head_budget_bytes: Math.floor(http2Limits.http2_head_budget_bytes.default / workers),
         http2_window_budget_bytes: Math.floor(http2Limits.http2_window_budget_bytes.default / workers),
       }),
     },

@@ -124,17 +124,28 @@ export const http2Attacks: readonly Attack[] = [
       assert.equal(await site.hits('http2_decoded_fields'), 1);
       assert.equal(await site.requests(), 0);
 
-      // Each list within its limits, and a hundred of them not: streams that all hold fourteen references to one large crumb.
-      const within = await Attacker.over(await site.connect(), [4, 0]);
-      await within.send(frame(HEADERS, 5, 1, Buffer.concat([block(...get), bigCookie])));
+      // Each list within its limits, and hundreds of them not: streams that all hold fourteen references to one large crumb.
+      const { http2_held_header_bytes: own, http2_head_budget_bytes: shared } = http2Limits;
       const references = Buffer.concat([block(...get), Buffer.alloc(14, 0xbe)]);
-      await within.flood(99, (index) => frame(HEADERS, 5, odd(index + 1), references));
-      const held = Math.ceil(http2Limits.http2_held_header_bytes.default / (14 * 4000));
-      await eventually('the others are refused', () => within.resets.length >= 100 - held);
-      assert.ok(within.resets.every((code) => code === errorCode.refusedStream));
-      await eventually('some requests', async () => (await site.requests()) === 100 - within.resets.length);
-      await site.holdsAtMost(2 * MiB);
-      within.destroy();
+      const listBytes = 14 * 4000;
+      const count = Math.ceil((2 * shared.default) / (100 * listBytes));
+      const within: Attacker[] = [];
+      for (let index = 0; index < count; index++) {
+        const one = await Attacker.over(await site.connect(), [4, 0]);
+        within.push(one);
+        await one.send(frame(HEADERS, 5, 1, Buffer.concat([block(...get), bigCookie])));
+        await one.flood(99, (stream) => frame(HEADERS, 5, odd(stream + 1), references));
+      }
+      const refused = (): number[] => within.flatMap(({ resets }) => resets);
+      const most = Math.ceil((shared.default + count * own.default) / listBytes);
+      await eventually('the others are refused', () => refused().length >= 100 * count - most);
+      assert.ok(refused().every((code) => code === errorCode.refusedStream));
+      await eventually(
+        'some requests',
+        async () => (await site.requests()) === 100 * count - refused().length,
+      );
+      await site.holdsAtMost(8 * MiB);
+      for (const one of within) one.destroy();
     },
   },
   {
