@@ -112,6 +112,38 @@ test('what comes back while its removal is held is not removed', () => {
   assert.equal(view.get('shop/b')?.name, 'b');
 });
 
+test('each snapshot that loses too much is held for its whole time, whatever was held before', () => {
+  const view = fresh();
+  subscribe(view, ['a', 'b', 'c']);
+  const script = subscribe(view, ['a'], 0, 2n);
+  for (const back of ['b', 'c']) view.receive(script.export(back), 10);
+  assert.equal(view.heldRemovals, 0);
+  subscribe(view, [], 59_000, 3n);
+  assert.deepEqual(view.settle(60_000).keys, []);
+  assert.equal(view.size, 3);
+  assert.equal(view.settle(59_000 + shrinkHoldMs).keys.length, 3);
+});
+
+test('what two snapshots lost waits from the first on', () => {
+  const view = fresh();
+  subscribe(view, ['a', 'b', 'c']);
+  subscribe(view, ['c'], 0, 2n);
+  subscribe(view, [], 50_000, 3n);
+  assert.deepEqual([...view.settle(shrinkHoldMs).keys].sort(), ['shop/a', 'shop/b']);
+  assert.deepEqual(view.settle(50_000 + shrinkHoldMs).keys, ['shop/c']);
+});
+
+test('what an earlier run left goes at its age, too, when no snapshot came', () => {
+  const view = fresh(['shop/a', 'shop/b']);
+  const script = new Script();
+  view.begin();
+  for (const event of [script.hello(), script.export('b'), script.export('c')]) view.receive(event, 0);
+  assert.equal(view.empty, false);
+  assert.deepEqual([...view.clear().keys].sort(), ['shop/a', 'shop/b', 'shop/c']);
+  assert.equal(view.empty, true);
+  assert.equal(view.mustKeep('shop/a'), false);
+});
+
 test('a delta removal counts at once', () => {
   const view = fresh();
   const script = subscribe(view, ['a']);
@@ -163,6 +195,22 @@ test('a peer cannot export more than the limit', () => {
     assert.equal(view.receive(event, 0).fault, undefined);
   assert.equal(view.receive(script.export('c'), 0).fault?.reason, 'TooManyExports');
   assert.equal(view.size, 2);
+});
+
+test('what a peer exported before does not count against what it exports now', () => {
+  const view = fresh([], 2);
+  subscribe(view, ['a', 'b']);
+  const script = subscribe(view, ['c', 'd'], 0, 2n);
+  assert.equal(view.heldRemovals, 2);
+  assert.equal(view.receive(script.export('e'), 0).fault?.reason, 'TooManyExports');
+  // However many streams break off, what they brought is bounded.
+  for (let epoch = 3n; epoch < 9n; epoch++) {
+    const broken = new Script(epoch);
+    view.begin();
+    view.receive(broken.hello(), 0);
+    for (const name of ['f', 'g']) view.receive(broken.export(`${name}${epoch}`), 0);
+  }
+  assert.equal(view.size, 4);
 });
 
 test('whatever snapshots and deltas say, the view ends at what the last whole snapshot and its deltas mean', () => {

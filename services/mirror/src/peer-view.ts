@@ -41,9 +41,11 @@ export class PeerView {
   readonly #unconfirmed: Set<string>;
   /** The running snapshot: keys it brought, and keys known before it. */
   #snapshot: { seen: Set<string>; before: ReadonlySet<string> } | undefined;
-  /** Removals of a suspicious snapshot, and when they may count. */
-  #held: { keys: Set<string>; untilMs: number } | undefined;
+  /** Removals of suspicious snapshots, and when each may count. */
+  readonly #held: Map<string, number> = new Map();
   #synced = false;
+  /** What an earlier run left is too old to be kept for a snapshot that does not come. */
+  #forgotten = false;
   #sequence: bigint | undefined;
   #epoch: bigint | undefined;
 
@@ -60,16 +62,21 @@ export class PeerView {
 
   /** Removals that wait for the hold to pass. */
   get heldRemovals(): number {
-    return this.#held?.keys.size ?? 0;
+    return this.#held.size;
   }
 
   /** Whether an import without a record must stay for now. */
   mustKeep(key: string): boolean {
-    return !this.#synced || this.#held?.keys.has(key) === true;
+    return (!this.#synced && !this.#forgotten) || this.#held.has(key);
   }
 
   get size(): number {
     return this.#exports.size;
+  }
+
+  /** Nothing is known of the peer, not even from an earlier run. */
+  get empty(): boolean {
+    return this.#exports.size === 0 && this.#unconfirmed.size === 0;
   }
 
   get(key: string): Export | undefined {
@@ -107,19 +114,26 @@ export class PeerView {
 
   /** Lets held removals count once their time has come. Call now and then. */
   settle(nowMs: number): Changes {
-    if (this.#held === undefined || nowMs < this.#held.untilMs) return none;
-    const keys = [...this.#held.keys];
-    this.#held = undefined;
-    for (const key of keys) this.#exports.delete(key);
+    if (this.#held.size === 0) return none;
+    const keys: string[] = [];
+    for (const [key, untilMs] of this.#held) if (nowMs >= untilMs) keys.push(key);
+    for (const key of keys) this.#forget(key);
     return { keys, fault: undefined };
   }
 
   /** Forgets everything, for data older than the stated maximum. */
   clear(): Changes {
-    const keys = [...this.#exports.keys()];
+    const keys = [...new Set([...this.#unconfirmed, ...this.#exports.keys()])];
     this.#exports.clear();
-    this.#held = undefined;
+    this.#unconfirmed.clear();
+    this.#held.clear();
+    this.#forgotten = true;
     return { keys, fault: undefined };
+  }
+
+  #forget(key: string): boolean {
+    this.#held.delete(key);
+    return this.#exports.delete(key);
   }
 
   #checkSequence({ epoch, seq }: Event): StreamFault | undefined {
@@ -149,19 +163,25 @@ export class PeerView {
 
   #upsert(record: Export): Changes {
     const key = refKey(record);
-    if (!this.#exports.has(key) && this.#exports.size >= this.#maxExports) {
+    if (!this.#exports.has(key) && this.#full) {
       const message = `cluster ${this.#cluster} exports more than ${this.#maxExports} services; raise MESH_MIRROR_MAX_EXPORTS if that is meant`;
       return { keys: [], fault: { reason: 'TooManyExports', message } };
     }
     this.#exports.set(key, record);
     this.#snapshot?.seen.add(key);
-    this.#held?.keys.delete(key);
+    this.#held.delete(key);
     return { keys: [key], fault: undefined };
+  }
+
+  /** What went while nobody listened is here until the snapshot ends, and takes no place of what came: but never more than once. */
+  get #full(): boolean {
+    const current = this.#snapshot?.seen.size ?? this.#exports.size - this.#held.size;
+    return current >= this.#maxExports || this.#exports.size >= 2 * this.#maxExports;
   }
 
   #remove(key: string): Changes {
     this.#snapshot?.seen.delete(key);
-    return this.#exports.delete(key) ? { keys: [key], fault: undefined } : none;
+    return this.#forget(key) ? { keys: [key], fault: undefined } : none;
   }
 
   #snapshotEnd(count: number, nowMs: number): Changes {
@@ -176,11 +196,11 @@ export class PeerView {
     this.#synced = true;
     const gone = [...before].filter((key) => !seen.has(key));
     if (gone.length * 2 > before.size) {
-      this.#held ??= { keys: new Set(), untilMs: nowMs + shrinkHoldMs };
-      for (const key of gone) this.#held.keys.add(key);
+      // What an earlier one lost already waits from then on.
+      for (const key of gone) if (!this.#held.has(key)) this.#held.set(key, nowMs + shrinkHoldMs);
       return none;
     }
-    for (const key of gone) this.#exports.delete(key);
+    for (const key of gone) this.#forget(key);
     return { keys: gone, fault: undefined };
   }
 }
