@@ -43,7 +43,7 @@ export function linkStatus({ session, imports, previous, now }: StatusInput): Li
       lastTransitionTime: unchanged ? before.lastTransitionTime : new Date(now).toISOString(),
     };
   };
-  const untrusted = fault !== undefined && trustReasons.has(fault.reason);
+  const untrusted = !session.connected && fault !== undefined && trustReasons.has(fault.reason);
   return {
     gateway: session.state,
     services: imports.filter(({ state }) => state === 'Mirrored').length,

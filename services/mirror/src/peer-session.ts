@@ -68,6 +68,8 @@ export class PeerSession {
   #timers: Timer[] = [];
   #connection: GatewayConnection | undefined;
   #stream: RunningStream | undefined;
+  /** Leaves the connection, for this reason. */
+  #finish: ((reason: LinkFault, message: string) => void) | undefined;
   #pingSentAt: number | undefined;
   #rttMs: number | undefined;
   #fault: SessionStatus['fault'];
@@ -165,11 +167,19 @@ export class PeerSession {
     this.view.begin();
     return new Promise((resolve) => {
       let heard = false;
+      let over = false;
+      // The first reason counts: the end of the stream makes the connection end, which says nothing more.
+      const finish = (reason: LinkFault, message: string): void => {
+        if (over) return;
+        over = true;
+        this.#setFault(reason, message);
+        resolve();
+      };
+      this.#finish = finish;
       const lost = (detail: string): void => {
         // A TLS 1.3 client learns that it is refused only by the end of the connection.
-        if (heard) this.#setFault('StreamEnded', detail);
-        else this.#setFault('ClosedByGateway', this.#closedText(detail));
-        resolve();
+        if (heard) finish('StreamEnded', detail);
+        else finish('ClosedByGateway', this.#closedText(detail));
       };
       // A gateway that drains says so by GOAWAY, long before the stream ends: another one is asked from then on.
       connection.onChange = () => {
@@ -186,25 +196,20 @@ export class PeerSession {
             const changes = this.view.receive(event, now);
             this.#publish(changes);
             if (changes.fault !== undefined) {
-              this.#setFault(changes.fault.reason, changes.fault.message);
-              resolve();
-            } else if (this.view.synced && this.#fault !== undefined) {
-              this.#fault = undefined;
-              this.#attempts = 0;
-              this.#options.onState();
+              finish(changes.fault.reason, changes.fault.message);
+              // What came with it is not looked at any more.
+              this.#stream?.cancel();
             } else if (event.event.case === 'snapshotEnd') {
+              // Not before: a stream that always fails after its hello would be opened five times a second for ever.
+              this.#fault = undefined;
               this.#attempts = 0;
               this.#options.onState();
             }
           },
           onEnd: (status) => {
             const reason = streamReason(status);
-            if (reason === 'StreamEnded' && !connection.usable) {
-              lost(status.message);
-              return;
-            }
-            this.#setFault(reason, status.message);
-            resolve();
+            if (reason === 'StreamEnded' && !connection.usable) lost(status.message);
+            else finish(reason, status.message);
           },
         },
       );
@@ -219,6 +224,7 @@ export class PeerSession {
   #disconnect(): void {
     this.#stream?.cancel();
     this.#stream = undefined;
+    this.#finish = undefined;
     this.#connection?.destroy();
     this.#connection = undefined;
     this.#pingSentAt = undefined;
@@ -233,11 +239,8 @@ export class PeerSession {
       if (now - this.#pingSentAt < probe.timeoutMs) return;
       this.#verdict.failed();
       if (now - this.#pingSentAt >= probe.timeoutMs * probe.failureThreshold) {
-        this.#setFault(
-          'NoAnswer',
-          `the gateway did not answer within ${Math.round(now - this.#pingSentAt)} ms`,
-        );
-        connection.destroy();
+        const silentMs = Math.round(now - this.#pingSentAt);
+        this.#finish?.('NoAnswer', `the gateway did not answer within ${silentMs} ms`);
       }
       return;
     }
@@ -254,7 +257,7 @@ export class PeerSession {
     const { clock, maxAgeMs, onState } = this.#options;
     const now = clock.now();
     this.#publish(this.view.settle(now));
-    if (this.view.size > 0 && now - (this.#verdict.lastEvent ?? this.#startedAt) > maxAgeMs)
+    if (!this.view.empty && now - (this.#verdict.lastEvent ?? this.#startedAt) > maxAgeMs)
       this.#publish(this.view.clear());
     const state = this.#verdict.state(now);
     if (state === this.#lastState || !this.judged) return;

@@ -376,6 +376,10 @@ async function startRelay(test: TestContext, trust: TestTrust, cluster: string):
 export interface HostilePeer {
   readonly relay: Relay;
   exports: MessageInitShape<typeof ExportSchema>[];
+  /** What it calls itself. */
+  cluster: string;
+  /** How many exports it says to have sent, if not as many as it did. */
+  count: number | undefined;
   /** Ends the streams; each that follows brings the exports as its snapshot. */
   announce(): void;
 }
@@ -403,9 +407,12 @@ export async function startHostilePeer(test: TestContext, trust: TestTrust): Pro
           const send = (event: NonNullable<MessageInitShape<typeof EventSchema>['event']>): void => {
             sink.send({ epoch, seq: ++seq, event });
           };
-          send({ case: 'hello', value: { protocol: 1, cluster: 'west', trustDomain: 'west.mesh.local' } });
+          send({
+            case: 'hello',
+            value: { protocol: 1, cluster: peer.cluster, trustDomain: 'west.mesh.local' },
+          });
           for (const value of peer.exports) send({ case: 'export', value });
-          send({ case: 'snapshotEnd', value: { count: peer.exports.length } });
+          send({ case: 'snapshotEnd', value: { count: peer.count ?? peer.exports.length } });
           const beat = clock.every(500, () => send({ case: 'beat', value: {} }));
           call.signal.addEventListener('abort', () => beat.cancel());
         },
@@ -415,6 +422,12 @@ export async function startHostilePeer(test: TestContext, trust: TestTrust): Pro
   await server.start();
   relay.target = server.port;
   test.after(() => server.stop());
-  const peer: HostilePeer = { relay, exports: [], announce: () => relay.cut() };
+  const peer: HostilePeer = {
+    relay,
+    exports: [],
+    cluster: 'west',
+    count: undefined,
+    announce: () => relay.cut(),
+  };
   return peer;
 }
