@@ -55,8 +55,9 @@ test('the proxy holds no capability and no root', () => {
   });
 });
 
-function setting(template: PodTemplate, wanted: string): unknown {
-  const env = (template.spec?.initContainers?.[1]?.['env'] ?? []) as { name: string; value?: string }[];
+function setting(template: PodTemplate, wanted: string, container = 'mesh-proxy'): unknown {
+  const found = template.spec?.initContainers?.find(({ name }) => name === container);
+  const env = (found?.['env'] ?? []) as { name: string; value?: string }[];
   return env.find(({ name }) => name === wanted)?.value;
 }
 
@@ -66,6 +67,17 @@ test("settings on the pod win over the namespace's, and those over the install's
   assert.equal(opaque(withSidecar(pod(), values)), values.opaquePorts.join(','));
   assert.equal(opaque(withSidecar(pod(), values, { [key]: '1' })), '1');
   assert.equal(opaque(withSidecar(pod({}, { [key]: '2' }), values, { [key]: '1' })), '2');
+});
+
+test('ports that annotations name are told by number, and what names no port not at all', () => {
+  const containers = [{ name: 'db', ports: [{ name: 'mysql', containerPort: 3306 }] }];
+  const list = 'mysql, 8000-8100,other,0,90-80';
+  const annotations = { 'mesh.io/opaque-ports': list, 'mesh.io/skip-inbound-ports': list };
+  const injected = withSidecar(pod({ containers }, annotations), values);
+  assert.equal(setting(injected, 'MESH_OPAQUE_PORTS'), '3306,8000-8100');
+  assert.equal(setting(injected, 'MESH_INIT_SKIP_INBOUND_PORTS', 'mesh-init'), '3306,8000-8100');
+  const none = withSidecar(pod({}, { 'mesh.io/skip-inbound-ports': '' }), values);
+  assert.equal(setting(none, 'MESH_INIT_SKIP_INBOUND_PORTS', 'mesh-init'), '');
 });
 
 test('how much may be in flight is said only where it was asked for', () => {

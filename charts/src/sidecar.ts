@@ -15,8 +15,10 @@ import {
   lastGoodVolume,
   lockedDown,
 } from './objects.ts';
+import { portNumbers } from '@mesh/multicluster/port-list';
 import {
   controlPlaneLabel,
+  defaultSkippedPorts,
   inboundPolicyAnnotation,
   injectAnnotation,
   maxInFlightAnnotation,
@@ -90,7 +92,7 @@ export function withSidecar(
     spec: {
       ...spec,
       initContainers: [
-        initContainer(values, settings),
+        initContainer(values, settings, spec.containers),
         proxyContainer(values, settings, spec.containers),
         ...(spec.initContainers ?? []),
       ],
@@ -99,9 +101,15 @@ export function withSidecar(
   };
 }
 
-function initContainer(values: Values, settings: Readonly<Record<string, string>>): Container {
+function initContainer(
+  values: Values,
+  settings: Readonly<Record<string, string>>,
+  containers: readonly Container[],
+): Container {
+  // Said where it is the default as well: destination goes by the same list, and tells callers what no sidecar will see.
+  const skipInbound = settings[skipInboundAnnotation] ?? defaultSkippedPorts;
   const optional: [string, string | undefined][] = [
-    ['MESH_INIT_SKIP_INBOUND_PORTS', settings[skipInboundAnnotation]],
+    ['MESH_INIT_SKIP_INBOUND_PORTS', numbersOf(skipInbound, containers)],
     ['MESH_INIT_SKIP_OUTBOUND_PORTS', settings[skipOutboundAnnotation]],
   ];
   return {
@@ -133,7 +141,10 @@ function proxyContainer(
     env: [
       ...workloadEnv(values),
       ...env({
-        MESH_OPAQUE_PORTS: settings[opaquePortsAnnotation] ?? values.opaquePorts.join(','),
+        MESH_OPAQUE_PORTS: numbersOf(
+          settings[opaquePortsAnnotation] ?? values.opaquePorts.join(','),
+          containers,
+        ),
         MESH_INBOUND_PORTS: tcpPorts(containers).join(','),
         MESH_INBOUND_DEFAULT_POLICY: settings[inboundPolicyAnnotation] ?? values.inboundPolicy,
         ...dataPlaneEnvironment,
@@ -150,6 +161,12 @@ function proxyContainer(
     securityContext: lockedDown(2102),
     volumeMounts: [identityTokenMount, lastGoodMount],
   };
+}
+
+/** A list of ports, in which containers' ports may go by their names, for programs that do not know those. */
+function numbersOf(list: string, containers: readonly Container[]): string {
+  const declared = containers.flatMap(({ ports = [] }) => ports);
+  return portNumbers(list, (wanted) => declared.find(({ name }) => name === wanted)?.containerPort);
 }
 
 /** The TCP ports that the containers declare. */

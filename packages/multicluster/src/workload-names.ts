@@ -5,6 +5,8 @@ export const proxyVersionAnnotation = 'mesh.io/proxy-version';
 export const opaquePortsAnnotation = 'mesh.io/opaque-ports';
 export const inboundPolicyAnnotation = 'mesh.io/default-inbound-policy';
 export const skipInboundAnnotation = 'mesh.io/skip-inbound-ports';
+/** Without that annotation: what clusters of MySQL (Galera) speak among themselves. */
+export const defaultSkippedPorts = '4567,4568';
 export const skipOutboundAnnotation = 'mesh.io/skip-outbound-ports';
 /** Of the sidecar's `MESH_MAX_IN_FLIGHT`. */
 export const maxInFlightAnnotation = 'mesh.io/max-in-flight';

@@ -95,6 +95,11 @@ test('a port that bypasses the proxy is called in plaintext', () => {
   const cluster = shop();
   cluster.pod({ name: 'cart-1', ip: '10.0.0.1', annotations: { 'mesh.io/skip-inbound-ports': '8080' } });
   assert.equal(endpoints(cluster, 'cart')['10.0.0.1:8080']?.identity, undefined);
+  cluster.pod({ name: 'cart-1', ip: '10.0.0.1' });
+  cluster.slice({ service: 'cart', pods: ['cart-1'], ports: { 'port-80': 4567 } });
+  assert.equal(endpoints(cluster, 'cart')['10.0.0.1:4567']?.identity, undefined, 'by default');
+  cluster.pod({ name: 'cart-1', ip: '10.0.0.1', annotations: { 'mesh.io/skip-inbound-ports': '' } });
+  assert.notEqual(endpoints(cluster, 'cart')['10.0.0.1:4567']?.identity, undefined);
 });
 
 test('endpoints that are not ready, and unknown ports of a ClusterIP, are left out', () => {

@@ -2,7 +2,11 @@
 import type { Namespace, Pod } from '@mesh/kube/types';
 import { annotated } from '@mesh/multicluster/opaque-ports';
 import { portListed } from '@mesh/multicluster/port-list';
-import { opaquePortsAnnotation, skipInboundAnnotation } from '@mesh/multicluster/workload-names';
+import {
+  defaultSkippedPorts,
+  opaquePortsAnnotation,
+  skipInboundAnnotation,
+} from '@mesh/multicluster/workload-names';
 
 interface PodPortQuestion {
   pod: Pod;
@@ -19,8 +23,8 @@ export function isOpaquePodPort({ pod, namespace, port, fallback }: PodPortQuest
 
 /** Whether connections to a container port bypass the pod's proxy. */
 export function isSkippedPodPort({ pod, namespace, port }: Omit<PodPortQuestion, 'fallback'>): boolean {
-  const list = annotated(pod, namespace, skipInboundAnnotation);
-  return list !== undefined && portListed(list, port, containerPortName(pod, port));
+  const list = annotated(pod, namespace, skipInboundAnnotation) ?? defaultSkippedPorts;
+  return portListed(list, port, containerPortName(pod, port));
 }
 
 function containerPortName(pod: Pod, port: number): string | undefined {
