@@ -4,6 +4,7 @@ import { createSecureContext, type SecureContext, type SecureContextOptions } fr
 import { MeshError } from '@mesh/errors/mesh-error';
 import type { Certificate } from './certificate.ts';
 import { parseAnchors } from './chain.ts';
+import { splitPem } from './pem.ts';
 
 export interface Credentials {
   /** Private key of the leaf. */
@@ -73,7 +74,8 @@ export function secureContextOptions(source: Credentials | AnchorsOnly): SecureC
     'key' in source
       ? { key: source.key.export({ type: 'pkcs8', format: 'pem' }), cert: source.chainPem }
       : {};
-  return { ...own, ca: source.anchorsPem, minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' };
+  // Each by itself: OpenSSL takes of one text only what comes before the first that it cannot read, and says nothing.
+  return { ...own, ca: splitPem(source.anchorsPem), minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' };
 }
 
 /** The context of `source`, made once for each object. */

@@ -11,6 +11,7 @@ import { listen } from '@mesh/testkit/servers';
 import { TlsAcceptor } from './accept.ts';
 import { extension } from './certificate-writer.ts';
 import { CredentialStore } from './credentials.ts';
+import { derSequence } from './der.ts';
 import { dialTls, type DialOptions, TlsDialError } from './dial.ts';
 import {
   credentialsOf,
@@ -109,6 +110,22 @@ test('dial and accept agree: both sides proven, ALPN chosen, bytes flow', async 
     await once(socket, 'close');
   }
   assert.deepEqual(peers, [identityOf('client', 'west'), identityOf('client', 'west')]);
+});
+
+test('anchors count however their text is laid out, and whatever else is in it', async (context) => {
+  const port = await serveWith(context, serverLeaf, [east]);
+  const other = forgeAnchor('other');
+  // Of a name that OpenSSL cannot read: it would stop there.
+  const odd = { ...forgeAnchor('odd'), subject: derSequence(Buffer.from([1, 1, 1])) };
+  const text = toPem(anchor.der);
+  for (const anchorsPem of [
+    toPem(other.der).trimEnd() + text,
+    text.replaceAll(/^/gm, '  '),
+    toPem(forgeAnchor('odd', { by: odd }).der) + text,
+  ]) {
+    const socket = await dial(port, { credentials: { anchorsPem } });
+    socket.destroy();
+  }
 });
 
 test('anchors alone are enough for a server that asks for no certificate', async (context) => {
