@@ -380,11 +380,11 @@ export abstract class Connection extends Session implements FrameSink {
       const cut = code === errorCode.noError && this.peerRole === 'server' && !stream.remoteEnd;
       this.kill(stream, cut ? 'internal' : reasonOfCode(code));
     }
-    return this.onPeerReset();
+    return this.onPeerReset(stream);
   }
 
-  /** The peer reset a stream. False stops reading. */
-  protected abstract onPeerReset(): boolean;
+  /** The peer reset a stream, which may have been over already. False stops reading. */
+  protected abstract onPeerReset(stream: Http2Stream | undefined): boolean;
 
   /** A HEADERS or DATA frame on a stream that is not in the table. */
   protected lateFrame(streamId: number): boolean {

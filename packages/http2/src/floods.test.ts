@@ -275,6 +275,19 @@ test('a list with ten times too many fields ends the connection, which is cheape
   assert.equal(rig.limits.hits('http2_decoded_fields'), 1);
 });
 
+test('clients that give up on what takes too long do not end the connection that others share', async () => {
+  const rig = startServer({ http2_peer_resets: 10 });
+  for (let index = 0; index < 100; index++) {
+    rig.server.receive(request(odd(index)));
+    rig.clock.advance(rig.limits.values.http2_rapid_reset_ms);
+    rig.server.receive(frame(RST_STREAM, 0, odd(index), u32(8)));
+  }
+  await turn();
+  assert.equal(rig.transport.goawayCode, undefined);
+  assert.equal(rig.listener.resets.length, 100);
+  rig.server.destroy();
+});
+
 test('header lists of all open streams together are bounded; what is over is refused and may come again', async () => {
   const rig = startServer({ http2_held_header_bytes: 1000 });
   const large = [...get, 'x-large', 'x'.repeat(100)];

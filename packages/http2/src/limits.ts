@@ -73,7 +73,13 @@ export const http2Limits = {
   http2_peer_resets: {
     default: 100,
     unit: 'count',
-    why: 'Burst of streams the peer opened and reset (rapid reset, CVE-2023-44487); every completed stream gives one back.',
+    why: 'Burst of streams the peer opened and soon reset (rapid reset, CVE-2023-44487); every completed stream gives one back.',
+  },
+  http2_rapid_reset_ms: {
+    default: 100,
+    unit: 'ms',
+    why: 'Life of a stream from which on its reset counts no more: clients give up on what takes too long, and others share their connection. Streams that live so long are few.',
+    uncounted: 'A setting of `http2_peer_resets`.',
   },
   http2_provoked_resets: {
     default: 100,

@@ -146,7 +146,11 @@ export class Http2Server extends Connection implements ServerConnection {
     if (payload === 0 && this.#drain === 'announced') this.#drainFinally();
   }
 
-  protected override onPeerReset(): boolean {
+  protected override onPeerReset(stream: Http2Stream | undefined): boolean {
+    if (stream !== undefined) {
+      const livedMs = this.clock.now() - stream.openedAtMs;
+      if (livedMs >= this.limits.values.http2_rapid_reset_ms) return true;
+    }
     return this.guard.peerReset() || this.fail(errorCode.enhanceYourCalm);
   }
 
@@ -172,6 +176,7 @@ export class Http2Server extends Connection implements ServerConnection {
   #open(streamId: number, endStream: boolean): Http2Stream {
     const stream = new Http2Stream(this, streamId, this.peer.initialWindowSize, this.streamWindow);
     stream.remoteEnd = endStream;
+    stream.openedAtMs = Math.ceil(this.clock.now());
     this.streams.add(stream);
     return stream;
   }

@@ -56,6 +56,8 @@ export class Http2Stream implements ServerStream {
   bodyLeft = -1;
   /** Of its request's header list, counted while the stream is open. */
   headBytes = 0;
+  /** When a client opened it, in whole monotonic milliseconds: a double would be an object. */
+  openedAtMs = 0;
   /** Number of the flush that will carry, or carried, the request head. */
   openedInFlush = 0;
 
