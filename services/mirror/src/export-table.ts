@@ -10,7 +10,7 @@ import {
   ExportSchema,
 } from '@mesh/control-api/gen/mesh/federation/v1/federation_pb';
 import type { Informer } from '@mesh/kube/informer';
-import { annotationOf, isDeleting, refKey, serviceNameLabel } from '@mesh/kube/objects';
+import { annotationOf, isDeleting, parseKey, refKey, serviceNameLabel } from '@mesh/kube/objects';
 import type { EndpointSlice, Namespace, Pod, Service, Stored } from '@mesh/kube/types';
 import {
   annotationFaults,
@@ -57,6 +57,8 @@ export const sliceServiceIndex = {
 export class ExportTable {
   readonly #options: ExportTableOptions;
   readonly #entries: Map<string, Entry> = new Map();
+  /** Keys of those that tell their pods one by one. */
+  readonly #direct: Set<string> = new Set();
   readonly #listeners: Set<(key: string) => void> = new Set();
   /** What was said about labels and annotations that are not known, by key. */
   readonly #invalid: Map<string, string> = new Map();
@@ -81,6 +83,14 @@ export class ExportTable {
       )) {
         this.#refresh(key);
       }
+    });
+    // Watches keep no order among each other: a slice may be here before its pods are.
+    this.#options.pods.onChange((_, { object, previous }) => {
+      const pod = object ?? previous;
+      if (this.#direct.size === 0 || pod === undefined) return;
+      if (this.#identity(object) === this.#identity(previous)) return;
+      const { namespace } = pod.metadata;
+      for (const key of [...this.#direct]) if (parseKey(key).namespace === namespace) this.#refresh(key);
     });
   }
 
@@ -109,6 +119,8 @@ export class ExportTable {
     if (service === undefined) this.#invalid.delete(key);
     const entry = service === undefined || isDeleting(service) ? undefined : this.#entry(key, service);
     const before = this.#entries.get(key);
+    if (entry?.record.mode === Mode.REMOTE_DISCOVERY) this.#direct.add(key);
+    else this.#direct.delete(key);
     if (entry === undefined && before === undefined) return;
     if (entry !== undefined && before !== undefined && sameEntry(entry, before)) return;
     if (entry === undefined) this.#entries.delete(key);
@@ -169,24 +181,15 @@ export class ExportTable {
     }
   }
 
-  /** Pods without a sidecar have no identity, and peers refuse those: plaintext never crosses clusters. */
+  /** Those of pods that are not known (yet, or any more) are left out: without an identity peers would refuse the whole export. */
   #flat(slice: Stored<EndpointSlice>): Omit<FlatEndpoint, '$typeName'>[] {
-    const { cluster, suffix, pods } = this.#options;
+    const { pods } = this.#options;
     return (slice.endpoints ?? []).flatMap((endpoint) => {
       if (endpoint.conditions?.ready === false) return [];
-      const pod =
-        endpoint.targetRef?.kind === 'Pod'
-          ? pods.get(slice.metadata.namespace, endpoint.targetRef.name ?? '')
-          : undefined;
-      const meshed = pod?.metadata.labels?.[controlPlaneLabel] !== undefined;
-      const identity = meshed
-        ? identityName({
-            serviceAccount: pod.spec?.serviceAccountName ?? 'default',
-            namespace: pod.metadata.namespace ?? '',
-            cluster,
-            suffix,
-          })
-        : '';
+      const named = endpoint.targetRef?.kind === 'Pod';
+      const pod = named ? pods.get(slice.metadata.namespace, endpoint.targetRef?.name ?? '') : undefined;
+      if (named && pod === undefined) return [];
+      const identity = this.#identity(pod) ?? '';
       const ports = (slice.ports ?? []).map(({ name, port }) => ({
         $typeName: 'mesh.federation.v1.Export.TargetPort' as const,
         name: name ?? '',
@@ -199,6 +202,19 @@ export class ExportTable {
         zone: endpoint.zone ?? '',
         ports,
       }));
+    });
+  }
+
+  /** Pods without a sidecar have none (empty), and peers refuse those: plaintext never crosses clusters. */
+  #identity(pod: Stored<Pod> | undefined): string | undefined {
+    if (pod === undefined) return undefined;
+    if (pod.metadata.labels?.[controlPlaneLabel] === undefined) return '';
+    const { cluster, suffix } = this.#options;
+    return identityName({
+      serviceAccount: pod.spec?.serviceAccountName ?? 'default',
+      namespace: pod.metadata.namespace ?? '',
+      cluster,
+      suffix,
     });
   }
 }
