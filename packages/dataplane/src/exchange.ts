@@ -349,14 +349,26 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
       'endpoint-failed',
       endedTexts[reason] ?? `ended the request: ${reason}`,
     ];
-    const message = `${endpoint.spec.key} ${text}`;
-    if (!this.#responded) {
-      this.#answer(synthetic, message);
-      return;
-    }
-    this.#finish();
-    if (this.grpc) this.#stream.end(syntheticTrailers(synthetic, { by: this.context.proxyName, message }));
-    else this.#stream.reset(reason);
+    this.#breakOff(synthetic, `${endpoint.spec.key} ${text}`, reason);
+  }
+
+  // Owner side.
+
+  /** What the client asked for, whatever the endpoint is asked for. */
+  get authority(): string {
+    return this.#authority;
+  }
+
+  /** The client may no longer do what it asked for: what is under way ends. */
+  revoke(answer: SyntheticReason, detail: string): void {
+    if (this.#done) return;
+    if (this.#waiting) this.context.pool.withdraw(this);
+    this.#waiting = false;
+    this.#untilDiscard?.cancel();
+    if (this.#attempt === undefined) this.countUnsent('proxy', answer);
+    else this.#attempt.cancel();
+    this.#attempt = undefined;
+    this.#breakOff(answer, detail, 'cancel');
   }
 
   /** A request that reached no endpoint has ended. */
@@ -393,6 +405,17 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
     if (this.#restored !== '') response.headers.push(origProtoHeader, this.#restored);
     this.#finish();
     this.#stream.respond(response, true);
+  }
+
+  /** Ends the client's stream in the middle, with an answer where none has begun. */
+  #breakOff(cause: SyntheticReason, message: string, reason: ResetReason): void {
+    if (!this.#responded) {
+      this.#answer(cause, message);
+      return;
+    }
+    this.#finish();
+    if (this.grpc) this.#stream.end(syntheticTrailers(cause, { by: this.context.proxyName, message }));
+    else this.#stream.reset(reason);
   }
 
   #dispatch(avoid: Member<Endpoint> | undefined, now: number): void {

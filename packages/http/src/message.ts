@@ -120,6 +120,8 @@ export interface RequestListener {
 /** A served connection. */
 export interface ServerConnection {
   readonly activeStreams: number;
+  /** Who handles each exchange that is open now. */
+  handlers(): StreamHandler[];
   /** Graceful end: GOAWAY twice (HTTP/2) or `connection: close` (HTTP/1), then close after the last stream. */
   drain(): void;
   destroy(): void;

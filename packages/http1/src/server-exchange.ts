@@ -64,6 +64,10 @@ export class ServerExchange implements ServerStream {
     return this.#state === 'waiting' && !this.#informed;
   }
 
+  get handler(): StreamHandler | null {
+    return this.#handler;
+  }
+
   /** Who the exchange belongs to; set once the listener has said so. */
   attach(handler: StreamHandler): void {
     this.#handler = handler;

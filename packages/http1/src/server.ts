@@ -1,7 +1,7 @@
 /** HTTP/1.1 and 1.0 server on a socket (RFC 9112). */
 import type { Socket } from 'node:net';
 import type { Clock } from '@mesh/clock/clock';
-import type { Headers, RequestListener, ServerConnection } from '@mesh/http/message';
+import type { Headers, RequestListener, ServerConnection, StreamHandler } from '@mesh/http/message';
 import type { LimitLedger } from '@mesh/limits/limits';
 import { resetSocket } from '@mesh/sockets/reset-socket';
 import { type SocketUser, useSocket } from '@mesh/sockets/socket-user';
@@ -94,6 +94,11 @@ class Http1ServerConnection
 
   get activeStreams(): number {
     return this.#exchange === null ? 0 : 1;
+  }
+
+  handlers(): StreamHandler[] {
+    const handler = this.#exchange?.handler ?? null;
+    return handler === null ? [] : [handler];
   }
 
   get keepsAlive(): boolean {

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import type { RequestListener, ResetReason, ServerConnection } from '@mesh/http/message';
+import type { RequestListener, ResetReason, ServerConnection, StreamHandler } from '@mesh/http/message';
 import type { Timer } from '@mesh/clock/clock';
 import type { ConnectionOptions } from './channel.ts';
 import { Connection } from './connection.ts';
@@ -71,6 +71,10 @@ export class Http2Server extends Connection implements ServerConnection {
       },
       true,
     );
+  }
+
+  handlers(): StreamHandler[] {
+    return this.streams.all().map(({ handler }) => handler);
   }
 
   override receive(chunk: Buffer, lent = false): void {

@@ -48,7 +48,7 @@ export class ExportTargets {
     this.proxyName = options.proxyName;
   }
 
-  /** Lets go of what is no longer exported; what is in flight may end. */
+  /** Lets go of what is no longer exported; who ends what is in flight is the gateway. */
   keepOnly({ exports }: GatewayTable): void {
     const names = new Set(exports.map(({ namespace, name }) => `${namespace}/${name}`));
     for (const [authority, held] of this.#held) {

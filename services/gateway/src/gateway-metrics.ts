@@ -25,7 +25,7 @@ export class GatewayMetrics {
     );
     this.#refusedRequests = registry.counter(
       'gateway_requests_refused_total',
-      'Requests and opaque connections refused, by source cluster and reason.',
+      'Requests and opaque connections refused, and requests ended because the table changed, by source cluster and reason.',
     );
     this.#federation = registry.counter(
       'gateway_federation_requests_total',

@@ -532,6 +532,40 @@ test('what is no longer exported is refused on connections that are open', async
   await eventually('the export is gone', async () => (await ask(east)).status === 404);
 });
 
+test('requests under way end with the export that they are for, and others go on', async (t) => {
+  const west = await startWest(t);
+  const pod = await startPlainPod(t);
+  const exported = (name: string) => ({
+    namespace: 'shop',
+    name,
+    ports: [{ name: 'http', port: 80 }],
+    allowAllClusters: true,
+  });
+  const ledger = cart.replace('cart', 'ledger');
+  west.setTable({ exports: [exported('cart'), exported('ledger')] });
+  west.endpoints([{ port: pod.port }]);
+  west.endpoints([{ port: pod.port }], ledger);
+  const east = await session(t, west);
+  await eventually(
+    'both are exported',
+    async () => (await ask(east, { ':authority': ledger })).status === 200,
+  );
+  const before = pod.seen.length;
+  const toCart = ask(east, { ':path': '/slow' });
+  const toLedger = ask(east, { ':path': '/slow', ':authority': ledger });
+  await eventually('both are under way', () => pod.seen.length === before + 2);
+  west.setTable({ exports: [exported('ledger')] });
+  const { status, headers } = await toCart;
+  assert.equal(status, 404);
+  assert.match(String(headers['l5d-proxy-error']), /the service is not exported/);
+  pod.answerSlow();
+  assert.equal((await toLedger).body, 'late');
+  await assertMetric(
+    west,
+    /^gateway_requests_refused_total\{source_cluster="east",reason="not-exported"\} 1$/m,
+  );
+});
+
 test('a gateway that is told to stop answers what it took and takes no more', async (t) => {
   const west = await startWest(t);
   const pod = await startPlainPod(t);

@@ -1,6 +1,7 @@
 /**
  * The port that other clusters call. A connection is accepted only from a linked cluster that is allowed, and ends
- * within a second after that changes; what it may ask for is decided per request by the table.
+ * within a second after that changes; what it may ask for is decided per request by the table, and again
+ * for requests under way when the table changes.
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
@@ -11,14 +12,16 @@ import type { OpaqueExpiry } from '@mesh/dataplane/opaque-expiry';
 import type { Codecs } from '@mesh/dataplane/peer';
 import { PeerLog } from '@mesh/dataplane/peer-log';
 import type { PeerPool } from '@mesh/dataplane/peer-pool';
+import { review } from '@mesh/dataplane/review';
 import { serveHttp } from '@mesh/dataplane/serve-http';
+import type { ServerConnection } from '@mesh/http/message';
 import type { LimitLedger } from '@mesh/limits/limits';
 import type { Logger } from '@mesh/telemetry/log';
 import { TlsAcceptor } from '@mesh/trust/accept';
 import type { CredentialStore } from '@mesh/trust/credentials';
 import type { TrustLimit } from '@mesh/trust/limits';
 import type { PeerIdentity } from '@mesh/trust/names';
-import { type AdmissionRefusal, AdmissionTable } from './admission.ts';
+import { type AdmissionRefusal, admissionRefusals, AdmissionTable } from './admission.ts';
 import type { ExportTargets } from './exports.ts';
 import type { GatewayMetrics } from './gateway-metrics.ts';
 import { serveOpaque } from './opaque-connection.ts';
@@ -46,8 +49,10 @@ export interface GatewayOptions {
 
 interface OpenConnection {
   readonly caller: PeerIdentity;
-  /** What an opaque connection was opened for; HTTP is admitted request by request. */
+  /** What an opaque connection was opened for. */
   authority: string | undefined;
+  /** Whose requests are admitted one by one. */
+  http: ServerConnection | undefined;
 }
 
 export class Gateway {
@@ -94,7 +99,10 @@ export class Gateway {
     targets.keepOnly(table);
     for (const [socket, open] of this.#open) {
       const reason = refusalNow(this.#table, open);
-      if (reason === undefined) continue;
+      if (reason === undefined) {
+        if (open.http !== undefined) this.#review(open.http, open.caller, this.#table);
+        continue;
+      }
       log.info('connection of a peer closed', { caller: open.caller.name, reason });
       socket.destroy();
     }
@@ -103,6 +111,15 @@ export class Gateway {
   /** Ends handshakes in progress; connections are the drain's. */
   close(): void {
     this.#acceptor.close();
+  }
+
+  #review(connection: ServerConnection, caller: PeerIdentity, table: AdmissionTable): void {
+    review(connection, ({ authority }) => {
+      const admission = table.admit(caller, authority);
+      if (admission.kind !== 'refused') return undefined;
+      this.#options.metrics.requestRefused(caller.cluster, admission.reason);
+      return admissionRefusals[admission.reason];
+    });
   }
 
   #accept(socket: Socket): void {
@@ -139,7 +156,7 @@ export class Gateway {
     const { cluster, clock, codecs, credentials, drain, expiry, targets, metrics, peers, maxAgeMs } =
       this.#options;
     const until = Math.min(notAfter, credentials.current?.notAfter ?? notAfter);
-    const open: OpenConnection = { caller, authority: undefined };
+    const open: OpenConnection = { caller, authority: undefined, http: undefined };
     this.#open.set(socket, open);
     metrics.connection(caller.cluster, 1);
     socket.once('close', () => {
@@ -157,7 +174,8 @@ export class Gateway {
       });
       const { limits } = peers.environment;
       const { tcp_user_timeout_ms: userTimeoutMs } = limits.values;
-      serveHttp(socket, version, listener, { clock, codecs, limits, drain, maxAgeMs, until, userTimeoutMs });
+      const options = { clock, codecs, limits, drain, maxAgeMs, until, userTimeoutMs };
+      open.http = serveHttp(socket, version, listener, options);
     };
     if (alpn !== transportHeaderAlpn) {
       serve('http2');

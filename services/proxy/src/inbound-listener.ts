@@ -1,6 +1,12 @@
 /** Serves HTTP from one client to the application behind one port. */
 import { getHeader } from '@mesh/http/headers';
-import type { RequestHead, RequestListener, ServerStream, StreamHandler } from '@mesh/http/message';
+import type {
+  RequestHead,
+  RequestListener,
+  ServerConnection,
+  ServerStream,
+  StreamHandler,
+} from '@mesh/http/message';
 import { isGrpc, syntheticResponse } from '@mesh/http/synthetic';
 import { Discard } from '@mesh/dataplane/discard';
 import type { ForwardContext } from '@mesh/dataplane/exchange';
@@ -13,6 +19,7 @@ import {
   restoreOriginal,
   stripL5d,
 } from '@mesh/dataplane/l5d-headers';
+import { review } from '@mesh/dataplane/review';
 import type { Counter } from '@mesh/telemetry/metrics';
 import { parseIdentity } from '@mesh/trust/names';
 import {
@@ -36,6 +43,7 @@ export interface InboundListenerOptions {
   viaGateway: boolean;
   allowed: Counter;
   denied: (reason: InboundRefusal) => Counter;
+  terminated: (reason: InboundRefusal) => Counter;
   onClose: () => void;
 }
 
@@ -45,11 +53,15 @@ export class InboundListener implements RequestListener {
   #policy: ServerPolicy;
   /** Verdict on the connection's own identity; of a gateway's callers it is found per request. */
   #verdict: InboundRefusal | undefined;
+  /** The listener's own, once it is served. */
+  connection: ServerConnection | undefined = undefined;
+  readonly #unwatch: () => void;
 
   constructor(options: InboundListenerOptions) {
     this.#options = options;
     this.#policy = options.policy.current;
     this.#verdict = inboundRefusal(this.#policy, options.client, options.pod);
+    this.#unwatch = options.policy.onChange(() => this.#review());
   }
 
   onRequest(stream: ServerStream, head: RequestHead, end: boolean): StreamHandler {
@@ -72,7 +84,7 @@ export class InboundListener implements RequestListener {
       verdict = inboundRefusal(current, caller, pod);
     }
     stripL5d(headers);
-    if (verdict !== undefined && !(head.method === 'GET' && isOpenPath(current, head.path, caller))) {
+    if (verdict !== undefined && !isOpen(head, caller, current)) {
       denied(verdict).value++;
       return this.#refuse(stream, head, verdict);
     }
@@ -83,7 +95,22 @@ export class InboundListener implements RequestListener {
   }
 
   onClose(): void {
+    this.#unwatch();
     this.#options.onClose();
+  }
+
+  /** Holds what is under way to the policy of now. */
+  #review(): void {
+    if (this.connection === undefined) return;
+    const { client, policy, pod, viaGateway, terminated } = this.#options;
+    const { current } = policy;
+    review(this.connection, ({ head }) => {
+      const caller = viaGateway ? this.#caller(getHeader(head.headers, clientIdHeader)) : client;
+      const reason = refusalOf(head, caller, current, pod);
+      if (reason === undefined) return undefined;
+      terminated(reason).value++;
+      return inboundRefusals[reason];
+    });
   }
 
   /** The gateway itself when it names nobody valid. */
@@ -102,4 +129,18 @@ export class InboundListener implements RequestListener {
     );
     return new Discard(stream);
   }
+}
+
+function isOpen({ method, path }: RequestHead, caller: Caller, policy: ServerPolicy): boolean {
+  return method === 'GET' && isOpenPath(policy, path, caller);
+}
+
+function refusalOf(
+  head: RequestHead,
+  caller: Caller,
+  policy: ServerPolicy,
+  pod: PolicyContext,
+): InboundRefusal | undefined {
+  const reason = inboundRefusal(policy, caller, pod);
+  return reason === undefined || isOpen(head, caller, policy) ? undefined : reason;
 }

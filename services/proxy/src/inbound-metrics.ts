@@ -8,6 +8,7 @@ import type { InboundRefusal } from './inbound-policy.ts';
 export class InboundMetrics {
   readonly #httpAllowed: Family<Counter>;
   readonly #httpDenied: Family<Counter>;
+  readonly #httpTerminated: Family<Counter>;
   readonly #tcpAllowed: Family<Counter>;
   readonly #tcpDenied: Family<Counter>;
   readonly #tcpTerminated: Family<Counter>;
@@ -25,6 +26,11 @@ export class InboundMetrics {
     this.#httpDenied = registry.counter(
       'inbound_http_authz_deny_total',
       'Requests that the policy refused.',
+      forgetful,
+    );
+    this.#httpTerminated = registry.counter(
+      'inbound_http_authz_terminate_total',
+      'Requests under way that a change of the policy ended.',
       forgetful,
     );
     this.#tcpAllowed = registry.counter(
@@ -59,6 +65,10 @@ export class InboundMetrics {
 
   httpDenied(reason: InboundRefusal, port: number, labels: Labels): Counter {
     return this.#httpDenied.with({ target_port: String(port), reason, ...labels });
+  }
+
+  httpTerminated(reason: InboundRefusal, port: number, labels: Labels): Counter {
+    return this.#httpTerminated.with({ target_port: String(port), reason, ...labels });
   }
 
   tcpAllowed(port: number, labels: Labels): Counter {

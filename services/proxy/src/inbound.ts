@@ -285,11 +285,12 @@ export class Inbound {
       viaGateway: identity === this.#gateway,
       allowed: this.#metrics.httpAllowed(target.port, labels),
       denied: (reason) => this.#metrics.httpDenied(reason, target.port, labels),
+      terminated: (reason) => this.#metrics.httpTerminated(reason, target.port, labels),
       onClose: () => this.#targets.release(fixed),
     });
     const { connection_age_ms: ageMs, tcp_user_timeout_ms: userTimeoutMs } = limits.values;
     const proven = identity !== undefined;
-    serveHttp(socket, protocol, listener, {
+    listener.connection = serveHttp(socket, protocol, listener, {
       clock,
       codecs,
       limits,

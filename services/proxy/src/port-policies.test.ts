@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
+import {
+  Agent,
+  type ClientRequest,
+  createServer,
+  type IncomingMessage,
+  request as httpRequest,
+  type RequestOptions,
+} from 'node:http';
+import type { Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { durationFromMs, ipFromText } from '@mesh/control-api/convert';
@@ -10,7 +18,7 @@ import { LimitLedger } from '@mesh/limits/limits';
 import { silentLogger } from '@mesh/telemetry/log';
 import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
-import { dialTcp } from '@mesh/testkit/servers';
+import { dialTcp, listening } from '@mesh/testkit/servers';
 import { defaultPolicy } from './inbound-policy.ts';
 import { proxyLimits } from './limits.ts';
 import { PortPolicies } from './port-policies.ts';
@@ -25,17 +33,18 @@ import {
 
 type Policy = MessageInitShape<typeof ServerSchema>;
 
-const protocol: Policy['protocol'] = { kind: { case: 'detect', value: { timeout: durationFromMs(1000) } } };
+const protocol = { kind: { case: 'detect' as const, value: { timeout: durationFromMs(1000) } } };
 const nobody: Policy = { protocol, authorizations: [] };
-const anybody: Policy = {
+const from = (...networks: (readonly [string, number])[]) => ({
   protocol,
   authorizations: [
     {
-      networks: ['0.0.0.0', '::'].map((text) => ({ net: { ip: ipFromText(text), prefixLen: 0 } })),
-      authentication: { permit: { case: 'unauthenticated', value: {} } },
+      networks: networks.map(([text, prefixLen]) => ({ net: { ip: ipFromText(text), prefixLen } })),
+      authentication: { permit: { case: 'unauthenticated' as const, value: {} } },
     },
   ],
-};
+});
+const anybody = from(['0.0.0.0', 0], ['::', 0]);
 
 /** A sidecar before `port` whose control plane says nothing of it yet. */
 async function sidecar(
@@ -96,6 +105,52 @@ void test('a change of the policy cuts off opaque connections that it no longer 
   east.destination.policy('cart-1', nobody);
   await closed;
   assert.match(await server.metrics(), /inbound_tcp_authz_terminate_total\{[^}]*reason="denied"[^}]*\} 1/);
+});
+
+/** Answers no request, and echoes what comes through tunnels. */
+function holdingApp(t: TestContext): Promise<number> {
+  const app = createServer(() => {});
+  app.on('upgrade', (_: IncomingMessage, socket: Socket) => {
+    socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n');
+    socket.on('error', () => {});
+    socket.pipe(socket);
+  });
+  return listening(t, app);
+}
+
+void test('a change of the policy ends requests and tunnels that it no longer admits, and no others', async (t) => {
+  const { east, server } = await sidecar(t, await holdingApp(t));
+  const port = server.ports.inbound;
+  east.destination.policy('cart-1', anybody);
+  const ask = (options: RequestOptions): ClientRequest => {
+    const sent = httpRequest({ host: '127.0.0.1', port, agent: false, ...options });
+    t.after(() => sent.destroy());
+    sent.end();
+    return sent;
+  };
+  const [, tunnel] = (await once(
+    ask({ headers: { connection: 'upgrade', upgrade: 'echo' } }),
+    'upgrade',
+  )) as [IncomingMessage, Socket];
+  t.after(() => tunnel.destroy());
+  const answered = (sent: ClientRequest) => once(sent, 'response') as Promise<[IncomingMessage]>;
+  const request = answered(ask({}));
+  const elsewhere = answered(ask({ localAddress: '127.0.0.2' }));
+  const counted = async (series: string): Promise<string | undefined> =>
+    new RegExp(`^inbound_http_authz_${series}.*\\} (\\d+)$`, 'm').exec(await server.metrics())?.[1];
+  await eventually('all are admitted', async () => (await counted('allow_total')) === '3' || undefined);
+
+  east.destination.policy('cart-1', from(['127.0.0.1', 32]));
+  assert.equal((await elsewhere)[0].statusCode, 403);
+  assert.equal(await counted('terminate_total.*reason="network-not-allowed"'), '1');
+  tunnel.write('still open');
+  assert.equal(String((await once(tunnel, 'data'))[0]), 'still open');
+
+  const closed = once(tunnel, 'close');
+  east.destination.policy('cart-1', nobody);
+  await closed;
+  assert.equal((await request)[0].statusCode, 403);
+  assert.equal(await counted('terminate_total.*reason="denied"'), '2');
 });
 
 void test('without a control plane the last policy holds, not the default', async (t) => {
