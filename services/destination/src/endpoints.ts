@@ -52,7 +52,7 @@ export type Scope = 'all' | 'local';
 
 const lastTier = 2;
 const federatedSuffix = '-federated';
-/** Ports of the proxy itself, which are called directly. */
+/** Pages of the proxy itself, which are not redirected and speak plain HTTP. */
 const proxyPorts: ReadonlySet<number> = new Set([4190, 4191]);
 
 /** Service objects that a target draws on; both empty means that the target does not exist. */
@@ -255,10 +255,12 @@ export function podTransport(
 ): Pick<EndpointView, 'identity' | 'hint' | 'transportPort'> {
   const opaque = opaqueByService || isOpaquePodPort({ pod, namespace, port, fallback: settings.opaquePorts });
   const meshed =
-    isMeshed(pod) && pod.spec?.hostNetwork !== true && !isSkippedPodPort({ pod, namespace, port });
+    isMeshed(pod) &&
+    pod.spec?.hostNetwork !== true &&
+    !proxyPorts.has(port) &&
+    !isSkippedPodPort({ pod, namespace, port });
   const identity = meshed ? podIdentity(pod, settings) : undefined;
   if (identity === undefined) return { identity, hint: opaque ? 'opaque' : 'none', transportPort: 0 };
-  if (proxyPorts.has(port)) return { identity, hint: 'none', transportPort: 0 };
   return { identity, hint: opaque ? 'opaque' : 'h2', transportPort: inboundPort };
 }
 

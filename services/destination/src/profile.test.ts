@@ -55,8 +55,10 @@ test('the address of a pod is that endpoint', () => {
   assert.ok(plain !== undefined);
   assert.equal(plain.tlsIdentity, undefined);
   assert.equal(ask(cluster(), '10.0.0.1', 3306).opaqueProtocol, true);
-  // The proxy's own page is called directly.
-  assert.equal(ask(cluster(), '10.0.0.1', 4191).endpoint?.protocolHint, undefined);
+  const page = ask(cluster(), '10.0.0.1', 4191).endpoint;
+  assert.ok(page !== undefined);
+  assert.equal(page.protocolHint, undefined, 'the page of the proxy itself');
+  assert.equal(page.tlsIdentity, undefined, 'which speaks no TLS');
 });
 
 test('an address of the host network or of a pod that ended belongs to no pod', () => {
