@@ -134,6 +134,16 @@ void test('a certificate comes at once and is renewed, with a new key and token,
   assert.deepEqual(tokens, ['first', 'second']);
 });
 
+void test('a machine that slept renews when it wakes: the certificate went on to age while timers stood still', async (t) => {
+  const { clock, store, client } = await rig(t);
+  client.start();
+  const first = await eventually('the first certificate', () => store.current);
+  await new Promise((resolve) => setImmediate(resolve));
+  clock.jumpWall(first.notAfter - clock.wall() - 3_600_000);
+  clock.advance(60_000);
+  await eventually('the second certificate', () => store.current !== first);
+});
+
 void test('a refusal is told and tried again', async (t) => {
   const { clock, store, client, registry, setToken } = await rig(t);
   setToken('bad');

@@ -3,11 +3,12 @@
  *
  * The key is made anew for each certificate and never leaves the process. The service is dialled with the trust anchors
  * alone and must prove its own identity. The token file is read for each attempt, because it is rotated. The anchors
- * themselves are followed from the first certificate on.
+ * themselves are followed from the first certificate on. A machine that slept renews within a minute after it woke.
  */
 import { readFileSync } from 'node:fs';
 import { timestampMs } from '@bufbuild/protobuf/wkt';
 import { backoffMs, type Clock, type Random, type Timer } from '@mesh/clock/clock';
+import { beforeDate } from '@mesh/clock/date-timer';
 import { isoTime } from '@mesh/clock/iso-time';
 import { type HostPort } from '@mesh/control-api/convert';
 import { type CertifyResponse, Identity } from '@mesh/control-api/gen/linkerd/identity_pb';
@@ -117,7 +118,7 @@ export class IdentityClient {
     this.#timer?.cancel();
     const waitMs = await this.#attempt();
     this.#renewing = false;
-    if (!this.#stopped) this.#timer = this.#options.clock.after(waitMs, () => void this.#renew(), true);
+    if (!this.#stopped) this.#timer = beforeDate(this.#options.clock, waitMs, () => void this.#renew());
   }
 
   /** Resolves with the pause until the next attempt. */

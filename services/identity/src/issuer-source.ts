@@ -93,8 +93,9 @@ export class IssuerSource {
       { cluster, suffix, now: clock.wall() },
     );
     if ('fault' in issuer) {
-      // One that is not valid yet may become so without a change.
-      this.#refused(`${issuer.fault}: ${issuer.detail}`, issuer.fault === 'not-yet-valid' ? '' : content);
+      // What the clock says may become otherwise without a change: a clock that was wrong is set.
+      const byClock = issuer.fault === 'not-yet-valid' || issuer.fault === 'expired';
+      this.#refused(`${issuer.fault}: ${issuer.detail}`, byClock ? '' : content);
       return;
     }
     this.#judged = content;

@@ -1,5 +1,6 @@
 /** The identity service's own certificate, which it signs for itself and renews. */
 import type { Clock, Timer } from '@mesh/clock/clock';
+import { beforeDate } from '@mesh/clock/date-timer';
 import { issueCredentials } from '@mesh/ca/credentials';
 import type { LoadedIssuer } from '@mesh/ca/issuer-check';
 import type { CredentialStore } from '@mesh/trust/credentials';
@@ -40,7 +41,7 @@ export function keepOwnCertificate({
       store.update(credentials);
       waitMs = Math.max(retryMs, (credentials.notAfter - clock.wall()) * renewAt);
     }
-    timer = clock.after(waitMs, () => issue(source.current), true);
+    timer = beforeDate(clock, waitMs, () => issue(source.current));
   };
   source.onChange(issue);
   issue(source.current);
