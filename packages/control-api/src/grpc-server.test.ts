@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { create, toBinary } from '@bufbuild/protobuf';
 import { systemClock } from '@mesh/clock/system';
+import { getHeader } from '@mesh/http/headers';
 import type { ClientHandler, ResponseHead } from '@mesh/http/message';
 import { connectHttp2 } from '@mesh/http2/client';
 import { http2Limits } from '@mesh/http2/limits';
@@ -11,6 +13,7 @@ import { dialTcp } from '@mesh/testkit/servers';
 import { Destination } from './gen/linkerd/destination_pb.ts';
 import { Identity } from './gen/linkerd/identity_pb.ts';
 import { type GrpcRoutes, grpcService } from './grpc-server.ts';
+import { frameMessage } from './message-reader.ts';
 import type { GrpcSink } from './response-sink.ts';
 import { GrpcError, grpcCode } from './status.ts';
 import { foreignClient, foreignStream, foreignUnary, ownServer } from './testing/grpc-peer.ts';
@@ -183,4 +186,55 @@ test('a request over the limit is refused by its prefix', async (context) => {
     },
   );
   await foreignUnary(client, certify, { input: { identity: 'me', token: Buffer.alloc(900) } });
+});
+
+test('requests that are never complete hold no more than their connection may', async (context) => {
+  const limits = { grpc_request_bytes: 40_000 };
+  const { port } = await ownServer(context, [identity], { limits });
+  const socket = await dialTcp(context, port);
+  const connection = connectHttp2(socket, { clock: systemClock, limits: new LimitLedger(http2Limits) });
+  let statuses: (string | undefined)[] = [];
+  const begin = (bytes: number) => {
+    const handler: ClientHandler = {
+      onResponse: ({ headers }) => void statuses.push(getHeader(headers, 'grpc-status')),
+      onInform() {},
+      onData() {},
+      onEnd() {},
+      onDrain() {},
+      onReset() {},
+    };
+    const path = '/io.linkerd.proxy.identity.Identity/Certify';
+    const headers = ['content-type', 'application/grpc'];
+    const head = {
+      method: 'POST',
+      scheme: 'http',
+      authority: 'x',
+      path,
+      headers,
+      upgrade: '',
+      version: 20,
+    } as const;
+    const stream = connection.request(head, false, handler);
+    const whole = frameMessage(
+      toBinary(certify.input, create(certify.input, { token: Buffer.alloc(18_000) })),
+    );
+    stream.write(Buffer.from(whole.subarray(0, bytes)));
+    return { reset: () => stream.reset('cancel'), complete: () => stream.end(null) };
+  };
+  const first = begin(15_000);
+  const second = begin(15_000);
+  begin(15_000);
+  begin(15_000);
+  await eventually('two are refused', () => statuses.length === 2);
+  assert.deepEqual(statuses, [String(grpcCode.resourceExhausted), String(grpcCode.resourceExhausted)]);
+  // Whichever way a call ends, it gives back what it held.
+  statuses = [];
+  first.reset();
+  second.complete();
+  await eventually('the second is over', () => statuses.length === 1);
+  assert.deepEqual(statuses, [String(grpcCode.internal)]);
+  const whole = [begin(20_000), begin(20_000)];
+  for (const { complete } of whole) complete();
+  await eventually('two are answered', () => statuses.length === 3);
+  assert.deepEqual(statuses.slice(1), [undefined, undefined]);
 });

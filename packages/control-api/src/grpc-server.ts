@@ -95,11 +95,17 @@ export interface GrpcServerOptions<Peer> {
   onDone?: (path: string, code: GrpcCode) => void;
 }
 
+/** Bytes of requests of one connection that are not complete yet. */
+interface Incomplete {
+  bytes: number;
+}
+
 /** The listener of one connection. */
 export function serveGrpc<Peer>(
   services: readonly GrpcRoutes<Peer>[],
   options: GrpcServerOptions<Peer>,
 ): RequestListener {
+  const incomplete: Incomplete = { bytes: 0 };
   return {
     onRequest(stream, head, end) {
       const type = getHeader(head.headers, 'content-type') ?? '';
@@ -114,7 +120,7 @@ export function serveGrpc<Peer>(
       for (const routes of services) {
         const route = routes.get(head.path);
         if (route === undefined) continue;
-        const exchange = new Exchange(stream, head, route, options);
+        const exchange = new Exchange({ stream, head, route, incomplete }, options);
         if (end) exchange.onEnd();
         return exchange;
       }
@@ -143,6 +149,13 @@ class Drained implements StreamHandler {
   onDrain(): void {}
 }
 
+interface Asked<Peer> {
+  readonly stream: ServerStream;
+  readonly head: RequestHead;
+  readonly route: Route<Peer>;
+  readonly incomplete: Incomplete;
+}
+
 /** The reading half of one call, and what its handler is told about it. */
 class Exchange<Peer> implements StreamHandler, GrpcCall<Peer> {
   readonly headers: Headers;
@@ -151,13 +164,18 @@ class Exchange<Peer> implements StreamHandler, GrpcCall<Peer> {
   readonly #path: string;
   readonly #route: Route<Peer>;
   readonly #options: GrpcServerOptions<Peer>;
-  readonly #reader: MessageReader;
+  readonly #incomplete: Incomplete;
+  /** Undefined once the request is complete, or of no more use. */
+  #reader: MessageReader | undefined;
+  /** What it was given. */
+  #heldBytes = 0;
   readonly #abort = new AbortController();
   #request: Buffer | undefined;
   #deadline: Timer | undefined;
   #done = false;
 
-  constructor(stream: ServerStream, head: RequestHead, route: Route<Peer>, options: GrpcServerOptions<Peer>) {
+  constructor({ stream, head, route, incomplete }: Asked<Peer>, options: GrpcServerOptions<Peer>) {
+    this.#incomplete = incomplete;
     this.headers = head.headers;
     this.#stream = stream;
     this.#path = head.path;
@@ -190,10 +208,19 @@ class Exchange<Peer> implements StreamHandler, GrpcCall<Peer> {
 
   onData(chunk: Buffer): void {
     this.#stream.consume(chunk.length);
-    if (this.#done) return;
+    if (this.#done || this.#reader === undefined) return;
+    const { limits } = this.#options;
+    this.#heldBytes += chunk.length;
+    this.#incomplete.bytes += chunk.length;
+    if (this.#incomplete.bytes > limits.values.grpc_request_bytes) {
+      limits.hit('grpc_request_bytes');
+      const message = 'requests of this connection that are not complete hold too much (grpc_request_bytes)';
+      this.sink.abandon({ code: grpcCode.resourceExhausted, message });
+      return;
+    }
     const result = this.#reader.push(chunk);
     if (result.kind === 'fault') {
-      if (result.code === grpcCode.resourceExhausted) this.#options.limits.hit('grpc_message_bytes');
+      if (result.code === grpcCode.resourceExhausted) limits.hit('grpc_message_bytes');
       this.sink.abandon(result);
       return;
     }
@@ -208,13 +235,16 @@ class Exchange<Peer> implements StreamHandler, GrpcCall<Peer> {
 
   onEnd(): void {
     if (this.#done) return;
-    if (this.#request === undefined || !this.#reader.atBoundary) {
+    const message = this.#request;
+    const whole = this.#reader?.atBoundary === true;
+    this.#letGo();
+    if (message === undefined || !whole) {
       this.#refuse('the request ended before its message was complete');
       return;
     }
     let request: MessageShape<DescMessage>;
     try {
-      request = fromBinary(this.#route.method.input, this.#request);
+      request = fromBinary(this.#route.method.input, message);
     } catch {
       this.#refuse('the request message could not be parsed');
       return;
@@ -244,8 +274,16 @@ class Exchange<Peer> implements StreamHandler, GrpcCall<Peer> {
     this.sink.abandon({ code: grpcCode.internal, message });
   }
 
+  #letGo(): void {
+    this.#request = undefined;
+    this.#reader = undefined;
+    this.#incomplete.bytes -= this.#heldBytes;
+    this.#heldBytes = 0;
+  }
+
   #finished(code: GrpcCode): void {
     this.#done = true;
+    this.#letGo();
     this.#deadline?.cancel();
     this.#abort.abort();
     this.#options.onDone?.(this.#path, code);

@@ -11,6 +11,11 @@ export const grpcLimits = {
     unit: 'bytes',
     why: 'One gRPC message is held whole before it is parsed; a peer names its length in the first five bytes.',
   },
+  grpc_request_bytes: {
+    default: 1024 * 1024,
+    unit: 'bytes',
+    why: 'Request messages of all streams of a connection together, until each is complete: windows are returned at once, and who asks is not known to the identity service. The call that goes beyond ends with RESOURCE_EXHAUSTED.',
+  },
   grpc_queued_messages: {
     default: 100,
     unit: 'count',

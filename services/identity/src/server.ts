@@ -24,8 +24,9 @@ import type { IdentityLimit } from './limits.ts';
 import type { IdentityMetrics } from './metrics.ts';
 
 const lingerMs = 2000;
-/** A request carries a token and a CSR; nothing here is large. */
+/** A request carries a token and a CSR; nothing here is large, and each client asks for one certificate. */
 const messageBytes = 32_768;
+const requestBytes = 2 * messageBytes;
 
 export interface IdentityServerOptions {
   port: number;
@@ -61,8 +62,11 @@ function identityRoutes(certifier: Certifier, metrics: IdentityMetrics): GrpcRou
 export class IdentityServer {
   readonly grpcLimits: LimitLedger<GrpcLimit> = new LimitLedger(grpcLimits, {
     grpc_message_bytes: messageBytes,
+    grpc_request_bytes: requestBytes,
   });
-  readonly http2Limits: LimitLedger<Http2LimitName> = new LimitLedger(http2Limits);
+  readonly http2Limits: LimitLedger<Http2LimitName> = new LimitLedger(http2Limits, {
+    http2_held_header_bytes: requestBytes,
+  });
   readonly trustLimits: LimitLedger<TrustLimit> = new LimitLedger(trustLimits);
   readonly #options: IdentityServerOptions;
   readonly #routes: readonly GrpcRoutes<undefined>[];
