@@ -403,6 +403,24 @@ test('drain lets the response finish and closes', async (context) => {
   assert.deepEqual(seen.events, ['response 200 end']);
 });
 
+for (const [how, breakOff] of Object.entries({
+  'its owner resets it': ({ stream }: Seen) => stream?.reset('cancel'),
+  'the connection is cut': (_: Seen, connection: ClientConnection) => connection.destroy(),
+})) {
+  test(`a tunnel does not look to the server as if it had ended where ${how}`, async (context) => {
+    const { ask, asked, connection, server } = await connected(context);
+    const ends: string[] = [];
+    server.on('end', () => ends.push('end')).on('error', ({ message }) => ends.push(message));
+    const seen = ask({ method: 'CONNECT', authority: 'cart:1', path: '' }, false);
+    await eventually('asked', () => asked.text.endsWith('\r\n\r\n'));
+    server.write('HTTP/1.1 200 OK\r\n\r\n');
+    await eventually('open', () => seen.events.length === 1);
+    breakOff(seen, connection);
+    await new Promise((resolve) => server.on('close', resolve));
+    assert.deepEqual(ends, ['read ECONNRESET']);
+  });
+}
+
 test('a refused tunnel: what was sent ahead is dropped, and the connection takes no other request', async (context) => {
   const { ask, asked, connection, server } = await connected(context);
   const seen = ask({ upgrade: 'websocket' }, false);

@@ -11,6 +11,7 @@ import type {
 } from '@mesh/http/message';
 import type { LimitLedger } from '@mesh/limits/limits';
 import { type ByteSink, readBeforeClose, sendBytesTo } from '@mesh/sockets/read-in-place';
+import { resetSocket } from '@mesh/sockets/reset-socket';
 import { type BodyFraming, BodyWriter } from './body-writer.ts';
 import { ClientExchange, type ClientExchangeConnection } from './client-exchange.ts';
 import { Deadline, type DeadlineOwner } from './deadline.ts';
@@ -303,7 +304,9 @@ class Http1ClientConnection
   }
 
   abandoned(): void {
+    const exchange = this.#exchange;
     this.#exchange = null;
+    this.#cut(exchange);
     this.#destroy('closed');
   }
 
@@ -365,9 +368,15 @@ class Http1ClientConnection
     this.#headDeadline.close();
     this.#reader.stop();
     this.output.discard();
-    this.#socket.destroy();
+    this.#cut(exchange);
     exchange?.cut(repeatable && reason === 'closed' ? 'refused' : reason);
     if (wasUsable) this.onChange();
+  }
+
+  /** A tunnel that broke off may not look to the server as if it had come to its end (RFC 9113 §8.5). */
+  #cut(exchange: ClientExchange | null): void {
+    if (exchange?.isTunnel === true && !exchange.requestDone) resetSocket(this.#socket);
+    else this.#socket.destroy();
   }
 
   /**

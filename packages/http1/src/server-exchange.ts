@@ -125,9 +125,9 @@ export class ServerExchange implements ServerStream {
     return this.#keepsAlive && this.#body.framing !== 'close';
   }
 
-  /** The response ends with the connection, so that only a reset tells that it is incomplete. */
+  /** The response, or the tunnel, ends with the connection, so that only a reset tells that it is incomplete. */
   get endsWithConnection(): boolean {
-    return this.#state === 'sending' && this.#body.framing === 'close';
+    return this.#state === 'sending' && (this.#body.framing === 'close' || this.isTunnel);
   }
 
   get isTunnel(): boolean {

@@ -344,6 +344,38 @@ test('reset: an unfinished response is cut, never made to look complete', async 
   assert.ok(!answer.text.includes('\r\n0\r\n'));
 });
 
+const brokenOff: Record<string, (served: Served) => void> = {
+  'its owner resets it': ({ requests }) => requests[0]?.stream.reset('closed'),
+  'the connection is cut': ({ connection }) => connection.destroy(),
+  'the client that reads it has ended its half': ({ client }) => client.end(),
+};
+
+for (const [how, breakOff] of Object.entries(brokenOff)) {
+  for (const [what, request, status] of [
+    ['a response that ends with the connection', 'GET / HTTP/1.0\r\n\r\n', 200],
+    ['a tunnel', 'CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\n\r\n', 200],
+    ['an upgrade', 'GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n', 101],
+  ] as const) {
+    // The end of a client's half is passed on in a tunnel.
+    if (what !== 'a response that ends with the connection' && how.startsWith('the client')) continue;
+    test(`${what} does not look whole where ${how}`, async (context) => {
+      const served = await serve(context, ({ stream }) => {
+        stream.respond({ status, headers: [] }, false);
+        stream.write(Buffer.from('half'));
+      });
+      const { client, answer } = served;
+      client.allowHalfOpen = true;
+      const ends: string[] = [];
+      client.on('end', () => ends.push('end')).on('error', ({ message }) => ends.push(message));
+      client.write(request);
+      await eventually('its half', () => answer.text.endsWith('half'));
+      breakOff(served);
+      await new Promise((resolve) => client.on('close', resolve));
+      assert.deepEqual(ends, ['read ECONNRESET']);
+    });
+  }
+}
+
 test('an answer before the body is complete stands when the rest is given up', async (context) => {
   const { client, answer } = await serve(context, ({ stream }) => {
     stream.respond({ status: 413, headers: [] }, true);

@@ -331,8 +331,7 @@ class Http1ServerConnection
     }
     this.#reader.stop();
     this.output.discard();
-    if (exchange?.endsWithConnection === true) resetSocket(this.#socket);
-    else this.#socket.destroy();
+    this.#cut(exchange);
   }
 
   creditReturned(): void {
@@ -413,8 +412,7 @@ class Http1ServerConnection
     exchange?.cut('protocol');
     if (!answerable) {
       this.output.discard();
-      if (exchange?.endsWithConnection === true) resetSocket(this.#socket);
-      else this.#socket.destroy();
+      this.#cut(exchange);
       return;
     }
     const body = `${text}\n`;
@@ -444,6 +442,12 @@ class Http1ServerConnection
     exchange?.cut('closed');
     this.#reader.stop();
     this.output.discard();
-    this.#socket.destroy();
+    this.#cut(exchange);
+  }
+
+  /** What of a response reached the client may not look whole. */
+  #cut(exchange: ServerExchange | null): void {
+    if (exchange?.endsWithConnection === true) resetSocket(this.#socket);
+    else this.#socket.destroy();
   }
 }

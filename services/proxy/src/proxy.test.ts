@@ -207,6 +207,35 @@ void test('an answer that ends with its connection and breaks is reset, inside T
   assert.equal(await broken, true);
 });
 
+for (const who of ['the client', 'the application'] as const) {
+  void test(`a WebSocket that ${who} resets is reset at the other end of two sidecars`, async (t) => {
+    const east = await startCluster(t);
+    let application: Socket | undefined;
+    const app = await listen(t, (socket) => {
+      application = socket;
+      socket.once('data', () => {
+        socket.write('HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n');
+      });
+    });
+    const server = await startProxy(t, east, { serviceAccount: 'cart', app: app.port });
+    const caller = await startProxy(t, east);
+    east.destination.service('10.0.0.1:80', 'cart.shop.svc.cluster.local', [
+      { port: server.ports.inbound, identity: server.identity },
+    ]);
+    const client = await dialTcp(t, caller.ports.outbound);
+    client.write('GET / HTTP/1.1\r\nhost: cart.shop\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n');
+    await once(client, 'data');
+    assert.ok(application !== undefined);
+    const [leaves, stays] = who === 'the client' ? [client, application] : [application, client];
+    const ends: string[] = [];
+    stays.on('end', () => ends.push('end')).on('error', ({ message }) => ends.push(message));
+    stays.resume();
+    leaves.resetAndDestroy();
+    await new Promise((resolve) => stays.on('close', resolve));
+    assert.deepEqual(ends, ['read ECONNRESET']);
+  });
+}
+
 void test('a policy that cannot be read is nobody’s fault but ours', async (t) => {
   const { east, app, server } = await pair(t, { MESH_POD_NAME: 'cart-1' });
   east.destination.policy('cart-1', { protocol: {} });
