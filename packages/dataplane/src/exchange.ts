@@ -100,6 +100,8 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
   #carried = false;
   #waiting = false;
   #responded = false;
+  /** The response made it a tunnel, whose halves end one by one. */
+  #tunnel = false;
   #done = false;
   #refused = 0;
   /** Runs while the response is complete and the request is not. */
@@ -266,6 +268,7 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
     if (this.#restored !== '') {
       head.headers.push(origProtoHeader, head.status === 101 ? upgraded : this.#restored);
     }
+    this.#tunnel = asksTunnel(this.head) && head.status < 300;
     this.#stream.respond(head, end);
     if (end) this.#answered();
   }
@@ -440,7 +443,7 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
 
   /** The response is complete. A body that goes on is of little use, while others may need the connection that it takes. */
   #answered(): void {
-    if (this.#requestEnded || this.#done || asksTunnel(this.head)) return;
+    if (this.#requestEnded || this.#done || this.#tunnel) return;
     const { clock, limits } = this.context;
     const discard = (): void => {
       limits.hit('answered_body_ms');

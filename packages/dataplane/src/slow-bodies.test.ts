@@ -206,6 +206,30 @@ void test('the half of a tunnel that is still open is no body that goes on', asy
   await eventually('the other half carries on', () => received === 'but not by us');
 });
 
+void test('a tunnel that was refused is a body that goes on: its stream to the endpoint is reset', async (t) => {
+  const clock = new FakeClock();
+  const ends: unknown[] = [];
+  const port = await http2App(t, (stream) => {
+    stream.respond({ ':status': 403 });
+    stream.end('no');
+    stream.resume();
+    stream.on('close', () => ends.push(stream.rstCode));
+  });
+  const proxy = await rig(t, { serves: 'http2', clock });
+  proxy.pool.apply([spec(port)], { replace: true });
+  const session = connectHttp2(`http://127.0.0.1:${proxy.port}`);
+  t.after(() => session.destroy());
+  const stream = session.request({ ':method': 'CONNECT', ':authority': 'cart:80' });
+  stream.resume();
+  const [headers] = await once(stream, 'response');
+  assert.equal(headers[':status'], 403);
+  await once(stream, 'end');
+  clock.advance(4999);
+  assert.deepEqual([ends, proxy.limits.hits('answered_body_ms')], [[], 0]);
+  clock.advance(1);
+  await eventually('the endpoint is rid of it', () => ends[0] === constants.NGHTTP2_CANCEL);
+});
+
 void test('http2: a body that goes on after its answer is reset at the endpoint; one that ends in time is not', async (t) => {
   const clock = new FakeClock();
   const ends = new Map<string, number | undefined>();
