@@ -8,7 +8,7 @@ import { FakeClock } from '@mesh/testkit/fake-clock';
 import { KubeClient } from './client.ts';
 import { Informer } from './informer.ts';
 import { configMaps } from './resources.ts';
-import { CollectionServer, contentsOf } from './testing/collection-server.ts';
+import { CollectionServer, contentsOf, expired } from './testing/collection-server.ts';
 import type { ConfigMap } from './types.ts';
 
 /** Real sockets with back-off cut short, so that reconnects do not make tests slow. */
@@ -105,12 +105,34 @@ test('an ERROR event with 410 in an open watch leads to a new list', async (t) =
   const { server, informer, same } = await follow(t, (empty) => empty.put('a', '1'));
   informer.start();
   await eventually('watching', () => server.openWatches === 1);
-  server.write(
-    `${JSON.stringify({ type: 'ERROR', object: { kind: 'Status', code: 410, reason: 'Expired', message: 'old' } })}\n`,
-  );
+  server.write(expired);
   await eventually('listed again', () => server.listed === 2 && server.openWatches === 1);
   server.put('a', '2');
   await same('watching after the list');
+});
+
+test('where each list is outdated by the time of its watch, the pauses between lists grow', async (t) => {
+  const server = await CollectionServer.start(t);
+  const pauses: number[] = [];
+  const clock = {
+    ...systemClock,
+    after: (delayMs: number, task: () => void, background?: boolean) => {
+      if (delayMs < 30_000) pauses.push(delayMs);
+      return systemClock.after(delayMs < 30_000 ? 0 : delayMs, task, background);
+    },
+  };
+  const client = new KubeClient({ server: server.url, namespace: 'default', clock });
+  const informer = new Informer<ConfigMap>({ client, type: configMaps, clock, random: seededRandom(1) });
+  t.after(async () => {
+    await informer.stop();
+    client.close();
+  });
+  server.expireNext = 9;
+  informer.start();
+  await eventually('a watch that holds', () => server.openWatches === 1);
+  assert.equal(server.listed, 10);
+  assert.equal(pauses.length, 8, 'none before the second list, which shows what the first did not');
+  assert.ok((pauses[0] ?? 0) < 1000 && (pauses.at(-1) ?? 0) > 10_000, pauses.join(' '));
 });
 
 test('a bookmark moves the version on, so a later reconnect needs no list', async (t) => {

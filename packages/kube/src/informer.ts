@@ -35,6 +35,8 @@ export interface Change<T extends KubeObject> {
 export type ChangeListener<T extends KubeObject> = (key: string, change: Change<T>) => void;
 
 const retry = { baseMs: 250, capMs: 15_000, jitter: 0.3 };
+/** A watch that was open for so long worked. */
+const steadyMs = 1000;
 
 /**
  * A local copy of one collection, kept current by list and watch.
@@ -146,14 +148,13 @@ export class Informer<T extends KubeObject> {
           await this.#list(signal);
           mustList = false;
         }
-        const startedAt = clock.now();
-        const end = await this.#follow(() => {
-          failures = 0;
-        });
+        const { end, openMs, heard } = await this.#follow();
+        // that a watch opened says little: an expired version is refused within it
+        if (heard || openMs >= steadyMs) failures = 0;
         if (end.kind === 'stopped') return;
         if (end.kind === 'failed') throw end.error;
         // a server that closes every watch at once would otherwise be asked in a tight loop
-        if (clock.now() - startedAt < 1000) await pause(clock, backoffMs(0, random, retry), signal);
+        if (openMs < steadyMs) await pause(clock, backoffMs(0, random, retry), signal);
       } catch (thrown) {
         if (signal.aborted) return;
         // any refusal of a watch may be about its version (too old, too new after a restore): start over
@@ -186,21 +187,28 @@ export class Informer<T extends KubeObject> {
     this.#markSynced();
   }
 
-  async #follow(onOpen: () => void): Promise<WatchEnd> {
+  /** `openMs`: how long the watch was open. `heard`: something came on it. */
+  async #follow(): Promise<{ end: WatchEnd; openMs: number; heard: boolean }> {
     const { client, type, namespace, labelSelector, fieldSelector, clock } = this.#options;
     const selection = { namespace, labelSelector, fieldSelector, resourceVersion: this.#version };
-    const watch = client.watch(type, selection, (event) => this.#apply(event));
+    let openedAt = Number.POSITIVE_INFINITY;
+    let heard = false;
+    const watch = client.watch(type, selection, (event) => {
+      heard = true;
+      this.#apply(event);
+    });
     this.#watch = watch;
     void watch.opened.then((opened) => {
       if (!opened || this.#watch !== watch) return;
       this.#connected = true;
-      onOpen();
+      openedAt = clock.now();
     });
     const end = await watch.done;
+    const openMs = Math.max(0, clock.now() - openedAt);
     if (this.#connected) this.#currentUntil = clock.now();
     this.#connected = false;
     this.#watch = undefined;
-    return end;
+    return { end, openMs, heard };
   }
 
   #apply(event: WatchEvent<T>): void {

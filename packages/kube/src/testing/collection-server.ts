@@ -7,6 +7,12 @@ import type { TestContext } from 'node:test';
 import { listening } from '@mesh/testkit/servers';
 import type { ConfigMap, Stored } from '../types.ts';
 
+/** An event that ends a watch. */
+export const expired = `${JSON.stringify({
+  type: 'ERROR',
+  object: { kind: 'Status', code: 410, reason: 'Expired', message: 'too old' },
+})}\n`;
+
 interface HistoryEntry {
   version: number;
   line: string;
@@ -16,6 +22,8 @@ export class CollectionServer {
   readonly objects: Map<string, Stored<ConfigMap>> = new Map();
   /** Requests to answer with this status, in place of the real answer. */
   failNext: { status: number; headers?: Record<string, string>; body?: string }[] = [];
+  /** So many watches are accepted and then refused, as an API server does that finds their version expired. */
+  expireNext = 0;
   listed = 0;
   watched = 0;
   #version = 100;
@@ -145,6 +153,11 @@ export class CollectionServer {
     }
     response.writeHead(200, { 'content-type': 'application/json' });
     response.flushHeaders();
+    if (this.expireNext > 0) {
+      this.expireNext--;
+      response.end(expired);
+      return;
+    }
     for (const { version, line } of this.#history) if (version > since) response.write(line);
     this.#watches.add(response);
     response.on('close', () => this.#watches.delete(response));
