@@ -160,6 +160,11 @@ export class Discovery {
     return this.#targets.size;
   }
 
+  /** Whether all targets are held, and there may be no more of them. */
+  get full(): boolean {
+    return this.#targets.size >= this.#options.limits.values.discovered_targets && this.#idle.size === 0;
+  }
+
   /** The target of this authority, watched; undefined when too many are in use. */
   hold(authority: string): Target | undefined {
     const known = this.#targets.get(authority);

@@ -70,6 +70,11 @@ export const admissionRefusals = {
     answer: 'unauthorized',
     remedy: 'Nothing, unless a mirror controller runs under another service account than its own.',
   },
+  'too-many-exports': {
+    text: 'too many exports are called at once',
+    answer: 'overloaded',
+    remedy: 'Call fewer, or run more gateways: one follows `discovered_targets` of them at a time.',
+  },
   loop: {
     text: 'the request passed this cluster before',
     answer: 'loop',

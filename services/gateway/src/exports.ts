@@ -1,6 +1,6 @@
 /**
  * Where admitted calls go: the local endpoints of an export, and the mirror controller for the federation API. Pools
- * are made at first use and kept while the export is in the table.
+ * are made at first use and kept while the export is in the table, and there is room (`discovered_targets`).
  */
 import type { RetryBudget } from '@mesh/balance/retry-budget';
 import type { Clock } from '@mesh/clock/clock';
@@ -31,6 +31,8 @@ interface Held {
   readonly contexts: Map<string, ForwardContext>;
   readonly budget: RetryBudget;
   service: string;
+  /** It was called since room was last looked for. */
+  called: boolean;
 }
 
 export class ExportTargets {
@@ -58,10 +60,11 @@ export class ExportTargets {
     }
   }
 
-  /** Undefined when too many destinations are watched. */
+  /** Undefined when too many exports are being called at once. */
   context(authority: string, service: Export, sourceCluster: string): ForwardContext | undefined {
     const held = this.#hold(authority, service);
     if (held === undefined) return undefined;
+    held.called = true;
     const known = held.contexts.get(sourceCluster);
     if (known !== undefined) return known;
     const context = this.#makeContext(held.target.pool, held.budget, {
@@ -76,7 +79,9 @@ export class ExportTargets {
   }
 
   pool(authority: string, service: Export): EndpointPool | undefined {
-    return this.#hold(authority, service)?.target.pool;
+    const held = this.#hold(authority, service);
+    if (held !== undefined) held.called = true;
+    return held?.target.pool;
   }
 
   /** The mirror controller of this cluster; undefined when the table does not say where it is. */
@@ -111,16 +116,39 @@ export class ExportTargets {
   #hold(authority: string, service: Export): Held | undefined {
     const known = this.#held.get(authority);
     if (known !== undefined) return known;
-    const target = this.#options.discovery.hold(authority);
+    const { discovery } = this.#options;
+    if (discovery.full) this.#makeRoom();
+    const target = discovery.hold(authority);
     if (target === undefined) return undefined;
     const held: Held = {
       target,
       contexts: new Map(),
       budget: this.#options.budget(),
       service: `${service.namespace}/${service.name}`,
+      called: true,
     };
     this.#held.set(authority, held);
     return held;
+  }
+
+  /** Lets go of an export that nobody is calling; of one that was not called lately, if there is one. */
+  #makeRoom(): void {
+    let found: [authority: string, held: Held] | undefined;
+    for (const candidate of this.#held) {
+      const [, held] = candidate;
+      const { pool } = held.target;
+      if (pool.inFlight > 0 || pool.waiting > 0) continue;
+      found ??= candidate;
+      if (!held.called) {
+        found = candidate;
+        break;
+      }
+      held.called = false;
+    }
+    if (found === undefined) return;
+    const [authority, { target }] = found;
+    this.#held.delete(authority);
+    this.#options.discovery.release(target);
   }
 
   #makeContext(

@@ -59,7 +59,7 @@ function serve(socket: Socket, header: TransportHeader, options: OpaqueOptions):
   if (admission.kind === 'refused') return refuse(socket, options, admission.reason);
   if (header.sessionProtocol !== undefined) return serveHttp(header.sessionProtocol);
   const pool = targets.pool(admission.authority, admission.service);
-  if (pool === undefined) return refuse(socket, options, 'no-table');
+  if (pool === undefined) return refuse(socket, options, 'too-many-exports');
   options.onOpaque(admission.authority);
   forwardTcp(socket, {
     clock,

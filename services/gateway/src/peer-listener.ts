@@ -56,7 +56,9 @@ export class PeerListener implements RequestListener {
       admission.kind === 'federation'
         ? targets.federation(current.table, caller.cluster)
         : targets.context(admission.authority, admission.service, caller.cluster);
-    if (context === undefined) return this.#refuse(stream, head, 'no-table');
+    if (context === undefined) {
+      return this.#refuse(stream, head, admission.kind === 'federation' ? 'no-table' : 'too-many-exports');
+    }
     if (admission.kind === 'export') head.authority = admission.authority;
     // Carried again to a pod with a sidecar, sent as it was to one without.
     if (original !== undefined) restoreOriginal(head, original);

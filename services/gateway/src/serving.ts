@@ -25,7 +25,7 @@ import { ExportTargets } from './exports.ts';
 import { Gateway } from './gateway.ts';
 import { GatewayMetrics } from './gateway-metrics.ts';
 
-/** Pools of destinations that nobody calls are kept this long. */
+/** Pools of destinations that were let go of are kept this long. */
 const idleMs = 600_000;
 
 export interface ServingOptions {
