@@ -4,7 +4,7 @@
  * What is added counts at once. What is removed counts after a while, in which everybody gets a certificate of what is
  * left: until then two sidecars of one cluster may not yet have got as far.
  */
-import type { Clock, Timer } from '@mesh/clock/clock';
+import { backoffMs, type Clock, type Timer } from '@mesh/clock/clock';
 import { TrustBundle } from '@mesh/control-api/gen/mesh/identity/v1/bundle_pb';
 import type { Logger } from '@mesh/telemetry/log';
 import type { Counter, Family, MetricRegistry } from '@mesh/telemetry/metrics';
@@ -13,6 +13,8 @@ import { certificateDers, fingerprintOf } from '@mesh/trust/pem';
 import { ControlChannel, type ControlChannelOptions } from './control-channel.ts';
 
 const removalMs = 60_000;
+/** Asked again for a certificate that a pending set holds: another replica of the identity service may still have had the former issuer. */
+const askAgain = { baseMs: 30_000, capMs: 3_600_000, jitter: 0.2 };
 
 export interface TrustBundleOptions extends ControlChannelOptions {
   registry: MetricRegistry;
@@ -33,6 +35,9 @@ export class TrustBundleFollower {
   /** The newest set that was sent and does not count as it is yet. */
   #pending: string | undefined;
   #removal: Timer | undefined;
+  #asking: Timer | undefined;
+  /** Certificates that were asked for since the newest set came. */
+  #asked = 0;
 
   constructor(options: TrustBundleOptions) {
     this.#options = options;
@@ -51,13 +56,16 @@ export class TrustBundleFollower {
     // The stream begins with the first certificate; each later one may be of what a pending set holds.
     this.#unsubscribe = options.credentials.onChange(() => {
       this.#start();
-      if (this.#pending !== undefined) this.#judge(this.#pending);
+      if (this.#pending === undefined) return;
+      this.#asking?.cancel();
+      if (this.#judge(this.#pending) === 'needs-renewal') this.#askAgain();
     });
   }
 
   close(): void {
     this.#unsubscribe();
     this.#removal?.cancel();
+    this.#asking?.cancel();
     this.#channel.close();
   }
 
@@ -75,8 +83,12 @@ export class TrustBundleFollower {
   }
 
   #receive(anchorsPem: string): void {
+    // Each stream begins with it: one that breaks again and again must not put off what is waited for.
+    if (this.#pending !== undefined && sameAnchors(anchorsPem, this.#pending)) return;
     this.#removal?.cancel();
     this.#removal = undefined;
+    this.#asking?.cancel();
+    this.#asked = 0;
     this.#pending = undefined;
     const { current } = this.#options.credentials;
     if (current === undefined || sameAnchors(anchorsPem, current.anchorsPem)) return;
@@ -104,16 +116,31 @@ export class TrustBundleFollower {
       this.#log.info('certificate is of an anchor that is removed', { detail: verdict.detail });
       return verdict.kind;
     }
-    this.#removal = this.#clock.after(
-      removalMs,
-      () => {
-        this.#removal = undefined;
-        this.#pending = undefined;
-        this.#adopt(anchorsPem);
-      },
+    this.#removal = this.#clock.after(removalMs, () => this.#remove(anchorsPem), true);
+    return verdict.kind;
+  }
+
+  /** Our certificate may be another one by now. */
+  #remove(anchorsPem: string): void {
+    const { credentials, suffix } = this.#options;
+    this.#removal = undefined;
+    const { current } = credentials;
+    if (current === undefined) return;
+    if (judgeBundle(anchorsPem, { current, now: this.#clock.wall(), suffix }).kind !== 'accepted') {
+      this.#askAgain();
+      return;
+    }
+    this.#pending = undefined;
+    this.#adopt(anchorsPem);
+  }
+
+  #askAgain(): void {
+    this.#asking?.cancel();
+    this.#asking = this.#clock.after(
+      backoffMs(this.#asked++, this.#options.random, askAgain),
+      () => this.#options.renew(),
       true,
     );
-    return verdict.kind;
   }
 
   #adopt(anchorsPem: string): void {

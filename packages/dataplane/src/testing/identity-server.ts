@@ -36,7 +36,7 @@ export interface TestIssuer {
 }
 
 export interface TestIdentity extends HostPort {
-  /** Signs with another issuer from now on, itself included, and tells these anchors. */
+  /** Signs with another issuer from now on, itself included, and tells the anchors if there are some in `change`. */
   rotate(change: Partial<TestIssuer>): void;
 }
 
@@ -109,6 +109,7 @@ export async function startIdentity(
     rotate(change) {
       now = { ...now, ...change };
       own.update(issueCredentials({ issuer: now.issuer, anchorsPem: now.anchorsPem, identity, clock }));
+      if (change.anchorsPem === undefined) return;
       for (const sink of followers) sink.send({ anchorsPem: now.anchorsPem });
     },
   };
