@@ -239,7 +239,8 @@ function links(): string {
     file: reasonsFile,
     text:
       'Reasons of the conditions `Connected`, `GatewayAlive`, `TrustCompatible` and `Synced` of a Link, and of the log line “peer is not ' +
-      'connected”. A peer whose certificate is refused has a reason of [Refused TLS](#refused-tls) in their place.',
+      'connected”. A peer whose certificate is refused has a reason of [Refused TLS](#refused-tls) in their place, ' +
+      'spelled as conditions are: `foreign-anchor` is `ForeignAnchor` there.',
     head: ['Reason', 'Meaning', 'Remedy'],
     rows: meaningRows(linkFaults),
   });

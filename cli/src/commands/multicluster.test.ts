@@ -100,13 +100,10 @@ test('a link that is not proven in time says why', async (t) => {
   );
   assert.match(silent.notes, /mesh multicluster check --context east/);
   await setStatus(clusters.client('east'), 'west', {
-    conditions: conditions('False', 'connect-failed', 'connect ECONNREFUSED 172.30.2.1:4143'),
+    conditions: conditions('False', 'ConnectFailed', 'connect ECONNREFUSED 172.30.2.1:4143'),
   });
   const refused = await clusters.run(commands, 'multicluster link east west --timeout 0');
-  assert.match(
-    refused.notes,
-    /not proven after 0 s: connect-failed: connect ECONNREFUSED 172\.30\.2\.1:4143/,
-  );
+  assert.match(refused.notes, /not proven after 0 s: ConnectFailed: connect ECONNREFUSED 172\.30\.2\.1:4143/);
 });
 
 test('clusters with different anchors are not linked: both fingerprints, and what to run', async (t) => {
@@ -232,7 +229,7 @@ test('check names what is wrong with each link, and what to do', async (t) => {
   }
   await setStatus(client, 'west', {
     gateway: 'dead',
-    conditions: conditions('False', 'foreign-anchor', 'the chain ends in an unknown anchor'),
+    conditions: conditions('False', 'ForeignAnchor', 'the chain ends in an unknown anchor'),
     imports: [
       {
         namespace: 'shop',

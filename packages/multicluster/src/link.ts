@@ -80,6 +80,8 @@ export interface Link {
   status?: LinkStatus;
 }
 
+/** Of a reason, as the API of Kubernetes has it (metav1.Condition). */
+const conditionReason = '^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$';
 const duration = { type: 'string', pattern: '^[0-9]+(ms|s|m|h)$' };
 
 /** The CustomResourceDefinition, with structural validation so that a malformed Link is refused by name. */
@@ -166,11 +168,11 @@ export const linkDefinition = {
                     type: 'array',
                     items: {
                       type: 'object',
-                      required: ['type', 'status'],
+                      required: ['type', 'status', 'reason', 'message', 'lastTransitionTime'],
                       properties: {
                         type: { type: 'string' },
                         status: { type: 'string', enum: ['True', 'False', 'Unknown'] },
-                        reason: { type: 'string' },
+                        reason: { type: 'string', maxLength: 1024, pattern: conditionReason },
                         message: { type: 'string' },
                         lastTransitionTime: { type: 'string', format: 'date-time' },
                       },

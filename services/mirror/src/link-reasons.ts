@@ -84,11 +84,11 @@ export const linkFaults = {
     meaning: 'No attempt has ended yet.',
     remedy: 'Wait a moment.',
   },
-  'connect-failed': {
+  ConnectFailed: {
     meaning: 'The gateway of the peer could not be reached.',
     remedy: 'See that `spec.gatewayAddresses` and `spec.gatewayPort` can be reached from this cluster.',
   },
-  timeout: {
+  Timeout: {
     meaning: 'The gateway of the peer did not finish the handshake in time (`MESH_CONNECT_TIMEOUT`).',
     remedy: 'Look for a firewall that drops packets between the clusters.',
   },
@@ -149,4 +149,14 @@ export const linkFaults = {
   },
 } as const satisfies Record<string, ReasonFacts>;
 
-export type LinkFault = keyof typeof linkFaults | TlsDialError['reason'];
+type CamelCase<Text extends string> = Text extends `${infer Word}-${infer More}`
+  ? `${Capitalize<Word>}${CamelCase<More>}`
+  : Capitalize<Text>;
+
+export type LinkFault = keyof typeof linkFaults | CamelCase<TlsDialError['reason']>;
+
+/** As conditions spell reasons (metav1.Condition): `foreign-anchor` is `ForeignAnchor`. */
+export function dialFault({ reason }: TlsDialError): LinkFault {
+  const words = reason.split('-').map((word) => word.slice(0, 1).toUpperCase() + word.slice(1));
+  return words.join('') as LinkFault;
+}

@@ -16,13 +16,13 @@ interface StatusInput {
 }
 
 const trustReasons: ReadonlySet<LinkFault> = new Set<LinkFault>([
-  'foreign-anchor',
-  'bad-signature',
-  'outside-name-constraints',
-  'unknown-domain',
-  'wrong-identity',
-  'expired',
-  'not-yet-valid',
+  'ForeignAnchor',
+  'BadSignature',
+  'OutsideNameConstraints',
+  'UnknownDomain',
+  'WrongIdentity',
+  'Expired',
+  'NotYetValid',
 ]);
 
 export function linkStatus({ session, imports, previous, now }: StatusInput): LinkStatus {

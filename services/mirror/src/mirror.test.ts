@@ -577,8 +577,8 @@ test('clusters with different anchors do not connect, and say why', async (t) =>
     startCluster(t, 'west', { trust: new TestTrust() }),
   ]);
   await link(east, west);
-  await waitCondition(east, 'west', 'TrustCompatible', /^False foreign-anchor/);
-  await waitCondition(east, 'west', 'Connected', /^False foreign-anchor/);
+  await waitCondition(east, 'west', 'TrustCompatible', /^False ForeignAnchor/);
+  await waitCondition(east, 'west', 'Connected', /^False ForeignAnchor/);
 });
 
 test('a Link that leads to another cluster than it names is refused by identity', async (t) => {
@@ -588,7 +588,7 @@ test('a Link that leads to another cluster than it names is refused by identity'
     startCluster(t, 'west', { trust }),
   ]);
   await makeLink(east, 'north', { gatewayPort: west.relay.port });
-  await waitCondition(east, 'north', 'TrustCompatible', /^False wrong-identity: .*the server is .*west/);
+  await waitCondition(east, 'north', 'TrustCompatible', /^False WrongIdentity: .*the server is .*west/);
 });
 
 test('a peer is untrusted input: what it may not say is refused by name, the rest is taken', async (t) => {

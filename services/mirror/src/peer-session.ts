@@ -12,7 +12,7 @@ import { federationAuthority, type LinkSpec } from '@mesh/multicluster/link';
 import type { PeerState } from '@mesh/multicluster/names';
 import type { Logger } from '@mesh/telemetry/log';
 import { TlsDialError } from '@mesh/trust/dial';
-import type { LinkFault } from './link-reasons.ts';
+import { dialFault, type LinkFault } from './link-reasons.ts';
 import { type Changes, PeerView, protocolVersion } from './peer-view.ts';
 import { Verdict } from './verdict.ts';
 
@@ -143,7 +143,7 @@ export class PeerSession {
       } catch (thrown) {
         this.#verdict.failed();
         this.#setFault(
-          thrown instanceof TlsDialError ? thrown.reason : 'connect-failed',
+          thrown instanceof TlsDialError ? dialFault(thrown) : 'ConnectFailed',
           String((thrown as Error).message),
         );
       }
