@@ -14,6 +14,18 @@ export const importLimits = {
     why: 'Ready endpoints that a peer may claim for one export; they are its weight, which is cut to this.',
     uncounted: 'No cluster has so many.',
   },
+  import_flat_endpoints: {
+    default: 10_000,
+    unit: 'count',
+    why: 'Pods that one export of a flat network may list; each is written here, a thousand to an EndpointSlice.',
+    uncounted: 'The status of the Link names the export, with the reason `TooManyEndpoints`.',
+  },
+  import_flat_groups: {
+    default: 100,
+    unit: 'count',
+    why: 'Sets of identity and ports among the pods of one export of a flat network; each needs an EndpointSlice of its own.',
+    uncounted: 'The status of the Link names the export, with the reason `TooManyEndpoints`.',
+  },
   import_annotation_bytes: {
     default: 1024,
     unit: 'bytes',

@@ -92,6 +92,25 @@ test('flat: one slice for each identity and port set, with pod addresses', () =>
   assert.deepEqual(slices[0]?.ports, [{ name: 'http', port: 8080, protocol: 'TCP' }]);
 });
 
+test('flat: over a thousand pods of one kind take several slices, as one may hold no more', () => {
+  const addresses = Array.from({ length: 2001 }, (_, index) => `10.2.${index >> 8}.${index & 255}`);
+  const flat = [{ identity: 'one', targetPorts: { http: 8080 }, addresses }];
+  const slices = mirrorSlices({
+    ...base,
+    record: { ...record, path: 'direct', flat },
+    service: 'cart-west',
+  });
+  assert.deepEqual(
+    slices.map(({ endpoints }) => endpoints?.length),
+    [1000, 1000, 1],
+  );
+  assert.equal(new Set(slices.map(({ metadata }) => metadata.name)).size, 3);
+  assert.deepEqual(
+    slices.flatMap(({ endpoints }) => (endpoints ?? []).flatMap((each) => each.addresses)),
+    addresses,
+  );
+});
+
 test('a weight is worth a write to or from zero, or by a tenth', () => {
   for (const [shown, now, expected] of [
     [0, 1, true],

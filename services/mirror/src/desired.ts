@@ -72,7 +72,7 @@ interface SliceOptions {
   trustSuffix: string;
 }
 
-/** One slice per identity and port set; none has an address while nothing is ready behind it. */
+/** One slice per identity and port set, more for over a thousand pods; none has an address while nothing is ready behind it. */
 export function mirrorSlices({
   service,
   record,
@@ -101,23 +101,36 @@ export function mirrorSlices({
       }),
     ];
   }
-  return record.flat.map(({ identity, targetPorts, addresses }) =>
-    slice({
-      ...common,
-      suffix: `${link.cluster}-${createHash('sha256')
-        .update(JSON.stringify([identity, targetPorts]))
-        .digest('hex')
-        .slice(0, 8)}`,
-      ready: true,
-      addresses,
-      ports: Object.entries(targetPorts).map(([name, port]) => ({ name, port })),
-      annotations: {
-        [annotations.remoteIdentity]: identity,
-        [annotations.weight]: String(addresses.length),
-        [annotations.peerState]: state,
-      },
-    }),
-  );
+  return record.flat.flatMap(({ identity, targetPorts, addresses }) => {
+    const hash = createHash('sha256')
+      .update(JSON.stringify([identity, targetPorts]))
+      .digest('hex')
+      .slice(0, 8);
+    return chunks(addresses).map((part, index) =>
+      slice({
+        ...common,
+        suffix: index === 0 ? `${link.cluster}-${hash}` : `${link.cluster}-${hash}-${index}`,
+        ready: true,
+        addresses: part,
+        ports: Object.entries(targetPorts).map(([name, port]) => ({ name, port })),
+        annotations: {
+          [annotations.remoteIdentity]: identity,
+          [annotations.weight]: String(part.length),
+          [annotations.peerState]: state,
+        },
+      }),
+    );
+  });
+}
+
+/** Kubernetes takes no more endpoints in one slice. */
+const maxSliceEndpoints = 1000;
+
+function chunks(addresses: readonly string[]): (readonly string[])[] {
+  const parts: (readonly string[])[] = [];
+  for (let start = 0; start < addresses.length; start += maxSliceEndpoints)
+    parts.push(addresses.slice(start, start + maxSliceEndpoints));
+  return parts;
 }
 
 interface SliceParts {

@@ -157,6 +157,32 @@ const refused: readonly [what: string, sent: Sent, reason: string, message: RegE
     { cluster: 'west', gatewayAddresses: ['172.30.2.1'] },
   ],
   ['an endpoint without the port', endpoint({ ports: [] }), 'InvalidPorts', /"http"/],
+  [
+    'more pods than are taken',
+    {
+      ...flat,
+      flatEndpoints: Array.from({ length: 10_001 }, (_, index) => ({
+        address: `10.2.${index >> 8}.${index & 255}`,
+        identity: pod,
+        ports: [{ name: 'http', port: 8080 }],
+      })),
+    },
+    'TooManyEndpoints',
+    /10001 pods.*import_flat_endpoints/,
+  ],
+  [
+    'a slice of its own for each of many pods',
+    {
+      ...flat,
+      flatEndpoints: Array.from({ length: 101 }, (_, index) => ({
+        address: `10.2.0.${index}`,
+        identity: pod,
+        ports: [{ name: 'http', port: 8080 + index }],
+      })),
+    },
+    'TooManyEndpoints',
+    /import_flat_groups/,
+  ],
 ];
 
 for (const [what, sent, reason, message, spec] of refused) {

@@ -154,6 +154,12 @@ function flatGroups(
   ports: readonly ImportPort[],
   { link, trustSuffix }: { link: LinkSpec; trustSuffix: string },
 ): FlatGroup[] | Refusal {
+  const most = importLimits.import_flat_endpoints.default;
+  const mostGroups = importLimits.import_flat_groups.default;
+  if (sent.flatEndpoints.length > most) {
+    const message = `${sent.name} lists ${sent.flatEndpoints.length} pods, more than ${most} (import_flat_endpoints)`;
+    return refusal('TooManyEndpoints', message);
+  }
   const groups = new Map<
     string,
     { identity: string; targetPorts: Record<string, number>; addresses: string[] }
@@ -190,6 +196,10 @@ function flatGroups(
     const group = groups.get(key) ?? { identity, targetPorts, addresses: [] };
     group.addresses.push(address);
     groups.set(key, group);
+    if (groups.size > mostGroups) {
+      const message = `the pods of ${sent.name} have more than ${mostGroups} sets of identity and ports (import_flat_groups)`;
+      return refusal('TooManyEndpoints', message);
+    }
   }
   return [...groups.values()];
 }

@@ -51,6 +51,11 @@ export const importRefusals = {
     meaning: 'A pod of a flat network has an address that the Link does not grant to the peer.',
     remedy: 'Add the network of the pods to `spec.podCIDRs` of the Link, if it is theirs.',
   },
+  TooManyEndpoints: {
+    meaning:
+      'The export lists more pods of a flat network than are taken, or more sets of identity and ports among them.',
+    remedy: 'Export it through the gateway: `mirror.mesh.io/exported=true`.',
+  },
 } as const satisfies Record<string, ReasonFacts>;
 
 export type ImportRefusal = keyof typeof importRefusals;
