@@ -26,6 +26,12 @@ export const importLimits = {
     why: 'Sets of identity and ports among the pods of one export of a flat network; each needs an EndpointSlice of its own.',
     uncounted: 'The status of the Link names the export, with the reason `TooManyEndpoints`.',
   },
+  import_bytes: {
+    default: 64 * 1024 * 1024,
+    unit: 'bytes',
+    why: 'What all exports of one peer take together, as they are sent; it is kept to know what changed.',
+    uncounted: 'The status of the Link has the reason `TooManyExports`.',
+  },
   import_annotation_bytes: {
     default: 1024,
     unit: 'bytes',

@@ -7,7 +7,7 @@ import { parseDuration } from '@mesh/config/environment';
 import type { KubeClient } from '@mesh/kube/client';
 import { Reconciler } from '@mesh/kube/controller';
 import type { Informer } from '@mesh/kube/informer';
-import { isDeleting, labelOf, serviceNameLabel } from '@mesh/kube/objects';
+import { isDeleting, labelOf, parseKey, serviceNameLabel } from '@mesh/kube/objects';
 import { jsonEqual } from '@mesh/kube/patch';
 import type { EndpointSlice, Namespace, Service, Stored } from '@mesh/kube/types';
 import {
@@ -152,8 +152,8 @@ export class LinkController {
     namespaces.onChange((_, { object, previous }) => {
       const name = (object ?? previous)?.metadata.name;
       for (const [cluster, { session }] of this.#linked) {
-        for (const [key, record] of session.view.entries()) {
-          if (record.namespace === name) this.#imports.add(importKey(cluster, key));
+        for (const key of session.view.keys()) {
+          if (parseKey(key).namespace === name) this.#imports.add(importKey(cluster, key));
         }
       }
     });
@@ -183,7 +183,7 @@ export class LinkController {
 
   #everyPeer(key: string): void {
     for (const [cluster, { session }] of this.#linked) {
-      if (session.view.get(key) !== undefined) this.#imports.add(importKey(cluster, key));
+      if (session.view.has(key)) this.#imports.add(importKey(cluster, key));
     }
   }
 
@@ -302,7 +302,7 @@ export class LinkController {
     this.#links.add(`${multiclusterNamespace}/${name}`);
     // Every slice of the peer says how it is doing.
     for (const source of this.#sourcesOf(name)) this.#imports.add(source);
-    for (const [key] of linked.session.view.entries()) this.#imports.add(importKey(name, key));
+    for (const key of linked.session.view.keys()) this.#imports.add(importKey(name, key));
   }
 
   async #resolveGateways(name: string, linked: Linked): Promise<void> {
@@ -315,7 +315,7 @@ export class LinkController {
     // A name server that fails for a moment takes nothing away.
     if (unique.length === 0 || unique.join() === [...linked.gateways].sort().join()) return;
     linked.gateways = unique;
-    for (const [key] of linked.session.view.entries()) this.#imports.add(importKey(name, key));
+    for (const key of linked.session.view.keys()) this.#imports.add(importKey(name, key));
   }
 
   /** Imports that exist as objects. */

@@ -115,8 +115,8 @@ export const linkFaults = {
     remedy: 'Mend `spec.gatewayAddresses`.',
   },
   TooManyExports: {
-    meaning: 'The peer exports more services than this cluster takes from one peer.',
-    remedy: 'Raise `MESH_MIRROR_MAX_EXPORTS` if that is meant.',
+    meaning: 'The peer exports more services, or more bytes, than this cluster takes from one peer.',
+    remedy: 'Raise `MESH_MIRROR_MAX_EXPORTS` if that is meant; that many bytes are not, see `import_bytes`.',
   },
   SequenceGap: {
     meaning: 'An event of the peer was missed; the stream begins anew.',

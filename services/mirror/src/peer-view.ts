@@ -5,8 +5,14 @@
  * snapshot that loses more than half of what was known is held for `holdMs` before its removals count; a gap in the
  * sequence ends the stream, because something was missed.
  */
-import type { Event, Export } from '@mesh/control-api/gen/mesh/federation/v1/federation_pb';
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import {
+  type Event,
+  type Export,
+  ExportSchema,
+} from '@mesh/control-api/gen/mesh/federation/v1/federation_pb';
 import { refKey } from '@mesh/kube/objects';
+import { importLimits } from '@mesh/multicluster/limits';
 import type { LinkFault } from './link-reasons.ts';
 
 export const protocolVersion = 1;
@@ -31,12 +37,16 @@ interface PeerViewOptions {
   known?: Iterable<string>;
 }
 
+const maxBytes = importLimits.import_bytes.default;
+
 const none: Changes = { keys: [], fault: undefined };
 
 export class PeerView {
   readonly #cluster: string;
   readonly #maxExports: number;
-  readonly #exports: Map<string, Export> = new Map();
+  /** Encoded, so that what they take is known: parsed, two bytes may be an object. */
+  readonly #exports: Map<string, Uint8Array> = new Map();
+  #bytes = 0;
   /** From an earlier run and not confirmed yet; empty after the first snapshot. */
   readonly #unconfirmed: Set<string>;
   /** The running snapshot: keys it brought, and keys known before it. */
@@ -79,12 +89,17 @@ export class PeerView {
     return this.#exports.size === 0 && this.#unconfirmed.size === 0;
   }
 
-  get(key: string): Export | undefined {
-    return this.#exports.get(key);
+  has(key: string): boolean {
+    return this.#exports.has(key);
   }
 
-  entries(): IterableIterator<[string, Export]> {
-    return this.#exports.entries();
+  get(key: string): Export | undefined {
+    const bytes = this.#exports.get(key);
+    return bytes === undefined ? undefined : fromBinary(ExportSchema, bytes);
+  }
+
+  keys(): IterableIterator<string> {
+    return this.#exports.keys();
   }
 
   /** A new stream begins; what is known stays until its snapshot is complete. */
@@ -125,6 +140,7 @@ export class PeerView {
   clear(): Changes {
     const keys = [...new Set([...this.#unconfirmed, ...this.#exports.keys()])];
     this.#exports.clear();
+    this.#bytes = 0;
     this.#unconfirmed.clear();
     this.#held.clear();
     this.#forgotten = true;
@@ -133,6 +149,7 @@ export class PeerView {
 
   #forget(key: string): boolean {
     this.#held.delete(key);
+    this.#bytes -= this.#exports.get(key)?.length ?? 0;
     return this.#exports.delete(key);
   }
 
@@ -167,7 +184,14 @@ export class PeerView {
       const message = `cluster ${this.#cluster} exports more than ${this.#maxExports} services; raise MESH_MIRROR_MAX_EXPORTS if that is meant`;
       return { keys: [], fault: { reason: 'TooManyExports', message } };
     }
-    this.#exports.set(key, record);
+    const bytes = toBinary(ExportSchema, record);
+    const total = this.#bytes + bytes.length - (this.#exports.get(key)?.length ?? 0);
+    if (total > maxBytes) {
+      const message = `the exports of cluster ${this.#cluster} take more than ${maxBytes} bytes (import_bytes)`;
+      return { keys: [], fault: { reason: 'TooManyExports', message } };
+    }
+    this.#bytes = total;
+    this.#exports.set(key, bytes);
     this.#snapshot?.seen.add(key);
     this.#held.delete(key);
     return { keys: [key], fault: undefined };
