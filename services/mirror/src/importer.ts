@@ -7,7 +7,7 @@ import { ensureObject } from '@mesh/kube/apply';
 import type { KubeClient } from '@mesh/kube/client';
 import type { ReconcileResult } from '@mesh/kube/controller';
 import type { Informer } from '@mesh/kube/informer';
-import { annotationOf, labelOf, parseKey } from '@mesh/kube/objects';
+import { annotationOf, labelOf, parseKey, serviceNameLabel } from '@mesh/kube/objects';
 import { endpointSlices, services as servicesType } from '@mesh/kube/resources';
 import type { EndpointSlice, Namespace, Service } from '@mesh/kube/types';
 import type { ImportedService, LinkSpec } from '@mesh/multicluster/link';
@@ -81,6 +81,12 @@ export const importIndex = {
   },
 };
 
+/** Of a status: no name of a Service is longer, and a peer may send any. */
+function shownName(key: string): { namespace: string; name: string } {
+  const { namespace = '', name } = parseKey(key);
+  return { namespace: namespace.slice(0, 63), name: name.slice(0, 63) };
+}
+
 /** What an export becomes here: Services of these names. */
 interface Parts {
   readonly names: readonly string[];
@@ -121,6 +127,7 @@ export class Importer {
     const sent = peer?.link.import === false ? undefined : peer?.view.get(key);
     if (peer === undefined || sent === undefined) {
       if (peer !== undefined && peer.link.import !== false && peer.view.mustKeep(key)) {
+        this.#keep(queueKey);
         if (peer.judged) await this.#mark(queueKey, peer.state);
         return;
       }
@@ -129,7 +136,7 @@ export class Importer {
       return;
     }
     const verdict = this.#judge(queueKey, peer, sent);
-    const { namespace = '', name } = parseKey(key);
+    const { namespace, name } = shownName(key);
     if (verdict.state !== 'Mirrored') {
       // Refused or waiting: whatever an earlier, acceptable record made goes.
       await this.remove(queueKey);
@@ -280,6 +287,23 @@ export class Importer {
       return { weight: ready, laterMs: undefined };
     }
     return { weight: known.shown, laterMs: undefined };
+  }
+
+  /** What is there stays, and is told of. */
+  #keep(queueKey: string): void {
+    const { slices, onOutcome } = this.#options;
+    const { cluster, key } = parseImportKey(queueKey);
+    const names = new Set(
+      slices.byIndex('source', queueKey).map((slice) => labelOf(slice, serviceNameLabel) ?? ''),
+    );
+    if (names.size === 0) return;
+    onOutcome(cluster, key, {
+      ...shownName(key),
+      mirror: [...names].sort().join(','),
+      state: 'Mirrored',
+      reason: 'Mirrored',
+      message: `kept as it was: ${cluster} does not tell of it now`,
+    });
   }
 
   /** Nothing new is known of the peer: its slices stay, and say what became of it. */

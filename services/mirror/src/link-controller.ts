@@ -5,7 +5,7 @@
 import type { Clock, Random, Timer } from '@mesh/clock/clock';
 import { parseDuration } from '@mesh/config/environment';
 import type { KubeClient } from '@mesh/kube/client';
-import { Reconciler } from '@mesh/kube/controller';
+import { Reconciler, type ReconcileResult } from '@mesh/kube/controller';
 import type { Informer } from '@mesh/kube/informer';
 import { isDeleting, labelOf, parseKey, serviceNameLabel } from '@mesh/kube/objects';
 import { jsonEqual } from '@mesh/kube/patch';
@@ -23,7 +23,7 @@ import type { MetricRegistry } from '@mesh/telemetry/metrics';
 import { FederatedServices } from './federated-services.ts';
 import { Importer, importIndex, importKey, parseImportKey, type Peer } from './importer.ts';
 import type { LinkFault } from './link-reasons.ts';
-import { linkStatus, sameStatus } from './link-status.ts';
+import { linkStatus, sameHealth, sameStatus } from './link-status.ts';
 import { LinkMetrics } from './metrics.ts';
 import { type GatewayConnection, PeerSession, type ProbeSettings } from './peer-session.ts';
 import { links as linksType } from '@mesh/multicluster/link-resource';
@@ -61,6 +61,8 @@ interface Linked {
 
 /** Round trips and times of the last sign are written at most this often when nothing else changed. */
 const statusIntervalMs = 10_000;
+/** … and what became of single exports: their endpoints come and go all the time. */
+const importsIntervalMs = 1000;
 
 export class LinkController {
   readonly #options: LinkControllerOptions;
@@ -215,7 +217,7 @@ export class LinkController {
     if (JSON.stringify(outcome) !== before) this.#links.add(`${multiclusterNamespace}/${cluster}`);
   }
 
-  async #reconcileLink(key: string): Promise<void> {
+  async #reconcileLink(key: string): Promise<ReconcileResult> {
     const link = this.#options.links.getByKey(key);
     const name = key.slice(key.indexOf('/') + 1);
     if (link === undefined) {
@@ -244,7 +246,7 @@ export class LinkController {
     const known = this.#linked.get(name);
     if (known === undefined || !jsonEqual(known.link.spec, link.spec)) await this.#connect(name, link);
     else known.link = link;
-    await this.#writeStatus(name);
+    return await this.#writeStatus(name);
   }
 
   async #connect(name: string, link: Stored<Link>): Promise<void> {
@@ -356,9 +358,9 @@ export class LinkController {
     await this.#options.client.patch(linksType, { namespace, name }, { patch, subresource: 'status' });
   }
 
-  async #writeStatus(name: string): Promise<void> {
+  async #writeStatus(name: string): Promise<ReconcileResult> {
     const linked = this.#linked.get(name);
-    if (linked === undefined) return;
+    if (linked === undefined) return undefined;
     const { client, clock } = this.#options;
     const status = linkStatus({
       session: linked.session.status(),
@@ -369,13 +371,17 @@ export class LinkController {
       now: clock.wall(),
     });
     const now = clock.now();
-    if (sameStatus(linked.link.status, status) && now - linked.statusWrittenAt < statusIntervalMs) return;
+    const sinceMs = now - linked.statusWrittenAt;
+    if (sameStatus(linked.link.status, status) && sinceMs < statusIntervalMs) return undefined;
+    if (sameHealth(linked.link.status, status) && sinceMs < importsIntervalMs)
+      return { requeueAfterMs: importsIntervalMs - sinceMs };
     linked.statusWrittenAt = now;
     const ref = { namespace: linked.link.metadata.namespace, name };
     linked.link = await client.patch(linksType, ref, {
       patch: { type: 'merge', body: { status } },
       subresource: 'status',
     });
+    return undefined;
   }
 }
 

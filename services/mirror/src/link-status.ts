@@ -112,3 +112,8 @@ export function sameStatus(one: LinkStatus | undefined, other: LinkStatus): bool
   const lasting = ({ rttMs: _rtt, lastSeen: _seen, ...rest }: LinkStatus): object => rest;
   return one !== undefined && jsonEqual(lasting(one), lasting(other));
 }
+
+/** Equal in what is said of the peer itself; single exports may differ. */
+export function sameHealth(one: LinkStatus | undefined, { gateway, conditions }: LinkStatus): boolean {
+  return one !== undefined && one.gateway === gateway && jsonEqual(one.conditions, conditions);
+}

@@ -651,6 +651,61 @@ test('a peer is untrusted input: what it may not say is refused by name, the res
   assert.deepEqual(await owned(east), before);
 });
 
+test('an export of no possible name takes no room in the status of the Link', async (t) => {
+  const trust = new TestTrust();
+  const east = await startCluster(t, 'east', { trust });
+  const peer = await startHostilePeer(t, trust);
+  const name = 'x'.repeat(1_000_000);
+  peer.exports = [{ namespace: 'shop', name, mode: Mode.GATEWAY, ports: [{ name: 'http', port: 80 }] }];
+  await makeLink(east, 'west', { gatewayPort: peer.relay.port });
+  await waitImport(east, 'west', name.slice(0, 63), /^Refused InvalidName/);
+  const { status } = await east.client.get(links, { namespace: multiclusterNamespace, name: 'west' });
+  assert.ok(JSON.stringify(status).length < 5000);
+});
+
+test('endpoints that come and go all the time do not have the status written each time', async (t) => {
+  const trust = new TestTrust();
+  const east = await startCluster(t, 'east', { trust });
+  const peer = await startHostilePeer(t, trust);
+  const cart = (readyEndpoints: number) => ({
+    namespace: 'shop',
+    name: 'cart',
+    mode: Mode.GATEWAY,
+    ports: [{ name: 'http', port: 80 }],
+    readyEndpoints,
+  });
+  peer.exports = [cart(1)];
+  await makeLink(east, 'west', { gatewayPort: peer.relay.port });
+  await waitImport(east, 'west', 'cart', /^Mirrored/);
+  await waitCondition(east, 'west', 'Connected', /^True/);
+  const versions = new Set<string | undefined>();
+  const begun = performance.now();
+  for (let ready = 2; ready <= 40; ready++) {
+    peer.tell(cart(ready));
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    const { metadata } = await east.client.get(links, { namespace: multiclusterNamespace, name: 'west' });
+    versions.add(metadata.resourceVersion);
+  }
+  const seconds = (performance.now() - begun) / 1000;
+  assert.ok(versions.size <= seconds + 4, `${versions.size} versions in ${seconds} s`);
+  await waitImport(east, 'west', 'cart', /^Mirrored Mirrored: 40 ready/);
+});
+
+test('after a restart the status tells of mirrors that are there, though the peer is not', async (t) => {
+  const { east, west } = await startPair(t);
+  await makeService(west, 'cart', { labels: exported });
+  await waitImport(east, 'west', 'cart', /^Mirrored/);
+  west.relay.open = false;
+  west.relay.cut();
+  await east.stopMirror();
+  await east.startMirror();
+  await waitImport(east, 'west', 'cart', /^Mirrored Mirrored: kept as it was/);
+  const { status } = await east.client.get(links, { namespace: multiclusterNamespace, name: 'west' });
+  assert.equal(status?.services, 1);
+  west.relay.open = true;
+  await waitImport(east, 'west', 'cart', /^Mirrored Mirrored: 1 ready/);
+});
+
 test('a gateway that refuses the cluster is told from one that cannot be reached', async (t) => {
   const { east, west } = await startPair(t);
   await waitCondition(east, 'west', 'Connected', /^True/);

@@ -380,6 +380,8 @@ export interface HostilePeer {
   cluster: string;
   /** How many exports it says to have sent, if not as many as it did. */
   count: number | undefined;
+  /** Sends one more export on every stream. */
+  tell(value: MessageInitShape<typeof ExportSchema>): void;
   /** Ends the streams; each that follows brings the exports as its snapshot. */
   announce(): void;
 }
@@ -388,6 +390,7 @@ export interface HostilePeer {
 export async function startHostilePeer(test: TestContext, trust: TestTrust): Promise<HostilePeer> {
   const relay = await startRelay(test, trust, 'west');
   let epoch = 0n;
+  const streams = new Set<(value: MessageInitShape<typeof ExportSchema>) => void>();
   const server = new ControlServer({
     port: 0,
     host: '127.0.0.1',
@@ -414,7 +417,13 @@ export async function startHostilePeer(test: TestContext, trust: TestTrust): Pro
           for (const value of peer.exports) send({ case: 'export', value });
           send({ case: 'snapshotEnd', value: { count: peer.count ?? peer.exports.length } });
           const beat = clock.every(500, () => send({ case: 'beat', value: {} }));
-          call.signal.addEventListener('abort', () => beat.cancel());
+          const tell = (value: MessageInitShape<typeof ExportSchema>): void =>
+            send({ case: 'export', value });
+          streams.add(tell);
+          call.signal.addEventListener('abort', () => {
+            beat.cancel();
+            streams.delete(tell);
+          });
         },
       }),
     ],
@@ -427,6 +436,9 @@ export async function startHostilePeer(test: TestContext, trust: TestTrust): Pro
     exports: [],
     cluster: 'west',
     count: undefined,
+    tell(value) {
+      for (const stream of streams) stream(value);
+    },
     announce: () => relay.cut(),
   };
   return peer;
