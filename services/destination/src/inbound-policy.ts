@@ -54,11 +54,11 @@ export function inboundServer({ pod, namespace, port }: PortQuestion, settings: 
 
 /** A route for each path that the pod's probes ask for on `port`, and one for all the rest; none without probes. */
 function httpRoutes(pod: Pod, port: number): MessageInitShape<typeof HttpRouteSchema>[] {
-  const paths = probedPaths(pod, port);
-  if (paths.length === 0) return [];
+  const probed = probesOf(pod, port);
+  if (probed.length === 0) return [];
   const anybody = { permit: { case: 'unauthenticated' as const, value: {} } };
   const name = (value: string) => ({ kind: { case: 'default' as const, value } });
-  const probes = paths.map((path) => ({
+  const probes = probed.map(({ method, path }) => ({
     metadata: name('probe'),
     authorizations: [{ networks: anyNetwork, authentication: anybody, metadata: name('probe') }],
     rules: [
@@ -66,7 +66,7 @@ function httpRoutes(pod: Pod, port: number): MessageInitShape<typeof HttpRouteSc
         matches: [
           {
             path: { kind: { case: 'exact' as const, value: path } },
-            method: { type: { case: 'registered' as const, value: HttpMethod_Registered.GET } },
+            method: { type: { case: 'registered' as const, value: HttpMethod_Registered[method] } },
           },
         ],
       },
@@ -76,19 +76,30 @@ function httpRoutes(pod: Pod, port: number): MessageInitShape<typeof HttpRouteSc
   return [...probes, { metadata: name('default'), rules: [{ matches: [rest] }] }];
 }
 
-/** Paths of HTTP probes on `port`, without their queries. Probes over TLS cannot be seen into. */
-function probedPaths({ spec }: Pod, port: number): string[] {
+interface Probed {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+}
+
+/** https://github.com/grpc/grpc/blob/master/doc/health-checking.md */
+const grpcHealth: Probed = { method: 'POST', path: '/grpc.health.v1.Health/Check' };
+
+/** What HTTP and gRPC probes ask for on `port`, without queries. Probes over TLS cannot be seen into. */
+function probesOf({ spec }: Pod, port: number): Probed[] {
   const paths = new Set<string>();
+  let grpc = false;
   const sidecars = spec?.initContainers?.filter(({ restartPolicy }) => restartPolicy === 'Always') ?? [];
   for (const { ports, ...container } of [...(spec?.containers ?? []), ...sidecars]) {
     for (const probe of [container.livenessProbe, container.readinessProbe, container.startupProbe]) {
+      if (probe?.grpc?.port === port) grpc = true;
       const get = probe?.httpGet;
       if (get === undefined || get.scheme === 'HTTPS') continue;
       const number = Number(ports?.find(({ name }) => name === get.port)?.containerPort ?? get.port);
       if (number === port) paths.add((get.path ?? '/').replace(/\?.*$/, '').replace(/^(?!\/)/, '/'));
     }
   }
-  return [...paths].sort();
+  const gets = [...paths].sort().map((path): Probed => ({ method: 'GET', path }));
+  return grpc ? [...gets, grpcHealth] : gets;
 }
 
 /** The pod's annotation, else the namespace's; a name that is none is as if absent. */

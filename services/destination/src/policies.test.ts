@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { create } from '@bufbuild/protobuf';
+import { HttpMethod_Registered } from '@mesh/control-api/gen/linkerd/http_types_pb';
 import { ServerSchema } from '@mesh/control-api/gen/linkerd/inbound_pb';
 import { OutboundPolicySchema } from '@mesh/control-api/gen/linkerd/outbound_pb';
 import { inboundPolicyNames, inboundServer } from './inbound-policy.ts';
@@ -88,7 +89,7 @@ test('outbound: one route to the endpoints of the service', () => {
   assert.equal(at(3306)?.case, 'opaque');
 });
 
-test('inbound: what a kubelet probes is open to all, on its port and by GET of its path', () => {
+test('inbound: what a kubelet probes is open to all, on its port and by method and path', () => {
   const made = new ModelCluster();
   made.pod({ name: 'cart-1', ip: '10.0.0.1', annotations: { 'mesh.io/default-inbound-policy': 'deny' } });
   const pod = made.pods.get('shop', 'cart-1');
@@ -110,6 +111,7 @@ test('inbound: what a kubelet probes is open to all, on its port and by GET of i
                   livenessProbe: { httpGet: { port: 8080 } },
                   startupProbe: { httpGet: { path: '/tls', port: 8080, scheme: 'HTTPS' } },
                 },
+                { name: 'rpc', livenessProbe: { grpc: { port: 8080 } } },
               ],
             },
           },
@@ -123,12 +125,13 @@ test('inbound: what a kubelet probes is open to all, on its port and by GET of i
   const routes = kind?.case === 'detect' ? kind.value.httpRoutes : [];
   const shown = routes.map(({ authorizations, rules }) => [
     authorizations.map(({ authentication }) => authentication?.permit.case),
-    rules.flatMap(({ matches }) => matches.map(({ path }) => path?.kind.value)),
+    rules.flatMap(({ matches }) => matches.map(({ path, method }) => [path?.kind.value, method?.type.value])),
   ]);
   assert.deepEqual(shown, [
-    [['unauthenticated'], ['/']],
-    [['unauthenticated'], ['/ready']],
-    [[], ['/']],
+    [['unauthenticated'], [['/', HttpMethod_Registered.GET]]],
+    [['unauthenticated'], [['/ready', HttpMethod_Registered.GET]]],
+    [['unauthenticated'], [['/grpc.health.v1.Health/Check', HttpMethod_Registered.POST]]],
+    [[], [['/', undefined]]],
   ]);
   const other = server(9090).protocol?.kind;
   assert.deepEqual(other?.case === 'detect' ? other.value.httpRoutes : undefined, []);

@@ -84,7 +84,7 @@ export class InboundListener implements RequestListener {
       verdict = inboundRefusal(current, caller, pod);
     }
     stripL5d(headers);
-    if (verdict !== undefined && !isOpen(head, caller, current)) {
+    if (verdict !== undefined && !isOpenPath(current, head, caller)) {
       denied(verdict).value++;
       return this.#refuse(stream, head, verdict);
     }
@@ -131,10 +131,6 @@ export class InboundListener implements RequestListener {
   }
 }
 
-function isOpen({ method, path }: RequestHead, caller: Caller, policy: ServerPolicy): boolean {
-  return method === 'GET' && isOpenPath(policy, path, caller);
-}
-
 function refusalOf(
   head: RequestHead,
   caller: Caller,
@@ -142,5 +138,5 @@ function refusalOf(
   pod: PolicyContext,
 ): InboundRefusal | undefined {
   const reason = inboundRefusal(policy, caller, pod);
-  return reason === undefined || isOpen(head, caller, policy) ? undefined : reason;
+  return reason === undefined || isOpenPath(policy, head, caller) ? undefined : reason;
 }

@@ -124,14 +124,14 @@ void test('what cannot be read admits nobody', () => {
 });
 
 void test('probes are open where the rest is closed', () => {
-  const probe = (path: string): RouteInit => ({
+  const probe = (path: string, value: 0 | 1): RouteInit => ({
     authorizations: [{ networks: everywhere, authentication: anybody }],
     rules: [
       {
         matches: [
           {
             path: { kind: { case: 'exact', value: path } },
-            method: { type: { case: 'registered', value: 0 } },
+            method: { type: { case: 'registered', value } },
           },
         ],
       },
@@ -140,16 +140,21 @@ void test('probes are open where the rest is closed', () => {
   const rest: RouteInit = { rules: [{ matches: [{ path: { kind: { case: 'prefix', value: '/' } } }] }] };
   const policy = stated(
     [{ networks: everywhere, authentication: identities([], [[]]) }],
-    [probe('/ready'), rest],
+    [probe('/ready', 0), probe('/grpc.health.v1.Health/Check', 1), rest],
   );
   const kubelet = { identity: undefined, address: '10.0.0.1' };
-  for (const [path, open] of [
-    ['/ready', true],
-    ['/ready?deep=1', true],
-    ['/ready/', false],
-    ['/', false],
-    ['/readyz', false],
+  for (const [method, path, open] of [
+    ['GET', '/ready', true],
+    ['GET', '/ready?deep=1', true],
+    ['POST', '/ready', false],
+    ['HEAD', '/ready', false],
+    ['GET', '/ready/', false],
+    ['GET', '/', false],
+    ['GET', '/readyz', false],
+    ['POST', '/grpc.health.v1.Health/Check', true],
+    ['GET', '/grpc.health.v1.Health/Check', false],
+    ['POST', '/grpc.health.v1.Health/Watch', false],
   ] as const) {
-    assert.equal(isOpenPath(policy, path, kubelet), open, path);
+    assert.equal(isOpenPath(policy, { method, path }, kubelet), open, `${method} ${path}`);
   }
 });

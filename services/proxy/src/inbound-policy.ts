@@ -2,6 +2,7 @@
 import { BlockList, isIPv6 } from 'node:net';
 import { durationToMs, ipToText } from '@mesh/control-api/convert';
 import type { Authz, HttpRoute, Network, Server } from '@mesh/control-api/gen/linkerd/inbound_pb';
+import type { RequestHead } from '@mesh/http/message';
 import type { SyntheticReason } from '@mesh/http/synthetic';
 import { parseIdentity } from '@mesh/trust/names';
 import type { InboundPolicy } from './config.ts';
@@ -76,7 +77,7 @@ export interface ServerPolicy {
   readonly opaque: boolean;
   readonly detectTimeoutMs: number;
   readonly authorizations: readonly Authorization[];
-  /** GET of a path that more clients may make: what a kubelet probes. */
+  /** `GET /ready`: method and path of what more clients may ask for, because a kubelet probes it. */
   readonly openPaths: ReadonlyMap<string, readonly Authorization[]>;
   /** The control plane said something that makes no sense; nobody is admitted until it says better. */
   readonly invalid: boolean;
@@ -151,11 +152,15 @@ export function inboundRefusal(
   return home ? 'identity-not-allowed' : 'foreign-cluster';
 }
 
-/** Whether GET of `path`, which may have a query, is open to a caller that may not call otherwise. */
-export function isOpenPath({ openPaths }: ServerPolicy, path: string, caller: Caller): boolean {
+/** Whether `path`, which may have a query, is open to a caller that may not call otherwise. */
+export function isOpenPath(
+  { openPaths }: ServerPolicy,
+  { method, path }: Pick<RequestHead, 'method' | 'path'>,
+  caller: Caller,
+): boolean {
   if (openPaths.size === 0) return false;
   const query = path.indexOf('?');
-  const more = openPaths.get(query === -1 ? path : path.slice(0, query)) ?? [];
+  const more = openPaths.get(`${method} ${query === -1 ? path : path.slice(0, query)}`) ?? [];
   return more.some(
     ({ networks, clients }) =>
       (networks === undefined || isWithin(networks, caller.address)) && admits(clients, caller.identity),
@@ -177,7 +182,7 @@ function isWithin({ within, except }: Networks, address: string): boolean {
 /**
  * The policy that the control plane states (`io.linkerd.proxy.inbound.Server`). Of its protocols, opaque ones are not
  * parsed and all others detected: what a client speaks is seen from its first bytes anyway. Of its routes, those of probes are
- * read: GET of an exact path.
+ * read: GET and, for gRPC, POST of an exact path.
  */
 export function serverPolicy(server: Server, detectTimeoutMs: number): ServerPolicy {
   const kind = server.protocol?.kind;
@@ -210,6 +215,9 @@ function routesOf({ protocol }: Server): readonly HttpRoute[] {
   }
 }
 
+/** By their number in `HttpMethod.Registered`. */
+const probeMethods: readonly string[] = ['GET', 'POST'];
+
 function readRoutes(server: Server): Map<string, readonly Authorization[]> | undefined {
   const open = new Map<string, readonly Authorization[]>();
   for (const { authorizations, rules } of routesOf(server)) {
@@ -217,9 +225,10 @@ function readRoutes(server: Server): Map<string, readonly Authorization[]> | und
     if (more === undefined) return undefined;
     if (more.length === 0) continue;
     for (const { path, method, headers, queryParams } of rules.flatMap(({ matches }) => matches)) {
-      const get = method?.type.case === 'registered' && method.type.value === 0;
+      const verb = method?.type.case === 'registered' ? probeMethods[method.type.value] : undefined;
       const plain = headers.length === 0 && queryParams.length === 0;
-      if (path?.kind.case === 'exact' && get && plain) open.set(path.kind.value, more);
+      if (path?.kind.case === 'exact' && verb !== undefined && plain)
+        open.set(`${verb} ${path.kind.value}`, more);
     }
   }
   return open;
