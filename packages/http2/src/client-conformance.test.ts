@@ -548,6 +548,16 @@ test('client: a reset of ours is sent once, and what was under way is ignored', 
   assert.equal(answer.resetReason, undefined);
 });
 
+test('client: an answer that is given up in its middle is cancelled', async () => {
+  const { client, transport } = startClient();
+  const answer = send(client, requestHead('/get'));
+  await turn();
+  client.receive(frame(HEADERS, END_HEADERS, 1, block(':status', '200')));
+  answer.stream?.reset('cancel');
+  await turn();
+  assert.equal(transport.resetCode(1), errorCode.cancel);
+});
+
 test('client: drain lets running requests finish, then says goodbye and closes', async () => {
   const { client, transport } = startClient();
   const answer = send(client, requestHead('/get'));

@@ -154,8 +154,9 @@ export class Http2Stream implements ServerStream {
       return;
     }
     // A server that said everything tells the client to stop sending, not that something failed (§8.1).
-    const code =
-      reason === 'cancel' && this.localEnd && this.responded ? errorCode.noError : codeOfReason(reason);
+    const served = this.clientHandler === absentHandler;
+    const complete = served && this.localEnd && this.responded;
+    const code = reason === 'cancel' && complete ? errorCode.noError : codeOfReason(reason);
     this.#connection.resetStream(this, code);
   }
 
