@@ -23,16 +23,19 @@ async function main(): Promise<void> {
   workload.identityClient.start();
   const workers =
     config.MESH_WORKERS === 0 ? cpuLimit(readText, availableParallelism()) : config.MESH_WORKERS;
-  const gateway = await startGateway({ config, workload, clock, random, workers });
   let stopping = false;
-  const stop = (): void => {
-    if (stopping) return;
-    stopping = true;
-    workload.log.info('draining');
-    void gateway.stop().then(() => process.exit(0));
+  // As the first process of a container it would never hear of a signal that it has no handler for.
+  const onStoppable = (stopGateway: () => Promise<void>): void => {
+    const stop = (): void => {
+      if (stopping) return;
+      stopping = true;
+      workload.log.info('draining');
+      void stopGateway().then(() => process.exit(0));
+    };
+    process.on('SIGTERM', stop);
+    process.on('SIGINT', stop);
   };
-  process.on('SIGTERM', stop);
-  process.on('SIGINT', stop);
+  await startGateway({ config, workload, clock, random, workers, onStoppable });
 }
 
 async function work(): Promise<void> {

@@ -10,7 +10,13 @@ import { LastGoodMemory } from '@mesh/dataplane/last-good-streams';
 import { dataplaneLimits } from '@mesh/dataplane/limits';
 import type { Workload } from '@mesh/dataplane/workload';
 import { LimitLedger } from '@mesh/limits/limits';
-import { adminLedgers, type MetricsPage, type Readiness, startAdmin } from '@mesh/dataplane/admin-server';
+import {
+  adminLedgers,
+  type AdminServer,
+  type MetricsPage,
+  type Readiness,
+  startAdmin,
+} from '@mesh/dataplane/admin-server';
 import { limitMetrics } from '@mesh/telemetry/limit-metrics';
 import { controlPlaneIdentity } from '@mesh/trust/names';
 import type { gatewayConfig } from './config.ts';
@@ -26,6 +32,8 @@ interface StartOptions {
   random: Random;
   /** How many loops serve. */
   workers: number;
+  /** Given what ends the gateway before anything is waited for: starting may take as long as its slowest worker. */
+  onStoppable?: (stop: () => Promise<void>) => void;
 }
 
 export interface RunningGateway {
@@ -81,7 +89,18 @@ export async function startGateway(options: StartOptions): Promise<RunningGatewa
   };
   const serving = workers === 1 ? oneLoop(options, around) : severalLoops(options, around);
   let stopping = false;
-  const admin = await startAdmin({
+  let admin: AdminServer | undefined;
+  const stop = async (): Promise<void> => {
+    stopping = true;
+    await serving.drain();
+    await lastGood.close();
+    serving.close();
+    channel.close();
+    identityClient.stop();
+    await admin?.close();
+  };
+  options.onStoppable?.(stop);
+  admin = await startAdmin({
     clock,
     port: config.MESH_ADMIN_PORT,
     registry: serving.page,
@@ -94,20 +113,8 @@ export async function startGateway(options: StartOptions): Promise<RunningGatewa
     },
   });
   const port = await serving.listen();
-  log.info('gateway serves', { cluster, port, adminPort: admin.port, workers });
-  return {
-    port,
-    adminPort: admin.port,
-    async stop() {
-      stopping = true;
-      await serving.drain();
-      await lastGood.close();
-      serving.close();
-      channel.close();
-      identityClient.stop();
-      await admin.close();
-    },
-  };
+  if (!stopping) log.info('gateway serves', { cluster, port, adminPort: admin.port, workers });
+  return { port, adminPort: admin.port, stop };
 }
 
 function oneLoop({ config, workload, clock, random }: StartOptions, { streams, ledgers }: Around): Serving {

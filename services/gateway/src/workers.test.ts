@@ -1,15 +1,17 @@
 /** The gateway with several loops, as the real program with its processes. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import type { ClientHttp2Session } from 'node:http2';
 import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { http2Limits } from '@mesh/http2/limits';
 import { eventually } from '@mesh/testkit/eventually';
 import { startGatewayProcess } from './testing/gateway-process.ts';
 import { ask, session } from './testing/peer-client.ts';
-import { startPlainPod } from './testing/test-west.ts';
+import { gatewaySettings, startPlainPod, TestTrust } from './testing/test-west.ts';
 import { workerVariable } from './worker-messages.ts';
 
 /** Two workers, a pod, and two peers' connections, which are dealt one to each. */
@@ -150,6 +152,37 @@ describe('a gateway with two workers', { concurrency: true }, () => {
       NODE_OPTIONS: `--import=data:text/javascript,if(process.env.${workerVariable})${stall}`,
     });
     assert.equal(west.workers().length, 2);
+  });
+
+  it('told to stop while a worker is still starting, it ends in order, too', async (t) => {
+    const stall = 'Atomics.wait(new%20Int32Array(new%20SharedArrayBuffer(4)),0,0,60000)';
+    const child = spawn(process.execPath, [join(import.meta.dirname, 'main.ts')], {
+      env: {
+        ...gatewaySettings(new TestTrust()),
+        MESH_WORKERS: '2',
+        MESH_SHUTDOWN_GRACE: '1s',
+        MESH_TOKEN_FILE: '/dev/null',
+        NODE_OPTIONS: `--import=data:text/javascript,if(process.env.${workerVariable}==2)${stall}`,
+      },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    t.after(() => child.kill('SIGKILL'));
+    const exit = once(child, 'exit');
+    let log = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (log += text));
+    const workers = await eventually(
+      'both are forked',
+      () => {
+        const pids = [...log.matchAll(/"worker started".*"pid":(\d+)/g)].map(([, pid]) => Number(pid));
+        return pids.length === 2 ? pids : undefined;
+      },
+      { timeoutMs: 60_000 },
+    );
+    child.kill('SIGTERM');
+    assert.deepEqual(await exit, [0, null]);
+    assert.match(log, /"draining"/);
+    assert.doesNotMatch(log, /"gateway serves"/);
+    assert.deepEqual(workers.filter(exists), []);
   });
 
   it('told to stop, all workers end what they took, then the program is gone and nothing of it is left', async (t) => {

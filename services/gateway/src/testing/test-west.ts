@@ -121,6 +121,20 @@ interface Started {
 export const cart = 'cart.shop.svc.cluster.local:80';
 
 /** `start` runs the gateway with these settings. */
+/** What a gateway of west is told whatever it serves; ports are any that are free. */
+export function gatewaySettings(trust: TestTrust): Record<string, string> {
+  return {
+    MESH_CLUSTER: 'west',
+    MESH_TRUST_DOMAIN: 'west.mesh.local',
+    MESH_TRUST_ANCHORS: trust.anchor.certificatePem,
+    MESH_SERVICE_ACCOUNT: 'mesh-gateway',
+    MESH_NAMESPACE: 'mesh-multicluster',
+    MESH_GATEWAY_PORT: '0',
+    MESH_ADMIN_PORT: '0',
+    MESH_SHUTDOWN_GRACE: '3s',
+  };
+}
+
 export async function startWest(
   test: TestContext,
   trust: TestTrust = new TestTrust(),
@@ -177,15 +191,8 @@ export async function startWest(
     }),
   ]);
   const settings = {
-    MESH_CLUSTER: 'west',
-    MESH_TRUST_DOMAIN: 'west.mesh.local',
-    MESH_TRUST_ANCHORS: trust.anchor.certificatePem,
+    ...gatewaySettings(trust),
     MESH_DESTINATION_ADDR: `127.0.0.1:${destination.port}`,
-    MESH_SERVICE_ACCOUNT: 'mesh-gateway',
-    MESH_NAMESPACE: 'mesh-multicluster',
-    MESH_GATEWAY_PORT: '0',
-    MESH_ADMIN_PORT: '0',
-    MESH_SHUTDOWN_GRACE: '3s',
   };
   let running = await start(settings, trust);
   let stopped: Promise<void> | undefined;
