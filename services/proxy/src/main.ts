@@ -42,5 +42,6 @@ try {
   log.info('listening', { ...ports });
 } catch (thrown) {
   process.stderr.write(`${describeError(thrown)}\n`);
-  process.exitCode = 1;
+  // Half a sidecar, with some of its ports open, would take the pod's connections and serve none.
+  process.exit(1);
 }
