@@ -127,7 +127,7 @@ export class Importer {
     const sent = peer?.link.import === false ? undefined : peer?.view.get(key);
     if (peer === undefined || sent === undefined) {
       if (peer !== undefined && peer.link.import !== false && peer.view.mustKeep(key)) {
-        this.#keep(queueKey);
+        this.#keep(queueKey, `${cluster} does not tell of it now`);
         if (peer.judged) await this.#mark(queueKey, peer.state);
         return;
       }
@@ -137,6 +137,10 @@ export class Importer {
     }
     const verdict = this.#judge(queueKey, peer, sent);
     const { namespace, name } = shownName(key);
+    // A name server that fails while we start takes nothing away.
+    if (verdict.state === 'Waiting' && verdict.reason === 'NoGatewayAddress') {
+      if (this.#keep(queueKey, verdict.message)) return;
+    }
     if (verdict.state !== 'Mirrored') {
       // Refused or waiting: whatever an earlier, acceptable record made goes.
       await this.remove(queueKey);
@@ -289,21 +293,22 @@ export class Importer {
     return { weight: known.shown, laterMs: undefined };
   }
 
-  /** What is there stays, and is told of. */
-  #keep(queueKey: string): void {
+  /** What is there stays, and is told of. False: there is nothing. */
+  #keep(queueKey: string, why: string): boolean {
     const { slices, onOutcome } = this.#options;
     const { cluster, key } = parseImportKey(queueKey);
     const names = new Set(
       slices.byIndex('source', queueKey).map((slice) => labelOf(slice, serviceNameLabel) ?? ''),
     );
-    if (names.size === 0) return;
+    if (names.size === 0) return false;
     onOutcome(cluster, key, {
       ...shownName(key),
       mirror: [...names].sort().join(','),
       state: 'Mirrored',
       reason: 'Mirrored',
-      message: `kept as it was: ${cluster} does not tell of it now`,
+      message: `kept as it was: ${why}`,
     });
+    return true;
   }
 
   /** Nothing new is known of the peer: its slices stay, and say what became of it. */

@@ -54,6 +54,8 @@ export interface LinkControllerOptions {
 interface Linked {
   link: Stored<Link>;
   session: PeerSession;
+  /** IPv4 addresses of the gateways that are named otherwise, as they were last known. */
+  readonly resolved: Map<string, readonly string[]>;
   gateways: readonly string[];
   imports: Map<string, ImportedService>;
   statusWrittenAt: number;
@@ -244,14 +246,15 @@ export class LinkController {
       await this.#setFinalizers(link, [...(link.metadata.finalizers ?? []), finalizer]);
     }
     const known = this.#linked.get(name);
-    if (known === undefined || !jsonEqual(known.link.spec, link.spec)) await this.#connect(name, link);
+    if (known === undefined || !jsonEqual(known.link.spec, link.spec)) this.#connect(name, link);
     else known.link = link;
     return await this.#writeStatus(name);
   }
 
-  async #connect(name: string, link: Stored<Link>): Promise<void> {
+  #connect(name: string, link: Stored<Link>): void {
     const { clock, random, log, cluster, connect, maxExports, maxAgeMs } = this.#options;
-    this.#linked.get(name)?.session.stop();
+    const before = this.#linked.get(name);
+    before?.session.stop();
     const known = this.#sourcesOf(name).map((source) => parseImportKey(source).key);
     const session = new PeerSession({
       link: link.spec,
@@ -272,14 +275,15 @@ export class LinkController {
     const linked: Linked = {
       link,
       session,
+      resolved: new Map(before?.resolved),
       gateways: link.spec.gatewayAddresses.filter((address) => parseIPv4(address) !== undefined),
       imports: new Map(),
       statusWrittenAt: Number.NEGATIVE_INFINITY,
     };
     this.#linked.set(name, linked);
-    await this.#resolveGateways(name, linked);
     this.#metrics.add(name, () => session.status());
-    session.start();
+    // No export is looked at before it is known where the gateway is. Name servers may take their time, other Links do not wait for it.
+    void this.#resolveGateways(name, linked).then(() => session.start());
     // What is there from before is looked at again, under the new terms.
     for (const key of known) this.#imports.add(importKey(name, key));
     this.#announce(name);
@@ -308,13 +312,22 @@ export class LinkController {
   }
 
   async #resolveGateways(name: string, linked: Linked): Promise<void> {
-    const resolved: string[] = [];
-    for (const address of linked.link.spec.gatewayAddresses) {
-      if (parseIPv4(address) !== undefined) resolved.push(address);
-      else resolved.push(...(await this.#options.resolve(address).catch(() => [])));
-    }
-    const unique = [...new Set(resolved)].sort();
-    // A name server that fails for a moment takes nothing away.
+    const { gatewayAddresses } = linked.link.spec;
+    const named = gatewayAddresses.filter((address) => parseIPv4(address) === undefined);
+    await Promise.all(
+      named.map(async (host) => {
+        // A name server that fails for a moment takes nothing away.
+        const found = await this.#options.resolve(host).catch(() => []);
+        if (found.length > 0) linked.resolved.set(host, found);
+      }),
+    );
+    const unique = [
+      ...new Set(
+        gatewayAddresses.flatMap((address) =>
+          parseIPv4(address) === undefined ? (linked.resolved.get(address) ?? []) : [address],
+        ),
+      ),
+    ].sort();
     if (unique.length === 0 || unique.join() === [...linked.gateways].sort().join()) return;
     linked.gateways = unique;
     for (const key of linked.session.view.keys()) this.#imports.add(importKey(name, key));

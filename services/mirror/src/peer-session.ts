@@ -86,7 +86,9 @@ export class PeerSession {
     this.#startedAt = clock.now();
   }
 
+  /** Nothing happens once it was stopped. */
   start(): void {
+    if (this.#stopped) return;
     const { clock, probe } = this.#options;
     this.#timers = [
       clock.every(probe.periodMs, () => this.#probe()),

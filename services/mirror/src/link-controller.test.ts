@@ -1,0 +1,160 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { systemClock, systemRandom } from '@mesh/clock/system';
+import { Export_Mode as Mode } from '@mesh/control-api/gen/mesh/federation/v1/federation_pb';
+import { defaultCodecs } from '@mesh/dataplane/peer';
+import { connectHttp2 } from '@mesh/http2/client';
+import { Informer } from '@mesh/kube/informer';
+import { endpointSlices, namespaces, services } from '@mesh/kube/resources';
+import { multiclusterNamespace } from '@mesh/multicluster/link';
+import { links } from '@mesh/multicluster/link-resource';
+import { silentLogger } from '@mesh/telemetry/log';
+import { MetricRegistry } from '@mesh/telemetry/metrics';
+import { eventually } from '@mesh/testkit/eventually';
+import { FakeClock } from '@mesh/testkit/fake-clock';
+import { dialTls } from '@mesh/trust/dial';
+import { gatewayIdentity, mirrorIdentity } from '@mesh/trust/names';
+import { sliceServiceIndex } from './export-table.ts';
+import { importIndex } from './importer.ts';
+import { LinkController } from './link-controller.ts';
+import {
+  condition,
+  findService,
+  makeLink,
+  slicesOf,
+  startCluster,
+  startHostilePeer,
+  type TestCluster,
+  TestTrust,
+} from './testing/test-mirror.ts';
+
+/** East without a mirror controller, a peer west, and what a controller of east needs; its time moves only when told to. */
+async function setup(t: TestContext) {
+  const trust = new TestTrust();
+  const east = await startCluster(t, 'east', { trust, mirror: false });
+  const peer = await startHostilePeer(t, trust);
+  peer.exports = [
+    { namespace: 'shop', name: 'cart', mode: Mode.GATEWAY, ports: [{ port: 80 }], readyEndpoints: 2 },
+  ];
+  const credentials = trust.credentials(mirrorIdentity('east'));
+  const start = async (resolve: (host: string) => Promise<string[]>) => {
+    const clock = new FakeClock();
+    const controller = new LinkController({
+      ...(await informersOf(t, east)),
+      client: east.client,
+      clock,
+      random: systemRandom,
+      log: silentLogger,
+      registry: new MetricRegistry(),
+      cluster: 'east',
+      suffix: 'mesh.local',
+      maxExports: 10,
+      maxAgeMs: 60_000,
+      resolve,
+      connect: async () => {
+        const socket = await dialTls({
+          host: '127.0.0.1',
+          port: peer.relay.port,
+          identity: gatewayIdentity('west'),
+          alpn: ['h2'],
+          credentials,
+          clock: systemClock,
+          timeoutMs: 5000,
+        });
+        return connectHttp2(socket, { clock: systemClock, limits: defaultCodecs().http2Limits });
+      },
+    });
+    controller.start();
+    t.after(() => controller.stop());
+    return { clock, controller };
+  };
+  const gateways = async (): Promise<string> => {
+    const [slice] = await slicesOf(east, 'cart-west');
+    return (slice?.endpoints ?? []).flatMap(({ addresses }) => addresses).join();
+  };
+  return { east, peer, start, gateways };
+}
+
+async function informersOf(t: TestContext, { client }: TestCluster) {
+  const common = { client, clock: systemClock, random: systemRandom, onError: () => {} };
+  const informers = {
+    links: new Informer({ ...common, type: links, namespace: multiclusterNamespace }),
+    services: new Informer({
+      ...common,
+      type: services,
+      indexers: { source: importIndex.source, cluster: importIndex.cluster },
+    }),
+    slices: new Informer({
+      ...common,
+      type: endpointSlices,
+      indexers: {
+        source: importIndex.source,
+        cluster: importIndex.cluster,
+        service: sliceServiceIndex.service,
+      },
+    }),
+    namespaces: new Informer({ ...common, type: namespaces }),
+  };
+  for (const informer of Object.values(informers)) {
+    informer.start();
+    t.after(() => informer.stop());
+    await informer.synced;
+  }
+  return informers;
+}
+
+test('of several host names each keeps its addresses while it cannot be resolved', async (t) => {
+  const { east, start, gateways } = await setup(t);
+  const names: Record<string, string[]> = { 'a.example': ['10.9.0.1'], 'b.example': ['10.9.0.2'] };
+  let asked = 0;
+  const { clock } = await start(async (host) => {
+    asked++;
+    const found = names[host];
+    if (found === undefined) throw new Error('SERVFAIL');
+    return found;
+  });
+  await makeLink(east, 'west', { gatewayAddresses: ['a.example', 'b.example'] });
+  await eventually('both', async () => (await gateways()) === '10.9.0.1,10.9.0.2');
+  delete names['b.example'];
+  names['a.example'] = ['10.9.0.3'];
+  const before = asked;
+  clock.advance(10_000);
+  await eventually('they were asked', () => asked === before + 2);
+  await eventually('one follows, one stays', async () => (await gateways()) === '10.9.0.2,10.9.0.3');
+});
+
+test('name servers that do not answer hold up no other Link', async (t) => {
+  const { east, start } = await setup(t);
+  await start((host) => (host === 'fine.example' ? Promise.resolve(['10.9.0.1']) : new Promise(() => {})));
+  for (const name of ['north', 'south', 'past'])
+    await makeLink(east, name, { gatewayAddresses: [`${name}.example`] });
+  await eventually('they are waited for', async () => {
+    return (await condition(east, 'north', 'Connected')).startsWith('False Connecting');
+  });
+  await makeLink(east, 'west', { gatewayAddresses: ['fine.example'] });
+  await eventually('its mirror', async () => (await findService(east, 'cart-west')) !== undefined);
+});
+
+test('a name server that fails while the controller starts takes no mirror away', async (t) => {
+  const { east, start, gateways } = await setup(t);
+  const first = await start(() => Promise.resolve(['10.9.0.1']));
+  await makeLink(east, 'west', { gatewayAddresses: ['a.example'] });
+  await eventually('the mirror', async () => (await gateways()) === '10.9.0.1');
+  await first.controller.stop();
+  const before = (await findService(east, 'cart-west'))?.metadata.uid;
+  let answers = false;
+  const { clock } = await start(async () => {
+    if (!answers) throw new Error('SERVFAIL');
+    return ['10.9.0.2'];
+  });
+  await eventually('it is said', async () => {
+    const { status } = await east.client.get(links, { namespace: multiclusterNamespace, name: 'west' });
+    return status?.imports?.[0]?.message.startsWith('kept as it was: no address') === true;
+  });
+  assert.equal((await findService(east, 'cart-west'))?.metadata.uid, before);
+  assert.equal(await gateways(), '10.9.0.1');
+  answers = true;
+  clock.advance(10_000);
+  await eventually('it follows', async () => (await gateways()) === '10.9.0.2');
+  assert.equal((await findService(east, 'cart-west'))?.metadata.uid, before);
+});
