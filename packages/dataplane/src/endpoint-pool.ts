@@ -233,8 +233,10 @@ export class EndpointPool {
       gateway: spec.authorityOverride !== '',
       transportPort: this.#options.httpToOpaque === true && isUnseen(spec) ? spec.transportPort : 0,
     };
-    const peer = this.#options.peers.hold(target, this.#options.observer?.(spec));
-    return new Endpoint(spec, { peer, peers: this.#options.peers, cells: this.#options.cells(spec) });
+    const { peers } = this.#options;
+    const observer = this.#options.observer?.(spec);
+    const peer = peers.hold(target, observer);
+    return new Endpoint(spec, { peer, peers, observer, cells: this.#options.cells(spec) });
   }
 
   #attach(key: string, endpoint: Endpoint): void {

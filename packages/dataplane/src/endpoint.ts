@@ -7,7 +7,7 @@ import { type EndpointSpec, isUnseen } from './endpoint-spec.ts';
 import type { HttpCells } from './http-metrics.ts';
 import type { ConnectFault } from './connector.ts';
 import type { Lane } from './lane.ts';
-import type { Peer, PeerListener } from './peer.ts';
+import type { Peer, PeerListener, SocketObserver } from './peer.ts';
 import type { PeerPool } from './peer-pool.ts';
 
 export class Endpoint implements PeerListener {
@@ -17,15 +17,25 @@ export class Endpoint implements PeerListener {
   /** Its place in the balancer; set by the pool that made it. */
   member: Member<Endpoint> | undefined;
   readonly #peers: PeerPool;
+  readonly #observer: SocketObserver | undefined;
   /** The proxy beside it, where opaque bytes go with a header; from the first of them on. */
   #proxy: Peer | undefined;
 
   /** @param peer held of `peers` for this endpoint, which gives it back */
-  constructor(spec: EndpointSpec, { peer, peers, cells }: { peer: Peer; peers: PeerPool; cells: HttpCells }) {
+  constructor(
+    spec: EndpointSpec,
+    {
+      peer,
+      peers,
+      observer,
+      cells,
+    }: { peer: Peer; peers: PeerPool; observer?: SocketObserver | undefined; cells: HttpCells },
+  ) {
     this.spec = spec;
     this.peer = peer;
     this.cells = cells;
     this.#peers = peers;
+    this.#observer = observer;
     peer.watch(this);
   }
 
@@ -47,7 +57,7 @@ export class Endpoint implements PeerListener {
     const { host, identity, port, transportPort } = this.spec;
     if (transportPort === 0 || transportPort === port) return this.peer;
     if (this.#proxy === undefined) {
-      this.#proxy = this.#peers.hold({ host, port: transportPort, identity, gateway: false });
+      this.#proxy = this.#peers.hold({ host, port: transportPort, identity, gateway: false }, this.#observer);
       this.#proxy.watch(this);
       this.onReachable();
     }

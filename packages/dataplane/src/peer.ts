@@ -178,6 +178,7 @@ export class Peer {
       throw thrown;
     }
     this.#succeeded();
+    this.#observer?.onSocket(socket);
     return socket;
   }
 

@@ -430,6 +430,17 @@ void test('opaque bytes travel under mesh TLS with a transport header, half-clos
   const bytes = '\x00\x01'.repeat(300_000);
   assert.equal(await exchangeBytes(caller.ports.outbound, bytes), bytes);
   assert.match(await caller.metrics(), /outbound_tcp_protocol_connections_total\{protocol="opaque"\} 1/);
+  for (const [proxy, labels] of [
+    [caller, `peer="dst",direction="outbound",tls="true",server_id="${server.identity}"`],
+    [server, 'direction="inbound",peer="dst",tls="no_identity"'],
+  ] as const) {
+    const page = await eventually('its connection to the endpoint is closed', async () => {
+      const text = await proxy.metrics();
+      return new RegExp(`^tcp_close_total\\{${labels}.* 1$`, 'm').test(text) ? text : undefined;
+    });
+    assert.match(page, new RegExp(`^tcp_open_total\\{${labels}.* 1$`, 'm'));
+    assert.match(page, new RegExp(`^tcp_read_bytes_total\\{${labels}.* ${bytes.length}$`, 'm'));
+  }
   assert.match(
     await server.metrics(),
     /inbound_tcp_transport_header_connections_total\{session_protocol="opaque",target_port="\d+"\} 1/,
