@@ -7,6 +7,11 @@ export const injectorLimits = {
     unit: 'bytes',
     why: 'The API server stores no larger object.',
   },
+  injector_pending_bytes: {
+    default: 32 * 1024 * 1024,
+    unit: 'bytes',
+    why: 'Reviews together that have not arrived whole. Above it the one that holds most is cut off: anybody who reaches the port can begin many, and those of pods are small.',
+  },
   injector_connections: {
     default: 1024,
     unit: 'count',

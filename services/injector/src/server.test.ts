@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
+import { connect } from 'node:net';
 import { test, type TestContext } from 'node:test';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { resolveValues } from '@mesh/charts/values';
 import { silentLogger } from '@mesh/telemetry/log';
 import { MetricRegistry } from '@mesh/telemetry/metrics';
+import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
 import { InjectorServer } from './server.ts';
 import { makeServingCertificate, type ServingMaterial } from './serving-certificate.ts';
@@ -86,4 +90,45 @@ test('bad bodies get 400, large ones 413 and a counted limit', async (t) => {
   const large = await post(server.port, served.ca, 'x'.repeat(3 * 1024 * 1024 + 1)).catch(() => undefined);
   assert.ok(large === undefined || large.status === 413);
   assert.equal(server.limits.hits('injector_review_bytes'), 1);
+});
+
+test('reviews that never end hold no more than they may together, and one of a pod passes', async (t) => {
+  const { server, material: served } = await serve(t);
+  const { injector_pending_bytes: most } = server.limits.values;
+  const part = Buffer.alloc(2 * 1024 * 1024, 32);
+  const sockets: TLSSocket[] = [];
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+  });
+  for (let index = 0; index * part.length <= most + 4 * part.length; index++) {
+    const socket = connectTls({ port: server.port, host: '127.0.0.1', rejectUnauthorized: false });
+    socket.on('error', () => {});
+    sockets.push(socket);
+    socket.write(`POST /inject HTTP/1.1\r\nhost: x\r\ncontent-length: ${part.length + 1}\r\n\r\n`);
+    socket.write(part);
+  }
+  await eventually('some are cut off', () => sockets.filter(({ closed }) => closed).length >= 4, {
+    timeoutMs: 20_000,
+  });
+  assert.ok(server.limits.hits('injector_pending_bytes') >= 4);
+  assert.ok(server.pendingBytes <= most);
+  assert.equal((await post(server.port, served.ca, pod)).status, 200);
+  for (const socket of sockets) socket.destroy();
+  await eventually('nothing is held for those that left', () => server.pendingBytes === 0);
+});
+
+test('stopping does not wait for a client that says nothing', async () => {
+  const server = new InjectorServer({
+    port: 0,
+    log: silentLogger,
+    reviews: new MetricRegistry().counter('reviews', ''),
+    cluster: { values: () => Promise.reject(new Error()), namespaceAnnotations: () => Promise.resolve({}) },
+  });
+  await server.use(await material());
+  const silent = connect({ port: server.port, host: '127.0.0.1' });
+  await once(silent, 'connect');
+  const ended = once(silent, 'close');
+  silent.resume();
+  await server.close();
+  await ended;
 });

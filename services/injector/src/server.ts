@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { describeError } from '@mesh/errors/mesh-error';
 import { LimitLedger } from '@mesh/limits/limits';
 import { capConnections } from '@mesh/sockets/connection-cap';
@@ -22,6 +22,11 @@ interface Options {
 export class InjectorServer {
   readonly limits: LimitLedger<InjectorLimit> = new LimitLedger(injectorLimits);
   readonly #options: Options;
+  /** Bytes that came of reviews which are not complete. */
+  readonly #pending: Map<IncomingMessage, number> = new Map();
+  #pendingBytes = 0;
+  /** Those in a handshake, too, of which the HTTP server does not know. */
+  readonly #open: Set<Socket> = new Set();
   #server: Server | undefined;
 
   constructor(options: Options) {
@@ -30,6 +35,11 @@ export class InjectorServer {
 
   get serving(): boolean {
     return this.#server !== undefined;
+  }
+
+  /** What is held of reviews that have not arrived whole. */
+  get pendingBytes(): number {
+    return this.#pendingBytes;
   }
 
   get port(): number {
@@ -50,6 +60,10 @@ export class InjectorServer {
       });
     });
     const { limits } = this;
+    server.on('connection', (socket: Socket) => {
+      this.#open.add(socket);
+      socket.once('close', () => this.#open.delete(socket));
+    });
     capConnections(server, limits.values.injector_connections, () => limits.hit('injector_connections'));
     server.listen(this.#options.port);
     await once(server, 'listening');
@@ -59,9 +73,10 @@ export class InjectorServer {
   async close(): Promise<void> {
     const server = this.#server;
     if (server === undefined) return;
+    const closed = once(server, 'close');
     server.close();
-    server.closeAllConnections();
-    await once(server, 'close');
+    for (const socket of this.#open) socket.destroy();
+    await closed;
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -69,23 +84,56 @@ export class InjectorServer {
       response.writeHead(404, { 'content-type': 'text/plain' }).end('only POST /inject is served\n');
       return;
     }
-    const limit = this.limits.values.injector_review_bytes;
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    for await (const chunk of request as AsyncIterable<Buffer>) {
-      bytes += chunk.length;
-      if (bytes > limit) {
-        this.limits.hit('injector_review_bytes');
-        response.writeHead(413, { connection: 'close' }).end(`a review has at most ${limit} bytes\n`);
-        return;
-      }
-      chunks.push(chunk);
+    const body = await this.#read(request);
+    if (body === undefined) {
+      const limit = this.limits.values.injector_review_bytes;
+      response.writeHead(413, { connection: 'close' }).end(`a review has at most ${limit} bytes\n`);
+      return;
     }
-    const { answer, outcome } = await review(
-      JSON.parse(Buffer.concat(chunks).toString('utf8')),
-      this.#options.cluster,
-    );
+    const { answer, outcome } = await review(JSON.parse(body.toString('utf8')), this.#options.cluster);
     this.#options.reviews.with({ outcome }).add();
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(answer));
+  }
+
+  /** Undefined for one that is too large. Rejects when the client leaves, or is cut off. */
+  async #read(request: IncomingMessage): Promise<Buffer | undefined> {
+    const { injector_review_bytes: most } = this.limits.values;
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    try {
+      for await (const chunk of request as AsyncIterable<Buffer>) {
+        bytes += chunk.length;
+        if (bytes > most) {
+          this.limits.hit('injector_review_bytes');
+          return undefined;
+        }
+        chunks.push(chunk);
+        this.#pending.set(request, bytes);
+        this.#pendingBytes += chunk.length;
+        if (this.#pendingBytes > this.limits.values.injector_pending_bytes) this.#cutLargest();
+      }
+      return Buffer.concat(chunks);
+    } finally {
+      this.#forget(request);
+    }
+  }
+
+  #cutLargest(): void {
+    this.limits.hit('injector_pending_bytes');
+    let largest: IncomingMessage | undefined;
+    let most = 0;
+    for (const [request, bytes] of this.#pending) {
+      if (bytes <= most) continue;
+      largest = request;
+      most = bytes;
+    }
+    if (largest === undefined) return;
+    this.#forget(largest);
+    largest.socket.destroy();
+  }
+
+  #forget(request: IncomingMessage): void {
+    this.#pendingBytes -= this.#pending.get(request) ?? 0;
+    this.#pending.delete(request);
   }
 }
