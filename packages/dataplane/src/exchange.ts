@@ -134,7 +134,7 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
     budget.deposit(now);
     if (countBy === 'client') cells.requested();
     if (pool.admits()) {
-      if (!this.#requestEnded) pool.bodies.follow(this);
+      if (!this.#requestEnded && !asksTunnel(this.head)) pool.bodies.follow(this);
       this.#dispatch(undefined, now);
     } else this.fail('overloaded', `too many requests to ${pool.name} are in flight`);
   }

@@ -206,6 +206,30 @@ void test('the half of a tunnel that is still open is no body that goes on', asy
   await eventually('the other half carries on', () => received === 'but not by us');
 });
 
+void test('an upgrade waits for its answer, not for a body of its client, also where all places are taken', async (t) => {
+  const clock = new FakeClock();
+  let accept: () => void = () => {};
+  const { port } = await listen(t, (socket) => {
+    socket.once('data', () => {
+      accept = () =>
+        socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: chat\r\n\r\n');
+    });
+  });
+  const proxy = await rig(t, { clock, limits: { in_flight_requests: 1 } });
+  proxy.pool.apply([spec(port)], { replace: true });
+  const client = await dialTcp(t, proxy.port);
+  client.write('GET / HTTP/1.1\r\nhost: cart\r\nconnection: upgrade\r\nupgrade: chat\r\n\r\n');
+  await eventually('it is with the application', () => proxy.pool.inFlight === 1);
+  for (let second = 0; second < 15; second++) {
+    assert.equal((await send(proxy.port)).status, 503);
+    clock.advance(1000);
+  }
+  assert.equal(proxy.limits.hits('slow_body_bytes_per_s'), 0);
+  const answered = once(client, 'data');
+  accept();
+  assert.match(String(await answered), /^HTTP\/1.1 101 /);
+});
+
 void test('a tunnel that was refused is a body that goes on: its stream to the endpoint is reset', async (t) => {
   const clock = new FakeClock();
   const ends: unknown[] = [];
