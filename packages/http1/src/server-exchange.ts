@@ -40,7 +40,6 @@ export class ServerExchange implements ServerStream {
   #requestDone: boolean;
   #dead = false;
   #drainWanted = false;
-  #informed = false;
   #keepsAlive = true;
   /** Body bytes that the owner has not given back. */
   owed = 0;
@@ -59,9 +58,9 @@ export class ServerExchange implements ServerStream {
     return this.#requestDone;
   }
 
-  /** No byte of a response was sent. */
+  /** No byte of a final response was sent. */
   get unanswered(): boolean {
-    return this.#state === 'waiting' && !this.#informed;
+    return this.#state === 'waiting';
   }
 
   get handler(): StreamHandler | null {
@@ -79,7 +78,6 @@ export class ServerExchange implements ServerStream {
     const text = responseHeadText(head.status, head.headers, { framing: '', withLength: false });
     if (text === undefined) return this.#fail();
     if (head.status === 100) this.#expects = false;
-    this.#informed = true;
     this.#connection.output.text(text);
   }
 

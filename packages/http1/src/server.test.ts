@@ -333,6 +333,27 @@ test('a body that breaks off, or is malformed, resets its request', async (conte
   }
 });
 
+test('an answer that is complete stands when the rest of the body is malformed', async (context) => {
+  const { client, answer } = await serve(context, ({ stream }) =>
+    stream.respond({ status: 503, headers: [] }, true),
+  );
+  client.write('POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nno size');
+  await once(client, 'end');
+  assert.match(answer.text, /^HTTP\/1.1 503 [^]*\r\n\r\n$/);
+});
+
+test('a body that is malformed behind a 100 (Continue) is answered', async (context) => {
+  const { client, answer, requests } = await serve(context, ({ stream }) =>
+    stream.inform({ status: 100, headers: [] }),
+  );
+  client.write('POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ntransfer-encoding: chunked\r\n\r\n');
+  await eventually('it may go on', () => answer.text === 'HTTP/1.1 100 Continue\r\n\r\n');
+  client.write('no size');
+  await once(client, 'end');
+  assert.match(answer.text, /^HTTP\/1.1 100 Continue\r\n\r\nHTTP\/1.1 400 [^]*\r\nconnection: close\r\n/);
+  assert.equal(requests[0]?.reset, 'protocol');
+});
+
 test('reset: an unfinished response is cut, never made to look complete', async (context) => {
   const { client, answer } = await serve(context, ({ stream }) => {
     stream.respond(ok, false);

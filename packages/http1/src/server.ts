@@ -408,9 +408,12 @@ class Http1ServerConnection
     this.#onFault?.(fault);
     const exchange = this.#exchange;
     this.#exchange = null;
-    const answerable = exchange === null || exchange.unanswered;
     exchange?.cut('protocol');
-    if (!answerable) {
+    if (exchange?.answered === true) {
+      this.#closeGracefully();
+      return;
+    }
+    if (exchange?.unanswered === false) {
       this.output.discard();
       this.#cut(exchange);
       return;
