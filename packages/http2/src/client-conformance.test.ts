@@ -310,6 +310,12 @@ const cases: readonly Case[] = [
   },
   {
     section: '8.1.1',
+    what: 'content-length with a leading zero, which our HTTP/1 refuses',
+    send: [head(':status', '200', 'content-length', '02'), body('xx')],
+    expect: malformed,
+  },
+  {
+    section: '8.1.1',
     what: 'content-length without a body',
     send: [lastHead(':status', '200', 'content-length', '1')],
     expect: malformed,
@@ -493,6 +499,25 @@ test('client 8.5: CONNECT has neither scheme nor path, extended CONNECT has them
   assert.ok(!first?.includes('/'));
   assert.ok(first?.includes('CONNECT') && first.includes('a:1'));
   assert.ok(second?.includes('CONNECT') && second.includes('websocket') && second.includes('/chat'));
+});
+
+test('client 8.5: the answer that opens a tunnel has no length, one that refuses it has', async () => {
+  const { client } = startClient();
+  const answers = [1, 3].map(() =>
+    send(client, requestHead('', { method: 'CONNECT', authority: 'a:1' }), Buffer.from('x')),
+  );
+  await turn();
+  for (const [id, status, length] of [
+    [1, '200', '0'],
+    [3, '403', '2'],
+  ] as const) {
+    client.receive(frame(HEADERS, END_HEADERS, id, block(':status', status, 'content-length', length)));
+    client.receive(frame(DATA, 0, id, 'hello'));
+  }
+  const [opened, refused] = answers;
+  assert.equal(Buffer.concat(opened?.chunks ?? []).toString(), 'hello');
+  assert.deepEqual(opened?.head?.headers, []);
+  assert.equal(refused?.resetReason, 'protocol');
 });
 
 test('client: a tunnel that the server does not offer is reset with http11, and nothing is sent', async () => {

@@ -7,6 +7,7 @@ import type {
   ResetReason,
 } from '@mesh/http/message';
 import { readBeforeClose } from '@mesh/sockets/read-in-place';
+import { removeHeader } from '@mesh/http/headers';
 import type { ConnectionOptions } from './channel.ts';
 import { Connection } from './connection.ts';
 import { errorCode } from './error-codes.ts';
@@ -95,6 +96,7 @@ export class Http2Client extends Connection implements Http2ClientConnection {
     stream.clientHandler = handler;
     stream.isHead = head.method === 'HEAD';
     stream.isUpgrade = head.upgrade !== '';
+    stream.isTunnel = stream.isUpgrade || head.method === 'CONNECT';
     if (!this.usable) return this.#reject(stream, 'refused');
     if (stream.isUpgrade && this.extendedConnect !== true) {
       return this.#reject(stream, this.extendedConnect === undefined ? 'refused' : 'http11');
@@ -166,12 +168,15 @@ export class Http2Client extends Connection implements Http2ClientConnection {
       stream.clientHandler.onInform(head);
       return this.state === 'open';
     }
+    // RFC 9110 §9.3.6: a tunnel has no content, whatever its answer says.
+    const opensTunnel = stream.isTunnel && head.status < 300;
+    if (opensTunnel && contentLength >= 0) removeHeader(head.headers, 'content-length');
     const bodiless = stream.isHead || head.status === 204 || head.status === 304;
-    if (endStream && contentLength > 0 && !bodiless) {
+    if (endStream && contentLength > 0 && !bodiless && !opensTunnel) {
       return this.streamFault(stream, errorCode.protocolError);
     }
     stream.responded = true;
-    stream.bodyLeft = bodiless ? 0 : stream.isUpgrade ? -1 : contentLength;
+    stream.bodyLeft = bodiless ? 0 : opensTunnel ? -1 : contentLength;
     if (endStream) {
       stream.bodyLeft = 0;
       this.remoteEnded(stream);

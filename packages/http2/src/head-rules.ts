@@ -1,5 +1,5 @@
 import { canonicalAuthority, canonicalize, type RequestFault } from '@mesh/http/canonical';
-import { isForbiddenTrailer, isToken } from '@mesh/http/header-rules';
+import { isForbiddenTrailer, isToken, parseContentLength } from '@mesh/http/header-rules';
 import { truncate } from '@mesh/http/headers';
 import type { Headers, RequestHead, ResponseHead } from '@mesh/http/message';
 
@@ -28,7 +28,7 @@ export interface ParsedResponse {
   contentLength: number;
 }
 
-const digits = /^[0-9]{1,15}$/;
+const digits = /^[0-9]{3}$/;
 
 // Result of the last `checkRegular`, kept apart so that a head needs no second object.
 let contentLength = -1;
@@ -64,9 +64,9 @@ function checkRegular(fields: readonly string[], from: number): HeadFault | unde
         break;
       case 14:
         if (name === 'content-length') {
-          const value = fields[index + 1] as string;
-          if (contentLength >= 0 || !digits.test(value)) return 'content-length-invalid';
-          contentLength = Number(value);
+          if (contentLength >= 0) return 'content-length-invalid';
+          contentLength = parseContentLength(fields[index + 1] as string);
+          if (contentLength < 0) return 'content-length-invalid';
         }
         break;
       case 16:
@@ -185,7 +185,7 @@ export function parseResponse(fields: string[]): ParsedResponse | HeadFault {
   const fault = checkRegular(fields, at);
   if (fault !== undefined) return fault;
   if (status === undefined) return 'pseudo-header-missing';
-  const code = status.length === 3 && digits.test(status) ? Number(status) : 0;
+  const code = digits.test(status) ? Number(status) : 0;
   // Switching protocols does not exist in HTTP/2 (§8.6).
   if (code < 100 || code > 599 || code === 101) return 'status-invalid';
   hostAt = -1;

@@ -433,6 +433,12 @@ const cases: readonly Case[] = [
     expect: malformed,
   },
   {
+    section: '8.1.1',
+    what: 'content-length with a leading zero, which our HTTP/1 refuses',
+    send: plus('content-length', '00'),
+    expect: malformed,
+  },
+  {
     section: '8.2',
     what: 'upper case in a name',
     suite: ['http2/8.1.2/1'],

@@ -52,6 +52,8 @@ export class Http2Stream implements ServerStream {
   isHead = false;
   /** An extended CONNECT (RFC 8441). */
   isUpgrade = false;
+  /** A client's CONNECT, extended or not. */
+  isTunnel = false;
   /** Announced body length still to arrive, or -1 for not announced. */
   bodyLeft = -1;
   /** Of its request's header list, counted while the stream is open. */
