@@ -4,7 +4,11 @@ import type { Clock } from '@mesh/clock/clock';
 import type { SyntheticReason } from '@mesh/http/synthetic';
 import type { LimitLedger } from '@mesh/limits/limits';
 import type { CredentialStore } from '@mesh/trust/credentials';
-import { encodeTransportHeader, transportHeaderAlpn } from '@mesh/transport/transport-header';
+import {
+  encodeTransportHeader,
+  type SessionProtocol,
+  transportHeaderAlpn,
+} from '@mesh/transport/transport-header';
 import { dialTls, TlsDialError } from '@mesh/trust/dial';
 import { identityRefusals } from '@mesh/trust/refusal';
 import { type DataplaneLimit, dataplaneLimits } from './limits.ts';
@@ -19,9 +23,6 @@ export interface DialTarget {
   /** Where the proxy beside it is dialled instead, and told `port` by a transport header; absent or 0: it is dialled itself. */
   readonly transportPort?: number;
 }
-
-/** Of which nothing is said but the port: its bytes are opaque, and on nobody's behalf but ours. */
-const bareHeader = { name: '', sessionProtocol: undefined, clientId: '', hops: 0 };
 
 /** Why there is no connection. `identity`: the other end did not prove the one that it must have. */
 export type ConnectFaultKind = 'refused' | 'timeout' | 'identity';
@@ -58,8 +59,11 @@ export function connectFault(thrown: unknown): ConnectFault {
 }
 
 export interface Connector {
-  /** Rejects with a ConnectError. The socket allows half-open use and has no delay. */
-  connect(target: DialTarget, alpn: readonly string[]): Promise<Socket>;
+  /**
+   * Rejects with a ConnectError. The socket allows half-open use and has no delay.
+   * @param session what will be spoken, for a transport header; absent for opaque bytes
+   */
+  connect(target: DialTarget, alpn: readonly string[], session?: SessionProtocol): Promise<Socket>;
 }
 
 export interface SocketConnectorOptions {
@@ -79,7 +83,7 @@ export class SocketConnector implements Connector {
     this.#options = options;
   }
 
-  async connect(target: DialTarget, alpn: readonly string[]): Promise<Socket> {
+  async connect(target: DialTarget, alpn: readonly string[], session?: SessionProtocol): Promise<Socket> {
     const { clock, credentials, limits, suffix } = this.#options;
     const { connect_ms: timeoutMs } = limits.values;
     const onTimeout = (): void => limits.hit('connect_ms');
@@ -99,7 +103,8 @@ export class SocketConnector implements Connector {
         timeoutMs: left,
         suffix,
       });
-      if (transportPort !== 0) secured.write(encodeTransportHeader({ ...bareHeader, port }));
+      const header = { port, name: '', sessionProtocol: session, clientId: '', hops: 0 };
+      if (transportPort !== 0) secured.write(encodeTransportHeader(header));
       return secured;
     } catch (thrown) {
       const kind = kindOf(thrown);

@@ -13,7 +13,7 @@ import type { SyntheticReason } from '@mesh/http/synthetic';
 import type { LimitLedger } from '@mesh/limits/limits';
 import { connectCauses, type ConnectFaultKind } from './connector.ts';
 import { Endpoint } from './endpoint.ts';
-import { type EndpointSpec, isUnseen, sameEndpoint } from './endpoint-spec.ts';
+import { type EndpointSpec, needsHeader, sameEndpoint } from './endpoint-spec.ts';
 import type { HttpCells } from './http-metrics.ts';
 import type { DataplaneLimit } from './limits.ts';
 import type { SocketObserver } from './peer.ts';
@@ -37,11 +37,6 @@ export interface EndpointPoolOptions {
   /** Corrects what discovery says, for what only this program knows. */
   adapt?: (spec: EndpointSpec) => EndpointSpec;
   observer?: (spec: EndpointSpec) => SocketObserver;
-  /**
-   * HTTP reaches opaque ports of pods, too. Not for a program that calls for others: such a pod judges a connection, and would judge
-   * that program.
-   */
-  httpToOpaque?: boolean;
   tiers?: TierOptions;
   breaker?: BreakerOptions;
 }
@@ -231,7 +226,7 @@ export class EndpointPool {
       port: spec.port,
       identity: spec.identity,
       gateway: spec.authorityOverride !== '',
-      transportPort: this.#options.httpToOpaque === true && isUnseen(spec) ? spec.transportPort : 0,
+      transportPort: needsHeader(spec) ? spec.transportPort : 0,
     };
     const { peers } = this.#options;
     const observer = this.#options.observer?.(spec);

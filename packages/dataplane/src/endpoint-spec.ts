@@ -79,10 +79,10 @@ export function plainEndpoint(host: string, port: number): EndpointSpec {
 }
 
 /**
- * Whether the proxy beside it passes on all bytes as they come, TLS too. So HTTP needs a transport header as well (its port of
- * the Service need not be opaque, nor that of other pods), and what answers is the application.
+ * Whether HTTP for it, which is found where the port of the Service is not opaque, must be announced to the proxy beside it by a
+ * transport header: on an opaque port that passes on all bytes as they come, TLS too.
  */
-export function isUnseen({ authorityOverride, identity, protocol, transportPort }: EndpointSpec): boolean {
+export function needsHeader({ authorityOverride, identity, protocol, transportPort }: EndpointSpec): boolean {
   return protocol === 'opaque' && identity !== undefined && authorityOverride === '' && transportPort !== 0;
 }
 

@@ -3,7 +3,7 @@ import type { Member } from '@mesh/balance/member';
 import { asksTunnel } from '@mesh/http/canonical';
 import type { RequestHead } from '@mesh/http/message';
 import type { Labels } from '@mesh/telemetry/metrics';
-import { type EndpointSpec, isUnseen } from './endpoint-spec.ts';
+import { type EndpointSpec, needsHeader } from './endpoint-spec.ts';
 import type { HttpCells } from './http-metrics.ts';
 import type { ConnectFault } from './connector.ts';
 import type { Lane } from './lane.ts';
@@ -73,9 +73,9 @@ export class Endpoint implements PeerListener {
     }
   }
 
-  /** A proxy or gateway is at the other end, and takes part in HTTP. */
+  /** A proxy or gateway is at the other end. */
   get meshed(): boolean {
-    return this.spec.identity !== undefined && !isUnseen(this.spec);
+    return this.spec.identity !== undefined;
   }
 
   /**
@@ -84,9 +84,10 @@ export class Endpoint implements PeerListener {
    */
   lane(head: RequestHead): Lane {
     if (head.version === 20) return this.peer.h2;
-    const carried = this.meshed && (this.spec.protocol === 'h2' || this.spec.authorityOverride !== '');
+    const { authorityOverride, protocol } = this.spec;
+    const carried = this.meshed && (protocol === 'h2' || authorityOverride !== '' || needsHeader(this.spec));
     if (!carried) return this.peer.h1;
-    return asksTunnel(head) && this.spec.authorityOverride === '' ? this.peer.h1 : this.peer.h2;
+    return asksTunnel(head) && authorityOverride === '' ? this.peer.h1 : this.peer.h2;
   }
 }
 

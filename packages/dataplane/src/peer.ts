@@ -14,6 +14,7 @@ import { http2Limits, type Http2LimitName } from '@mesh/http2/limits';
 import { WindowBudget } from '@mesh/http2/window-budget';
 import { LimitLedger } from '@mesh/limits/limits';
 import { setUserTimeout } from '@mesh/transport/socket-options';
+import type { SessionProtocol } from '@mesh/transport/transport-header';
 import { dialledUntil } from '@mesh/trust/dial';
 import {
   ConnectError,
@@ -110,6 +111,7 @@ export class Peer {
     const { peer_silence_ms: silenceMs, tcp_user_timeout_ms: userTimeoutMs } = limits.values;
     this.h1 = this.#lane({
       alpn: [],
+      session: 'http1',
       exclusive: true,
       maxConnections: limits.values.http1_connections_per_endpoint,
       limit: 'http1_connections_per_endpoint',
@@ -123,6 +125,7 @@ export class Peer {
     const siblings: Siblings = new Set();
     this.h2 = this.#lane({
       alpn: target.gateway ? ['h2'] : [],
+      session: 'http2',
       exclusive: false,
       maxConnections: limits.values.http2_connections_per_endpoint,
       limit: 'http2_connections_per_endpoint',
@@ -132,7 +135,7 @@ export class Peer {
         const connection = connectHttp2(socket, { clock, limits, windowBudget, ...streams });
         latest = connection;
         // A stranger may count our PINGs as an attack; its kernel is all that is watched.
-        if (!this.#pinged) return { connection, confirmed: undefined };
+        if (target.identity === undefined) return { connection, confirmed: undefined };
         const onSilence = (): void => environment.limits.hit('peer_silence_ms');
         const watched = { ticker, silenceMs, onSilence, siblings };
         keepAlive(connection, { ...watched, ...signsOfLife(socket), ...peerKeepAlive });
@@ -197,14 +200,9 @@ export class Peer {
     }
   }
 
-  /** Whether HTTP/2 has a proxy at its other end, not an application. */
-  get #pinged(): boolean {
-    const { identity, transportPort = 0 } = this.target;
-    return identity !== undefined && transportPort === 0;
-  }
-
   #lane(options: {
     alpn: readonly string[];
+    session: SessionProtocol;
     exclusive: boolean;
     maxConnections: number;
     limit: DataplaneLimit;
@@ -213,7 +211,7 @@ export class Peer {
     const { connector, clock, limits, paths } = this.#environment;
     const lane: Lane = new Lane({
       clock,
-      dial: () => connector.connect(this.target, options.alpn),
+      dial: () => connector.connect(this.target, options.alpn, options.session),
       expiry: (socket) => {
         const until = dialledUntil(socket);
         return { until, endingAt: endingFrom(until, { clock, limits }) };
@@ -221,7 +219,7 @@ export class Peer {
       wrap: (socket) => {
         this.#observer?.onSocket(socket);
         // PINGs watch HTTP/2 between proxies; and an application beside us does not lose its machine alone.
-        const pinged = lane === this.h2 && this.#pinged;
+        const pinged = lane === this.h2 && this.target.identity !== undefined;
         if (!pinged && socket.remoteAddress !== socket.localAddress) paths.follow(socket);
         return options.wrap(socket);
       },

@@ -37,7 +37,6 @@ export function outboundPool(environment: ProxyEnvironment): Omit<EndpointPoolOp
   return {
     peers,
     failfast: 'failfast_outbound_ms',
-    httpToOpaque: true,
     cells: (spec) => http.cells(outboundLabels(spec)),
     observer: (spec) => transport.cells({ peer: 'dst', ...outboundLabels(spec) }),
     // What we dial on our own address is not redirected, so it meets the application, not our inbound half.

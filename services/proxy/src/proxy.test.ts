@@ -466,75 +466,18 @@ for (const [name, client] of [
       const answer = await client(caller.ports.outbound, { method: 'POST', body });
       assert.equal(answer.status, 200, answer.body);
     }
-    const headers = app.requests.map((request) => Object.keys(request.headers).join(' '));
     assert.deepEqual(
-      app.requests.map(({ body }) => body),
-      ['one', 'two'],
+      app.requests.map(({ body, headers }) => [body, headers['l5d-client-id'], headers['l5d-orig-proto']]),
+      ['one', 'two'].map((body) => [body, caller.identity, undefined]),
     );
-    assert.doesNotMatch(headers.join(' '), /l5d/, 'what the application is sent comes from no proxy');
+    const metrics = await server.metrics();
     assert.match(
-      await server.metrics(),
-      /inbound_tcp_transport_header_connections_total\{session_protocol="opaque",target_port="\d+"\} 1/,
+      metrics,
+      /_transport_header_connections_total\{session_protocol="http2",target_port="\d+"\} 1$/m,
     );
-    assert.match(
-      await server.metrics(),
-      /^inbound_tcp_authz_allow_total\{target_port="\d+",tls="true".* 1$/m,
-    );
+    assert.match(metrics, /^inbound_http_authz_allow_total\{target_port="\d+",tls="true".* 2$/m);
   });
 }
-
-void test('an application behind an opaque port answers no l5d-* fields', async (t) => {
-  const east = await startCluster(t);
-  const forger = createHttpServer((_request, response) => {
-    response.setHeader('l5d-proxy-error', 'forged');
-    response.end();
-  });
-  const server = await startProxy(t, east, { serviceAccount: 'cart', dialled: true });
-  const caller = await startProxy(t, east);
-  east.destination.profiles.set('10.0.0.1:80', { fullyQualifiedName: 'cart.shop.svc.cluster.local' });
-  east.destination.endpoints('cart.shop.svc.cluster.local:80', [
-    {
-      port: await listening(t, forger),
-      transportPort: server.ports.inbound,
-      identity: server.identity,
-      opaque: true,
-    },
-  ]);
-  const answer = await http1(caller.ports.outbound);
-  assert.equal(answer.status, 200);
-  assert.equal(answer.headers['l5d-proxy-error'], undefined);
-});
-
-void test('opaque bytes that are cut on one side of two sidecars are cut on the other, not ended', async (t) => {
-  const east = await startCluster(t);
-  let cut: 'answer' | 'request' = 'answer';
-  const faults: string[] = [];
-  const app = await listen(t, (socket) => {
-    socket.on('error', (error: NodeJS.ErrnoException) => faults.push(`app ${error.code}`));
-    socket.on('end', () => faults.push('app end'));
-    socket.write('\x00part');
-    socket.on('data', () => {
-      if (cut === 'answer') socket.resetAndDestroy();
-    });
-  });
-  const server = await startProxy(t, east, { serviceAccount: 'cart' });
-  const caller = await startProxy(t, east);
-  east.destination.service('10.0.0.1:80', 'db.shop.svc.cluster.local', [
-    { port: app.port, transportPort: server.ports.inbound, identity: server.identity, opaque: true },
-  ]);
-  for (cut of ['answer', 'request'] as const) {
-    const client = await dialTcp(t, caller.ports.outbound);
-    client.on('error', (error: NodeJS.ErrnoException) => faults.push(`client ${error.code}`));
-    client.on('end', () => faults.push('client end'));
-    client.write('\x00ask');
-    await once(client, 'data');
-    if (cut === 'answer') client.write('more');
-    else client.resetAndDestroy();
-    const expected = cut === 'answer' ? 'client ECONNRESET' : 'app ECONNRESET';
-    await eventually('the other side hears of it', () => faults.length > 0);
-    assert.deepEqual(faults.splice(0), [expected]);
-  }
-});
 
 void test('opaque bytes of a client whose certificate expires end with it, which log and metrics tell', async (t) => {
   const east = await startCluster(t);
