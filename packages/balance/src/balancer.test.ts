@@ -212,6 +212,32 @@ void test('a tier that falters on its way back starts its hold-off again', () =>
   assert.deepEqual([...pickCounts(balancer, 50).keys()], ['remote']);
 });
 
+void test('a tier that flaps does not keep requests from a better one than the last', () => {
+  const { clock, balancer } = setup();
+  balancer.reset([spec('own', { tier: 0 }), spec('peer', { tier: 1 }), spec('doubtful', { tier: 2 })]);
+  const own = balancer.get('own');
+  const peer = balancer.get('peer');
+  own?.setReachable(false);
+  peer?.setReachable(false);
+  assert.equal(balancer.pick()?.key, 'doubtful');
+  peer?.setReachable(true);
+  clock.advance(10_000);
+  // Half way back to the peer: what else comes takes nothing of that away.
+  own?.setReachable(true);
+  const counts = pickCounts(balancer, 1000);
+  assert.ok((counts.get('peer') ?? 0) > 400, JSON.stringify([...counts]));
+  assert.equal(counts.get('own'), undefined);
+  for (let second = 0; second < 5; second++) {
+    clock.advance(1000);
+    own?.setReachable(second % 2 === 0);
+  }
+  own?.setReachable(true);
+  assert.deepEqual([...pickCounts(balancer, 100)], [['peer', 100]]);
+  assert.equal(balancer.activeTier, 1);
+  clock.advance(15_000);
+  assert.deepEqual([...pickCounts(balancer, 100)], [['own', 100]]);
+});
+
 void test('when the tier in use dies during the hold-off the lower one is taken at once', () => {
   const { balancer } = setup();
   balancer.reset([spec('local'), spec('remote', { tier: 1 })]);

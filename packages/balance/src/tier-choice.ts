@@ -3,7 +3,8 @@
  *
  * The lowest tier that has a ready endpoint is used. Leaving a tier is immediate. The way back to a lower one is
  * damped: it must have had one for `holdOffMs` without a break, then its share grows linearly over `rampMs`, so that
- * endpoints that just came back are not hit by everything at once.
+ * endpoints that just came back are not hit by everything at once. Each lower tier has its own way back: one that flaps
+ * does not hold up another.
  *
  * The first tier may be given a number of endpoints that it needs (`enough`). With fewer ready ones, the part that the missing
  * ones would take goes to the second tier: each that is left serves what it would serve beside all the others. That
@@ -27,9 +28,10 @@ export class TierChoice {
   readonly #options: TierOptions;
   /** Tier in use; −1 before the first one was enough. */
   #active = -1;
-  /** Lower tier on its way back; −1 for none. */
+  /** The lowest tier on its way back, of which there may be several; −1 for none. */
   #returning = -1;
-  #returningSince = 0;
+  /** By tier: since when it has a ready endpoint; −1 while it has none. */
+  readonly #readySince: number[] = [];
   /** Ready endpoints that the first tier needs to take everything. */
   enough = 1;
 
@@ -39,6 +41,10 @@ export class TierChoice {
 
   /** Call after every change of counts. `tiers` is indexed by tier. */
   update(tiers: readonly TierCounts[], now: number): void {
+    for (const [tier, { ready }] of tiers.entries()) {
+      if (ready === 0) this.#readySince[tier] = -1;
+      else if ((this.#readySince[tier] ?? -1) === -1) this.#readySince[tier] = now;
+    }
     const best = this.#best(tiers);
     if (best === -1) {
       // Keeps what was active: whether the way back needs damping is decided by what carried traffic last.
@@ -51,10 +57,7 @@ export class TierChoice {
       this.#returning = -1;
       return;
     }
-    if (this.#returning !== best) {
-      this.#returning = best;
-      this.#returningSince = now;
-    }
+    this.#returning = best;
   }
 
   /** The tier for one request; −1 when no tier has a ready endpoint. */
@@ -72,12 +75,14 @@ export class TierChoice {
 
   #preferred(tiers: readonly TierCounts[], now: number, random: Random): number {
     if (this.#returning !== -1) {
-      const share = this.returnShare(now);
-      if (share >= 1) {
-        this.#active = this.#returning;
-        this.#returning = -1;
-      } else if (share > 0 && random.next() < share) {
-        return this.#returning;
+      for (let tier = this.#returning; tier < this.#active; tier++) {
+        const share = this.#returnShare(tier, now);
+        if (share >= 1) {
+          this.#active = tier;
+          if (tier === this.#returning) this.#returning = -1;
+        } else if (share > 0 && random.next() < share) {
+          return tier;
+        }
       }
     }
     return this.#active !== -1 && (tiers[this.#active]?.ready ?? 0) > 0 ? this.#active : -1;
@@ -88,11 +93,11 @@ export class TierChoice {
     return this.#active;
   }
 
-  /** Share of requests, 0 to 1, that the returning tier gets; 0 when none returns. */
-  returnShare(now: number): number {
-    if (this.#returning === -1) return 0;
-    const ramped = now - this.#returningSince - this.#options.holdOffMs;
-    if (ramped < 0) return 0;
+  /** Share, 0 to 1, of the requests that no tier below `tier` gets. */
+  #returnShare(tier: number, now: number): number {
+    const since = this.#readySince[tier] ?? -1;
+    const ramped = now - since - this.#options.holdOffMs;
+    if (since === -1 || ramped < 0) return 0;
     return this.#options.rampMs === 0 ? 1 : Math.min(1, ramped / this.#options.rampMs);
   }
 
