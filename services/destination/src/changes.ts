@@ -9,7 +9,9 @@ export const topics = {
   service: (namespace: string, name: string) => `service:${namespace}/${name}`,
   address: (ip: string) => `address:${ip}`,
   pod: (namespace: string, name: string) => `pod:${namespace}/${name}`,
-  /** Pods or settings of a namespace. */
+  /** Any pod of a namespace: for endpoints, which any of them may be behind. */
+  pods: (namespace: string) => `pods:${namespace}`,
+  /** Settings of a namespace. */
   namespace: (namespace: string) => `namespace:${namespace}`,
   nodes: 'nodes',
   gateway: 'gateway',
@@ -24,6 +26,7 @@ interface Pair<T> {
 export function targetTopics(namespace: string, service: string): string[] {
   return [
     ...relatedServices(service).map((name) => topics.service(namespace, name)),
+    topics.pods(namespace),
     topics.namespace(namespace),
     topics.nodes,
   ];
@@ -55,7 +58,7 @@ export function podTopics({ object, previous }: Pair<Pod>): string[] {
   if (either === undefined || name === undefined || podFacts(object) === podFacts(previous)) return [];
   const addresses = new Set([object, previous].flatMap((one) => (one === undefined ? [] : podIpsOf(one))));
   const namespace = namespaceOf(either);
-  return [topics.namespace(namespace), topics.pod(namespace, name), ...[...addresses].map(topics.address)];
+  return [topics.pods(namespace), topics.pod(namespace, name), ...[...addresses].map(topics.address)];
 }
 
 function podFacts(pod: Pod | undefined): string {
