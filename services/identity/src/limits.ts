@@ -30,7 +30,7 @@ export const identityLimits = {
   identity_connections: {
     default: 2000,
     unit: 'count',
-    why: 'Open connections of clients that have no certificate yet.',
+    why: 'Open connections of clients that have no certificate yet; for one more the oldest is closed.',
   },
   identity_connection_age_ms: {
     default: 60_000,

@@ -23,6 +23,7 @@ import { silentLogger } from '@mesh/telemetry/log';
 import { MetricRegistry } from '@mesh/telemetry/metrics';
 import { eventually } from '@mesh/testkit/eventually';
 import { assertNoLeaks } from '@mesh/testkit/leaks';
+import { dialTcp } from '@mesh/testkit/servers';
 import { checkChain, parseAnchors } from '@mesh/trust/chain';
 import { CredentialStore } from '@mesh/trust/credentials';
 import { createKeyAndCsr } from '@mesh/trust/csr';
@@ -30,7 +31,7 @@ import { dialTls } from '@mesh/trust/dial';
 import { controlPlaneIdentity, identityName } from '@mesh/trust/names';
 import { Certifier } from './certify.ts';
 import { IssuerSource } from './issuer-source.ts';
-import { identityLimits } from './limits.ts';
+import { type IdentityLimit, identityLimits } from './limits.ts';
 import { identityMetrics } from './metrics.ts';
 import { keepOwnCertificate } from './own-certificate.ts';
 import { IdentityServer } from './server.ts';
@@ -53,9 +54,13 @@ interface Running {
   readonly source: IssuerSource;
   readonly store: CredentialStore;
   readonly registry: MetricRegistry;
+  readonly limits: LimitLedger<IdentityLimit>;
 }
 
-async function run(context: TestContext): Promise<Running> {
+async function run(
+  context: TestContext,
+  limitValues: Partial<Record<IdentityLimit, number>> = {},
+): Promise<Running> {
   assertNoLeaks(context);
   const directory = mkdtempSync(join(tmpdir(), 'mesh-issuer-'));
   writeIssuer(directory);
@@ -69,7 +74,7 @@ async function run(context: TestContext): Promise<Running> {
     log,
     pollMs: 60_000,
   });
-  const limits = new LimitLedger(identityLimits);
+  const limits = new LimitLedger(identityLimits, limitValues);
   const store = new CredentialStore();
   const certifier = new Certifier({
     cluster: 'east',
@@ -108,7 +113,7 @@ async function run(context: TestContext): Promise<Running> {
     await server.stop();
     rmSync(directory, { recursive: true });
   });
-  return { port: server.port, directory, source, store, registry };
+  return { port: server.port, directory, source, store, registry, limits };
 }
 
 function channelTo(context: TestContext, port: number, alpn: readonly string[] = []): GrpcChannel {
@@ -216,6 +221,35 @@ test('a refusal carries its gRPC status and is counted by reason', async (contex
   );
   await assert.rejects(ask({ token: Buffer.from('bad') }), isCode(grpcCode.unauthenticated));
   assert.match(registry.render(), /mesh_identity_refused_total\{reason="other-identity"\} 1/);
+});
+
+test('who holds connections keeps nobody from a certificate: the oldest makes room', async (context) => {
+  const { port, limits } = await run(context, { identity_connections: 4 });
+  const idle = [];
+  for (let held = 0; held < 4; held++) {
+    const socket = await dialTls({
+      socket: await dialTcp(context, port),
+      identity: ownIdentity,
+      alpn: [],
+      credentials: { anchorsPem: anchor.certificatePem },
+      clock,
+      timeoutMs: 5000,
+    });
+    idle.push(socket.on('error', () => {}).resume());
+  }
+  const { csrDer } = await createKeyAndCsr(identity);
+  const response = await channelTo(context, port).unary(Identity.method.certify, {
+    identity,
+    token: Buffer.from('good'),
+    certificateSigningRequest: csrDer,
+  });
+  assert.ok(response.leafCertificate.length > 0);
+  await eventually('the oldest is gone', () => idle[0]?.destroyed);
+  assert.deepEqual(
+    idle.map(({ destroyed }) => destroyed),
+    [true, false, false, false],
+  );
+  assert.equal(limits.hits('identity_connections'), 1);
 });
 
 test('a new issuer signs new leaves and our own certificate, without a restart', async (context) => {

@@ -14,7 +14,6 @@ import { GrpcError, grpcCode } from '@mesh/control-api/status';
 import { type Http2LimitName, http2Limits } from '@mesh/http2/limits';
 import { serveHttp2 } from '@mesh/http2/server';
 import { LimitLedger } from '@mesh/limits/limits';
-import { capConnections } from '@mesh/sockets/connection-cap';
 import type { Logger } from '@mesh/telemetry/log';
 import { TlsAcceptor } from '@mesh/trust/accept';
 import type { CredentialStore } from '@mesh/trust/credentials';
@@ -85,10 +84,6 @@ export class IdentityServer {
       limits: this.trustLimits,
     });
     this.#server = createServer({ noDelay: true }, (socket) => this.#accept(socket));
-    const { limits } = options;
-    capConnections(this.#server, limits.values.identity_connections, () =>
-      limits.hit('identity_connections'),
-    );
   }
 
   /** The port that is listened on. */
@@ -113,6 +108,7 @@ export class IdentityServer {
     const { metrics, log } = this.#options;
     this.#open.add(socket);
     socket.once('close', () => this.#open.delete(socket));
+    this.#makeRoom();
     this.#acceptor.accept(socket, (result) => {
       if ('refused' in result) {
         metrics.tlsRefused(result.refused);
@@ -121,6 +117,17 @@ export class IdentityServer {
       }
       this.#serve(result.socket);
     });
+  }
+
+  /** Anybody may connect. Who means it is done within milliseconds; who has been here longest is who holds the others up. */
+  #makeRoom(): void {
+    const { limits } = this.#options;
+    if (this.#open.size <= limits.values.identity_connections) return;
+    limits.hit('identity_connections');
+    const [oldest] = this.#open;
+    if (oldest === undefined) return;
+    this.#open.delete(oldest);
+    oldest.destroy();
   }
 
   #serve(socket: TLSSocket): void {
