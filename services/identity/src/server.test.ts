@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { Client, credentials as grpcCredentials, type ServiceError } from '@grpc/grpc-js';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { timestampMs } from '@bufbuild/protobuf/wkt';
@@ -225,7 +225,7 @@ test('a refusal carries its gRPC status and is counted by reason', async (contex
 
 test('who holds connections keeps nobody from a certificate: the oldest makes room', async (context) => {
   const { port, limits } = await run(context, { identity_connections: 4 });
-  const idle = [];
+  const idle: TLSSocket[] = [];
   for (let held = 0; held < 4; held++) {
     const socket = await dialTls({
       socket: await dialTcp(context, port),
