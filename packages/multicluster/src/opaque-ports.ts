@@ -14,7 +14,10 @@ interface ServicePortQuestion {
 
 /** Whether a port of a Service is opaque: the Service's own annotation, else its namespace's, else the default. */
 export function isOpaqueServicePort({ service, namespace, port, fallback }: ServicePortQuestion): boolean {
-  const name = service.spec?.ports?.find((candidate) => candidate.port === port)?.name;
+  // One of UDP may have the same number.
+  const name = service.spec?.ports?.find(
+    (candidate) => candidate.port === port && (candidate.protocol ?? 'TCP') === 'TCP',
+  )?.name;
   return portListed(annotated(service, namespace, opaquePortsAnnotation) ?? fallback, port, name);
 }
 

@@ -80,7 +80,7 @@ export function namespaceTopics({ object, previous }: Pair<Namespace>): string[]
   const name = (object ?? previous)?.metadata?.name;
   const before = JSON.stringify(previous?.metadata?.annotations);
   if (name === undefined || JSON.stringify(object?.metadata?.annotations) === before) return [];
-  return [topics.namespace(name)];
+  return [topics.namespace(name), topics.gateway];
 }
 
 /** Nodes report every few seconds; only their zone matters here. */

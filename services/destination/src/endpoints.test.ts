@@ -91,6 +91,44 @@ test('opaque ports: by default, by Service, by pod and by namespace', () => {
   assert.equal(endpoints(cluster, 'cart')['10.0.0.1:8080']?.hint, 'h2');
 });
 
+test('a port that has its number with one of UDP in common goes by its own name', () => {
+  const cluster = new ModelCluster();
+  const annotations = { 'mesh.io/opaque-ports': 'dns-tcp' };
+  const hint = () => endpoints(cluster, 'dns', { port: 53 })['10.0.0.9:53']?.hint;
+  const put = (ofService: boolean): void => {
+    cluster.pods.put({
+      metadata: { name: 'dns', namespace: 'shop', annotations: ofService ? {} : annotations },
+      spec: {
+        containers: [
+          {
+            name: 'dns',
+            ports: [
+              { name: 'dns', containerPort: 53, protocol: 'UDP' },
+              { name: 'dns-tcp', containerPort: 53 },
+            ],
+          },
+        ],
+      },
+      status: { phase: 'Running', podIP: '10.0.0.9' },
+    });
+    cluster.services.put({
+      metadata: { name: 'dns', namespace: 'shop', annotations: ofService ? annotations : {} },
+      spec: {
+        clusterIP: '10.96.0.9',
+        ports: [
+          { name: 'dns', port: 53, protocol: 'UDP' },
+          { name: 'dns-tcp', port: 53 },
+        ],
+      },
+    });
+    cluster.slice({ service: 'dns', pods: ['dns'], ports: { 'dns-tcp': 53 } });
+  };
+  put(true);
+  assert.equal(hint(), 'opaque');
+  put(false);
+  assert.equal(hint(), 'opaque');
+});
+
 test('a port that bypasses the proxy is called in plaintext', () => {
   const cluster = shop();
   cluster.pod({ name: 'cart-1', ip: '10.0.0.1', annotations: { 'mesh.io/skip-inbound-ports': '8080' } });

@@ -55,7 +55,9 @@ export function outboundPolicy(
     fallback: settings.opaquePorts,
   });
   if (opaque) return { metadata, protocol: { kind: { case: 'opaque', value: { routes: opaqueRoutes } } } };
-  const appProtocol = service.spec?.ports?.find((candidate) => candidate.port === port)?.appProtocol;
+  const appProtocol = service.spec?.ports?.find(
+    (candidate) => candidate.port === port && (candidate.protocol ?? 'TCP') === 'TCP',
+  )?.appProtocol;
   if (appProtocol === 'kubernetes.io/h2c') {
     return { metadata, protocol: { kind: { case: 'http2', value: http } } };
   }

@@ -29,7 +29,9 @@ export function isSkippedPodPort({ pod, namespace, port }: Omit<PodPortQuestion,
 
 function containerPortName(pod: Pod, port: number): string | undefined {
   for (const container of pod.spec?.containers ?? []) {
-    const found = container.ports?.find(({ containerPort }) => containerPort === port);
+    const found = container.ports?.find(
+      ({ containerPort, protocol }) => containerPort === port && (protocol ?? 'TCP') === 'TCP',
+    );
     if (found?.name !== undefined) return found.name;
   }
   return undefined;

@@ -289,6 +289,8 @@ test('the gateway table is for the gateway of this cluster, once the links are k
   cluster.link('west', { allow: false });
   await eventually('the new table', () => messages.length === 2);
   assert.equal(messages[1]?.peers[0]?.allow, false);
+  cluster.namespaces.put({ metadata: { name: 'shop', annotations: { 'mesh.io/opaque-ports': '80' } } });
+  await eventually('a port that became opaque', () => messages[2]?.exports[0]?.ports[0]?.opaque === true);
 
   const proxy = client(context, running, credentialsFor(proxyIdentity, 'east'));
   assert.equal((await watch(proxy, Gateway.method.watch, {}).ended).code, grpcCode.permissionDenied);
