@@ -51,11 +51,13 @@ export class InboundMetrics {
     this.#tlsRefused = registry.counter(
       'mesh_tls_refused_total',
       'Clients refused during the TLS handshake, by named reason.',
+      forgetful,
     );
     this.#errors = registry.counter('inbound_tcp_errors_total', 'Inbound connections that failed, by cause.');
     this.#headers = registry.counter(
       'inbound_tcp_transport_header_connections_total',
       'Connections with a transport header.',
+      forgetful,
     );
   }
 
