@@ -19,6 +19,8 @@ import { LimitLedger } from '@mesh/limits/limits';
 import { capConnections } from '@mesh/sockets/connection-cap';
 import type { Logger } from '@mesh/telemetry/log';
 import type { MetricRegistry } from '@mesh/telemetry/metrics';
+import { type DataplaneLimit, dataplaneLimits } from './limits.ts';
+import { PeerLog } from './peer-log.ts';
 import { TlsAcceptor } from '@mesh/trust/accept';
 import type { CredentialStore } from '@mesh/trust/credentials';
 import { type TrustLimit, trustLimits } from '@mesh/trust/limits';
@@ -60,6 +62,7 @@ export interface ControlLimits {
   readonly grpc: LimitLedger<GrpcLimit>;
   readonly http2: LimitLedger<Http2LimitName>;
   readonly tls: LimitLedger<TrustLimit>;
+  readonly dataplane: LimitLedger<DataplaneLimit>;
 }
 
 export function controlLimits(): ControlLimits {
@@ -71,6 +74,7 @@ export function controlLimits(): ControlLimits {
       http2_held_header_bytes: streamsPerConnection * headBytesPerStream,
     }),
     tls: new LimitLedger(trustLimits),
+    dataplane: new LimitLedger(dataplaneLimits),
   };
 }
 
@@ -93,6 +97,7 @@ export interface ControlServerOptions {
 export class ControlServer {
   readonly #options: ControlServerOptions;
   readonly #acceptor: TlsAcceptor;
+  readonly #log: PeerLog;
   readonly #server: Server;
   readonly #raw: Set<Socket> = new Set();
   readonly #connections: Set<ServerConnection> = new Set();
@@ -107,8 +112,10 @@ export class ControlServer {
       acceptsCluster: (cluster) => cluster === options.cluster,
       limits: options.limits.tls,
     });
+    const { log, clock, limits } = options;
+    this.#log = new PeerLog({ log, clock, limits: limits.dataplane });
     this.#server = createServer({ noDelay: true }, (socket) => this.#accept(socket));
-    const { grpc } = options.limits;
+    const { grpc } = limits;
     capConnections(this.#server, grpc.values.grpc_connections, () => grpc.hit('grpc_connections'));
   }
 
@@ -136,13 +143,13 @@ export class ControlServer {
   }
 
   #accept(socket: Socket): void {
-    const { log, metrics } = this.#options;
+    const { metrics } = this.#options;
     this.#raw.add(socket);
     socket.once('close', () => this.#raw.delete(socket));
     this.#acceptor.accept(socket, (result) => {
       if ('refused' in result) {
         metrics.refused(result.refused);
-        log.warn('caller refused', { reason: result.refused, detail: result.detail });
+        this.#log.warn('caller refused', { reason: result.refused, detail: result.detail });
         return;
       }
       this.#serve(result.socket, result.peer, result.notAfter);

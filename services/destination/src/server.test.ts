@@ -24,7 +24,7 @@ import { type ControlLimits, ControlServer, controlLimits } from '@mesh/dataplan
 import { dataplaneLimits } from '@mesh/dataplane/limits';
 import { http2Limits } from '@mesh/http2/limits';
 import { LimitLedger } from '@mesh/limits/limits';
-import { silentLogger } from '@mesh/telemetry/log';
+import { createLogger, type Logger, silentLogger } from '@mesh/telemetry/log';
 import { eventually } from '@mesh/testkit/eventually';
 import { CredentialStore, type Credentials } from '@mesh/trust/credentials';
 import { credentialsOf, forgeAnchor, forgeIssuer, forgeLeaf, generalName } from '@mesh/trust/forgery';
@@ -55,6 +55,7 @@ async function start(
   context: TestContext,
   linksKnown = () => true,
   limits: ControlLimits = controlLimits(),
+  log: Logger = silentLogger,
 ): Promise<Running> {
   const notifier = new Notifier({ clock: systemClock, delayMs: 1 });
   const cluster = new ModelCluster((topic) => notifier.mark(topic));
@@ -69,7 +70,7 @@ async function start(
     trustSuffix: 'mesh.local',
     credentials: new CredentialStore(credentialsFor(serverIdentity, 'east')),
     clock: systemClock,
-    log: silentLogger,
+    log,
     metrics: { call() {}, connections() {}, refused: (reason) => refused.push(reason) },
     limits,
     maxAgeMs: 60_000,
@@ -367,4 +368,21 @@ test('a proxy that watches as many destinations as it may keeps all of its strea
   await eventually('all answers', () => answered.size === 2 * destinations);
   assert.equal(interrupted, 0);
   assert.equal(limits.http2.hits('http2_held_header_bytes'), 0);
+});
+
+test('callers that are refused again and again do not fill the log', async (context) => {
+  const lines: string[] = [];
+  const limits = controlLimits();
+  const log = createLogger({ clock: systemClock, level: 'info', write: (line) => lines.push(line) });
+  const { server, refused } = await start(context, () => true, limits, log);
+  const most = limits.dataplane.values.peer_log_lines;
+  for (let caller = 0; caller < 3 * most; caller++) {
+    const socket = connect({ host: '127.0.0.1', port: server.port });
+    context.after(() => socket.destroy());
+    socket.on('error', () => {});
+    socket.end('GET / HTTP/1.1\r\n\r\n');
+  }
+  await eventually('all are refused', () => refused.length === 3 * most);
+  assert.ok(lines.length < 2 * most, `${lines.length} lines`);
+  assert.equal(lines.length + limits.dataplane.hits('peer_log_lines'), 3 * most);
 });

@@ -29,6 +29,7 @@ async function main(): Promise<void> {
   const server = new InjectorServer({
     port: config.MESH_INJECTOR_PORT,
     log,
+    clock: systemClock,
     reviews: registry.counter('mesh_injector_reviews_total', 'Admission reviews by outcome.'),
     cluster: {
       async values() {
@@ -46,7 +47,7 @@ async function main(): Promise<void> {
     },
   });
   const pageLimits = adminLedgers();
-  limitMetrics(registry, [server.limits, client.limits, ...Object.values(pageLimits)]);
+  limitMetrics(registry, [server.limits, server.peerLimits, client.limits, ...Object.values(pageLimits)]);
   const keeper = new CertificateKeeper({
     client,
     clock: systemClock,

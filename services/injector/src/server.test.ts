@@ -6,7 +6,7 @@ import { connect } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { resolveValues } from '@mesh/charts/values';
-import { silentLogger } from '@mesh/telemetry/log';
+import { createLogger, type Logger, silentLogger } from '@mesh/telemetry/log';
 import { MetricRegistry } from '@mesh/telemetry/metrics';
 import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
@@ -20,10 +20,14 @@ const material = (): Promise<ServingMaterial> =>
     clock: new FakeClock(Date.now()),
   });
 
-async function serve(test: TestContext): Promise<{ server: InjectorServer; material: ServingMaterial }> {
+async function serve(
+  test: TestContext,
+  log: Logger = silentLogger,
+): Promise<{ server: InjectorServer; material: ServingMaterial }> {
   const server = new InjectorServer({
     port: 0,
-    log: silentLogger,
+    log,
+    clock: new FakeClock(),
     reviews: new MetricRegistry().counter('reviews', ''),
     cluster: {
       values: async () => resolveValues({ cluster: 'east', anchors: 'PEM' }),
@@ -92,6 +96,17 @@ test('bad bodies get 400, large ones 413 and a counted limit', async (t) => {
   assert.equal(server.limits.hits('injector_review_bytes'), 1);
 });
 
+test('whoever sends what is no review does not fill the log', async (t) => {
+  const lines: string[] = [];
+  const log = createLogger({ clock: new FakeClock(), level: 'info', write: (line) => lines.push(line) });
+  const { server, material: served } = await serve(t, log);
+  const most = server.peerLimits.values.peer_log_lines;
+  for (let sent = 0; sent < most + 5; sent++)
+    assert.equal((await post(server.port, served.ca, 'not json')).status, 400);
+  assert.equal(lines.length, most);
+  assert.equal(server.peerLimits.hits('peer_log_lines'), 5);
+});
+
 test('reviews that never end hold no more than they may together, and one of a pod passes', async (t) => {
   const { server, material: served } = await serve(t);
   const { injector_pending_bytes: most } = server.limits.values;
@@ -121,6 +136,7 @@ test('stopping does not wait for a client that says nothing', async () => {
   const server = new InjectorServer({
     port: 0,
     log: silentLogger,
+    clock: new FakeClock(),
     reviews: new MetricRegistry().counter('reviews', ''),
     cluster: { values: () => Promise.reject(new Error()), namespaceAnnotations: () => Promise.resolve({}) },
   });

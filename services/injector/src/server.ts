@@ -2,6 +2,9 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import type { Clock } from '@mesh/clock/clock';
+import { type DataplaneLimit, dataplaneLimits } from '@mesh/dataplane/limits';
+import { PeerLog } from '@mesh/dataplane/peer-log';
 import { describeError } from '@mesh/errors/mesh-error';
 import { LimitLedger } from '@mesh/limits/limits';
 import { capConnections } from '@mesh/sockets/connection-cap';
@@ -15,13 +18,16 @@ interface Options {
   port: number;
   cluster: Cluster;
   log: Logger;
+  clock: Clock;
   reviews: Family<Counter>;
 }
 
 /** The HTTPS side of the webhook; its certificate can be swapped while it serves. */
 export class InjectorServer {
   readonly limits: LimitLedger<InjectorLimit> = new LimitLedger(injectorLimits);
+  readonly peerLimits: LimitLedger<DataplaneLimit> = new LimitLedger(dataplaneLimits);
   readonly #options: Options;
+  readonly #log: PeerLog;
   /** Bytes that came of reviews which are not complete. */
   readonly #pending: Map<IncomingMessage, number> = new Map();
   #pendingBytes = 0;
@@ -31,6 +37,7 @@ export class InjectorServer {
 
   constructor(options: Options) {
     this.#options = options;
+    this.#log = new PeerLog({ ...options, limits: this.peerLimits });
   }
 
   get serving(): boolean {
@@ -55,7 +62,7 @@ export class InjectorServer {
     }
     const server = createServer({ ...context, requestTimeout: 15_000 }, (request, response) => {
       this.#answer(request, response).catch((failure: unknown) => {
-        this.#options.log.warn('admission review failed', { error: describeError(failure) });
+        this.#log.warn('admission review failed', { error: describeError(failure) });
         response.writeHead(400, { 'content-type': 'text/plain' }).end(`${describeError(failure)}\n`);
       });
     });

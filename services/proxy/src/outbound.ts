@@ -12,6 +12,7 @@ import { type EndpointSpec, plainEndpoint } from '@mesh/dataplane/endpoint-spec'
 import type { ForwardContext } from '@mesh/dataplane/exchange';
 import { FixedTargets } from '@mesh/dataplane/fixed-targets';
 import { ApplicationListener } from '@mesh/dataplane/http-forwarder';
+import { PeerLog } from '@mesh/dataplane/peer-log';
 import type { Profile, Profiles } from '@mesh/dataplane/profiles';
 import { type DetectCells, detectProtocol } from '@mesh/dataplane/protocol-detection';
 import { serveHttp } from '@mesh/dataplane/serve-http';
@@ -54,11 +55,13 @@ export class Outbound {
   readonly #detected: DetectCells;
   readonly #errors: Family<Counter>;
   readonly #protocols: Family<Counter>;
+  readonly #log: PeerLog;
 
   constructor(options: OutboundOptions) {
     this.#options = options;
     const { environment } = options;
     const { clock, idleMs, limits, registry } = environment;
+    this.#log = new PeerLog(environment);
     this.#fixed = new FixedTargets({ clock, idleMs, pool: { ...outboundPool(environment), limits } });
     this.#source = environment.transport.cells({ direction: 'outbound', peer: 'src', tls: 'no_identity' });
     this.#detected = environment.detect.cells({ direction: 'outbound', tls: 'no_identity' });
@@ -199,7 +202,7 @@ export class Outbound {
 
   #fail(socket: Socket, error: ConnectionError): void {
     this.#countError(error);
-    this.#options.environment.log.warn('outbound connection refused', { error });
+    this.#log.warn('outbound connection refused', { error });
     socket.destroy();
   }
 
