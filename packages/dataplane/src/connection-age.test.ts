@@ -128,6 +128,10 @@ async function connect(test: TestContext, lifetimes: Lifetimes, serverIdleMs?: n
     answer(): void {
       for (const stream of streams.splice(0)) stream.respond({ status: 200, headers: [] }, true);
     },
+    /** The endpoint is no longer one. */
+    release(): void {
+      peers.release(peer);
+    },
     /** While nothing is in flight. */
     rest(ms: number): void {
       clock.advance(ms);
@@ -141,6 +145,8 @@ async function connect(test: TestContext, lifetimes: Lifetimes, serverIdleMs?: n
     },
   };
 }
+
+const long: Lifetimes = { server: 1440 * minute, client: 1440 * minute };
 
 for (const [what, lifetimes, usedFor] of [
   ['an hour', { server: 1440 * minute, client: 1440 * minute }, 60],
@@ -163,7 +169,20 @@ for (const [what, lifetimes, usedFor] of [
   });
 }
 
-const long: Lifetimes = { server: 1440 * minute, client: 1440 * minute };
+test('what is in flight to an endpoint that was removed ends with the certificate, too', async (t) => {
+  const { answers, answer, pass, release, request, rest } = await connect(t, { ...long, server: minute });
+  await request();
+  answer();
+  await eventually('answered', () => answers.length === 1);
+  rest(53_000);
+  await request();
+  release();
+  await pass(6000);
+  assert.deepEqual(answers, [200]);
+  await pass(2000);
+  await eventually('it is cut', () => answers.length === 2);
+  assert.deepEqual(answers, [200, 0]);
+});
 
 test('a server that ends an idle connection costs no request, also not one that crosses its GOAWAY', async (t) => {
   const { answers, answer, dialled, request, rest } = await connect(t, long, 5 * minute);

@@ -83,6 +83,11 @@ export class Lane {
     return false;
   }
 
+  /** Whether any connection is there still. */
+  get connected(): boolean {
+    return this.#entries.size > 0;
+  }
+
   submit(submission: Submission): void {
     const connection = this.#take();
     if (connection !== undefined) {

@@ -17,6 +17,8 @@ export class PeerPool {
   readonly environment: PeerEnvironment;
   readonly #peers: Map<string, Held> = new Map();
   readonly #keys: WeakMap<Peer, string> = new WeakMap();
+  /** Released, with requests in flight: what proved their connections expires all the same. */
+  readonly #leaving: Set<Peer> = new Set();
   readonly #sweeper: Timer;
   readonly #ticker: SharedTicker;
   /** Connections that no PING watches. */
@@ -53,6 +55,7 @@ export class PeerPool {
     if (held.holders > 0) return;
     this.#peers.delete(key);
     peer.close({ graceful: true });
+    if (peer.connected) this.#leaving.add(peer);
   }
 
   get size(): number {
@@ -62,7 +65,9 @@ export class PeerPool {
   close(): void {
     this.#sweeper.cancel();
     for (const { peer } of this.#peers.values()) peer.close({ graceful: false });
+    for (const peer of this.#leaving) peer.close({ graceful: false });
     this.#peers.clear();
+    this.#leaving.clear();
   }
 
   #sweep(): void {
@@ -70,5 +75,9 @@ export class PeerPool {
     const { values } = this.environment.limits;
     const limits = { idleMs: values.http1_pool_idle_ms, ageMs: values.connection_age_ms };
     for (const { peer } of this.#peers.values()) peer.sweep(limits);
+    for (const peer of this.#leaving) {
+      peer.sweep(limits);
+      if (!peer.connected) this.#leaving.delete(peer);
+    }
   }
 }

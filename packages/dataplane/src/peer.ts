@@ -149,6 +149,11 @@ export class Peer {
     return this.#reachable;
   }
 
+  /** Whether a connection for HTTP is there, usable or not. */
+  get connected(): boolean {
+    return this.h1.connected || this.h2.connected;
+  }
+
   watch(listener: PeerListener): void {
     this.#listeners.add(listener);
   }
