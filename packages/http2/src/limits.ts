@@ -6,14 +6,14 @@ import type { LimitLedger, LimitSpec } from '@mesh/limits/limits';
  */
 export const http2Limits = {
   http2_header_list_bytes: {
-    default: 65_536,
+    default: 73_728,
     unit: 'bytes',
-    why: 'Decoded size of one header list, 32 bytes overhead per field included (HPACK bomb, CVE-2016-6581).',
+    why: 'Decoded size of one header list, 32 bytes overhead per field included (HPACK bomb, CVE-2016-6581). More than `http1_head_bytes`, so that a head that HTTP/1 took passes.',
   },
   http2_header_count: {
-    default: 100,
+    default: 110,
     unit: 'count',
-    why: 'Fields in one header list, every cookie crumb counted (HTTP/2 bomb, CVE-2026-49975).',
+    why: 'Fields in one header list, every cookie crumb counted (HTTP/2 bomb, CVE-2026-49975): the 100 of HTTP/1, pseudo-header fields and what proxies add.',
   },
   http2_decoded_fields: {
     default: 1000,
@@ -41,9 +41,9 @@ export const http2Limits = {
     why: 'Frames of one connection in one turn of the event loop, a request counted as 24, 64 bytes of a header block or 256 of its list as one; the rest waits until everybody else had a turn.',
   },
   http2_header_block_bytes: {
-    default: 65_536,
+    default: 81_920,
     unit: 'bytes',
-    why: 'Encoded bytes held while a header block waits for END_HEADERS.',
+    why: 'Encoded bytes held while a header block waits for END_HEADERS. More than a list may have, as it ends the connection for all.',
   },
   http2_continuation_frames: {
     default: 8,
