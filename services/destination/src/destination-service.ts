@@ -14,7 +14,7 @@ import { gatewayIdentity, type PeerIdentity } from '@mesh/trust/names';
 import { topics } from './changes.ts';
 import { parseContextToken } from './client-context.ts';
 import { type Told, updatesBetween } from './endpoint-messages.ts';
-import { isExternal, nodeOf, type Scope } from './endpoints.ts';
+import { nodeOf, type Scope } from './endpoints.ts';
 import { profileOf, profileTopics } from './profile.ts';
 import type { Services } from './services.ts';
 import { parseTarget } from './target.ts';
@@ -39,13 +39,7 @@ function get(
 ): void {
   const target = parseTarget(request.path, settings.clusterDomain);
   if ('fault' in target) throw new GrpcError(grpcCode.invalidArgument, target.fault);
-  // One that is not there is followed as well: a stream that ended would leave a proxy what it knew before the service was deleted.
-  if (isExternal(objects.services.get(target.namespace, target.service))) {
-    throw new GrpcError(
-      grpcCode.invalidArgument,
-      `service ${target.namespace}/${target.service} is of type ExternalName, which has no endpoints`,
-    );
-  }
+  // A service that is not there is followed as well: a stream that ended would leave a proxy what it knew before.
   const zone = clientZone(objects, request.contextToken);
   let told: Told = { kind: 'nothing' };
   let writable = true;

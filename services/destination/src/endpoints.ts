@@ -143,8 +143,8 @@ function findSources(objects: ClusterObjects, { namespace, service: name }: Targ
 }
 
 /** A name of something outside, which has no endpoints. */
-export function isExternal(service: Service | undefined): boolean {
-  return service?.spec?.type === 'ExternalName';
+function isExternal(service: Service): boolean {
+  return service.spec?.type === 'ExternalName';
 }
 
 function isMember(service: Service): boolean {

@@ -170,7 +170,15 @@ test('a service that is not there is followed too: who asks again after it is go
     spec: { type: 'ExternalName', externalName: 'example.com', ports: [{ name: 'port-80', port: 80 }] },
   });
   await eventually('it is somewhere else', () => messages.length === 3);
-  assert.deepEqual(messages.map(describe), ['none false', 'add 10.0.0.1:8080@0', 'none false']);
+  const { messages: later } = watch(proxy, Destination.method.get, {
+    path: 'cart.shop.svc.cluster.local:80',
+  });
+  await eventually('as who asks now is told', () => later.length === 1);
+  cluster.service({ name: 'cart', clusterIP: '10.96.0.1' });
+  await eventually('it is back', () => messages.length === 4 && later.length === 2);
+  const back = ['none false', 'add 10.0.0.1:8080@0'];
+  assert.deepEqual(messages.map(describe), [...back, ...back]);
+  assert.deepEqual(later.map(describe), back);
 });
 
 test('failover shows as tiers: a peer dies, and comes back', async (context) => {
@@ -217,14 +225,9 @@ test('the gateway is told of local endpoints alone', async (context) => {
 
 test('questions that have no answer say why', async (context) => {
   const running = await start(context);
-  running.cluster.services.put({
-    metadata: { name: 'outside', namespace: 'shop' },
-    spec: { type: 'ExternalName', externalName: 'example.com' },
-  });
   const proxy = client(context, running, credentialsFor(proxyIdentity, 'east'));
   const ask = async (path: string) => (await watch(proxy, Destination.method.get, { path }).ended).code;
   assert.equal(await ask('10.0.0.1:80'), grpcCode.invalidArgument);
-  assert.equal(await ask('outside.shop.svc.cluster.local:80'), grpcCode.invalidArgument);
   assert.equal(
     (await watch(proxy, Destination.method.getProfile, { path: 'x' }).ended).code,
     grpcCode.failedPrecondition,
