@@ -314,7 +314,7 @@ void test('what was idle between two times of need is judged anew in the second'
 void test('what is followed is what was not forgotten, in whatever order, and each is ended once', () => {
   const step = fc.tuple(fc.nat({ max: 9 }), fc.boolean());
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+    fc.property(fc.array(step, { maxLength: 80 }), fc.array(fc.nat({ max: 9 })), (steps, leaving) => {
       const bodies = new SlowBodies(new LimitLedger(dataplaneLimits));
       const ended: number[] = [];
       const all = Array.from({ length: 10 }, (_, index) => ({
@@ -338,6 +338,11 @@ void test('what is followed is what was not forgotten, in whatever order, and ea
       }
       const { slow_body_ms: windowMs } = dataplaneLimits;
       for (const now of [0, windowMs.default, 2 * windowMs.default - 1]) bodies.look(now);
+      for (const index of leaving) {
+        const body = all[index];
+        if (body !== undefined) bodies.forget(body);
+        followed.delete(index);
+      }
       assert.equal(bodies.end(), followed.size > 0);
       assert.deepEqual(ended.toSorted(), [...followed].toSorted());
     }),

@@ -35,6 +35,8 @@ export class SlowBodies {
   readonly #open: OpenBody[] = [];
   /** What the last look found; only of bodies that are open. */
   readonly #marks: Map<OpenBody, Mark> = new Map();
+  /** How many of them are slow: who is turned away must not cost a search through all of them. */
+  #slow = 0;
   #lookedAt = Number.NEGATIVE_INFINITY;
 
   constructor(limits: LimitLedger<DataplaneLimit>) {
@@ -58,7 +60,14 @@ export class SlowBodies {
       this.#open[place] = last;
       last.place = place;
     }
-    if (this.#marks.size > 0) this.#marks.delete(body);
+    if (this.#marks.size > 0) this.#mark(body, undefined);
+  }
+
+  #mark(body: OpenBody, mark: Mark | undefined): void {
+    if (this.#marks.get(body)?.slow === true) this.#slow--;
+    if (mark === undefined) this.#marks.delete(body);
+    else this.#marks.set(body, mark);
+    if (mark?.slow === true) this.#slow++;
   }
 
   #has(body: OpenBody): boolean {
@@ -75,10 +84,10 @@ export class SlowBodies {
       const passedMs = mark === undefined ? 0 : now - mark.at;
       // What was seen in an earlier time of need says nothing about now.
       if (mark === undefined || body.heldBack || passedMs >= 2 * windowMs) {
-        this.#marks.set(body, { bytes: body.bodyBytes, at: now, slow: false });
+        this.#mark(body, { bytes: body.bodyBytes, at: now, slow: false });
       } else if (passedMs >= windowMs) {
         const slow = (body.bodyBytes - mark.bytes) * 1000 < least * passedMs;
-        this.#marks.set(body, { bytes: body.bodyBytes, at: now, slow });
+        this.#mark(body, { bytes: body.bodyBytes, at: now, slow });
       }
     }
   }
@@ -86,6 +95,7 @@ export class SlowBodies {
   /** Ends those that were found slow; false when there are none. */
   end(): boolean {
     let ended = false;
+    if (this.#slow === 0) return ended;
     for (const [body, { slow }] of this.#marks) {
       if (!slow || body.heldBack) continue;
       this.#limits.hit('slow_body_bytes_per_s');
