@@ -383,6 +383,27 @@ test('a gateway that drains is left at once, though its stream would go on', asy
   await waitCondition(east, 'west', 'Connected', /^True/);
 });
 
+test('a gateway that asks to connect anew, as each does every hour, is no fault of the Link', async (t) => {
+  const { east, west } = await startPair(t);
+  await waitCondition(east, 'west', 'Connected', /^True/);
+  await waitCondition(east, 'west', 'Synced', /^True/);
+  const times = async () => {
+    const { status } = await east.client.get(links, { namespace: multiclusterNamespace, name: 'west' });
+    return status?.conditions?.map(({ type, lastTransitionTime }) => [type, lastTransitionTime]);
+  };
+  const before = await times();
+  const { visits } = west.relay;
+  west.relay.drain();
+  await waitFor('it comes again', async () => west.relay.visits === visits + 1);
+  await makeService(west, 'later', { labels: exported });
+  await waitImport(east, 'west', 'later', /^Mirrored/);
+  assert.deepEqual(await times(), before);
+  assert.deepEqual(
+    east.log.filter((line) => line.includes('not connected') && line.includes('stopping')),
+    [],
+  );
+});
+
 test('a lost stream demotes and removes nothing; what comes back is alive again', async (t) => {
   const { east, west } = await startPair(t);
   await makeService(west, 'cart', { labels: exported });

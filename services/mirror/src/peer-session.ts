@@ -150,7 +150,7 @@ export class PeerSession {
         );
       }
       this.#disconnect();
-      this.#options.onState();
+      if (this.#fault !== undefined) this.#options.onState();
       const delayMs = backoffMs(this.#attempts++, random, retry);
       await new Promise<void>((resolve) => {
         this.#timers[2] = clock.after(this.#stopped ? 0 : delayMs, resolve);
@@ -183,9 +183,12 @@ export class PeerSession {
         if (heard) finish('StreamEnded', detail);
         else finish('ClosedByGateway', this.#closedText(detail));
       };
-      // A gateway that drains says so by GOAWAY, long before the stream ends: another one is asked from then on.
+      // A gateway asks to be left by GOAWAY, each hour and when it stops, long before the stream ends. That is no fault, unless
+      // the next connection fails.
       connection.onChange = () => {
-        if (!connection.usable && heard) lost('the gateway is stopping');
+        if (connection.usable || !heard || over) return;
+        over = true;
+        resolve();
       };
       this.#stream = channel.serverStream(
         Federation.method.subscribe,
