@@ -16,7 +16,7 @@ import { dialTls } from '@mesh/trust/dial';
 import { gatewayIdentity, mirrorIdentity } from '@mesh/trust/names';
 import { sliceServiceIndex } from './export-table.ts';
 import { importIndex } from './importer.ts';
-import { LinkController } from './link-controller.ts';
+import { LinkController, probeSettings } from './link-controller.ts';
 import {
   condition,
   findService,
@@ -157,4 +157,10 @@ test('a name server that fails while the controller starts takes no mirror away'
   clock.advance(10_000);
   await eventually('it follows', async () => (await gateways()) === '10.9.0.2');
   assert.equal((await findService(east, 'cart-west'))?.metadata.uid, before);
+});
+
+test('probes come at most ten times a second and at least each day, whatever a Link says', () => {
+  const of = (period: string) => probeSettings({ probe: { period } }).periodMs;
+  assert.deepEqual(['1ms', '2s', '1000h'].map(of), [100, 2000, 86_400_000]);
+  assert.equal(probeSettings({}).periodMs, 1000);
 });

@@ -413,10 +413,12 @@ function ownersOf(name: string): string[] {
   return owners;
 }
 
-/** The CRD admits only well-formed durations; an absent one is a second. */
-const probeMs = (text = '1s'): number => Math.max(100, parseDuration(text) ?? 1000);
+const dayMs = 86_400_000;
 
-function probeSettings({ probe }: LinkSpec): ProbeSettings {
+/** The CRD admits only well-formed durations, of any length: a timer of over 24 days would fire all the time. Absent, a second. */
+const probeMs = (text = '1s'): number => Math.min(dayMs, Math.max(100, parseDuration(text) ?? 1000));
+
+export function probeSettings({ probe }: Pick<LinkSpec, 'probe'>): ProbeSettings {
   return {
     periodMs: probeMs(probe?.period),
     timeoutMs: probeMs(probe?.timeout),
