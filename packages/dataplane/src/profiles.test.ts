@@ -137,6 +137,23 @@ void test('who waits for an answer does not lose it to others', async () => {
   assert.equal((await first).service, 'cart');
 });
 
+void test('while the control plane is away, one connection to an address waits, and not each of them', async () => {
+  const { clock, channel, profiles } = setup();
+  const handler = (): Handler => channel.open.get('a') ?? assert.fail('nobody asks');
+  const first = profiles.get('a');
+  handler().onInterrupted?.();
+  assert.ok(profiles.get('a') instanceof Promise, 'it may come back in time');
+  await clock.advanceAsync(500);
+  assert.equal(await first, noProfile);
+  assert.equal(profiles.get('a'), noProfile);
+  channel.say('a', 'cart');
+  assert.equal((profiles.get('a') as { service: string }).service, 'cart');
+
+  void profiles.get('slow');
+  await clock.advanceAsync(500);
+  assert.ok(profiles.get('slow') instanceof Promise, 'one that is merely slow is waited for');
+});
+
 void test('while nobody answers, connections that come and go leave nothing', async () => {
   const { clock, channel, profiles } = setup();
   for (let second = 0; second < 10; second++) {

@@ -28,7 +28,10 @@ export interface ProfilesOptions {
   clock: Clock;
   channel: ControlStreams;
   contextToken: string;
-  /** How long a first answer is waited for; then the connection goes on without a profile. */
+  /**
+   * How long a first answer is waited for; then the connection goes on without a profile. So do later ones, without waiting,
+   * while the control plane is known to be away.
+   */
   timeoutMs: number;
   /** How long an address nobody connects to is kept. */
   idleMs: number;
@@ -41,8 +44,13 @@ class Entry implements KeptStreamHandler<typeof DestinationProfileSchema> {
   stream: RunningStream | undefined;
   idle: Timer | undefined;
   profile: Profile | undefined;
+  /** Somebody waited in vain. */
+  late = false;
+  /** The stream ended and did not speak since. */
+  interrupted = false;
 
   onMessage(message: DestinationProfile): void {
+    this.interrupted = false;
     this.#set({
       opaque: message.opaqueProtocol,
       service: message.fullyQualifiedName,
@@ -52,6 +60,10 @@ class Entry implements KeptStreamHandler<typeof DestinationProfileSchema> {
 
   onRejected(): void {
     this.#set(noProfile);
+  }
+
+  onInterrupted(): void {
+    this.interrupted = true;
   }
 
   get waiting(): number {
@@ -97,6 +109,7 @@ export class Profiles {
     const entry = this.#entry(address);
     if (entry === undefined) return noProfile;
     if (entry.profile !== undefined) return entry.profile;
+    if (entry.late && entry.interrupted) return noProfile;
     return new Promise((resolve) => {
       const done = (profile: Profile): void => {
         timer.cancel();
@@ -104,6 +117,7 @@ export class Profiles {
       };
       const timer = this.#options.clock.after(this.#options.timeoutMs, () => {
         // Nobody may ever answer, while connections come and go.
+        entry.late = true;
         entry.forgo(done);
         resolve(noProfile);
       });
