@@ -26,7 +26,7 @@ export class PeerPool {
 
   constructor(environment: PeerEnvironment) {
     this.environment = environment;
-    this.paths = new SilentPaths(environment.limits);
+    this.paths = new SilentPaths(environment.limits, environment.clock);
     this.#ticker = new SharedTicker(environment.clock, peerTickMs);
     this.#sweeper = environment.clock.every(sweepMs, () => this.#sweep(), true);
   }

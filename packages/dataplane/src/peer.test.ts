@@ -25,7 +25,7 @@ function setup(
 ) {
   const clock = new FakeClock();
   const limits = new LimitLedger(dataplaneLimits, overrides);
-  const paths = new SilentPaths(limits);
+  const paths = new SilentPaths(limits, clock);
   const dialledAt: number[] = [];
   const sockets: Socket[] = [];
   let refuse = true;

@@ -6,6 +6,7 @@
  * pauses. One look per second at each connection that has something under way; an idle one costs nothing.
  */
 import type { Socket } from 'node:net';
+import type { Clock } from '@mesh/clock/clock';
 import type { LimitLedger } from '@mesh/limits/limits';
 import { tcpPath, type TcpPath } from '@mesh/transport/socket-options';
 import type { DataplaneLimit } from './limits.ts';
@@ -17,16 +18,24 @@ interface Followed {
   readonly socket: Socket;
   /** `bytesWritten` when all of it was acknowledged. */
   settledAt: number;
+  /** Since when each look found something under way, monotonic milliseconds; undefined when the last one found nothing. */
+  since: number | undefined;
 }
 
 export class SilentPaths {
   readonly #limits: LimitLedger<DataplaneLimit>;
+  readonly #clock: Clock;
   readonly #look: (socket: Socket) => TcpPath | undefined;
   readonly #followed: Set<Followed> = new Set();
 
   /** `look` is the kernel's, unless a test has another. */
-  constructor(limits: LimitLedger<DataplaneLimit>, look: (socket: Socket) => TcpPath | undefined = tcpPath) {
+  constructor(
+    limits: LimitLedger<DataplaneLimit>,
+    clock: Clock,
+    look: (socket: Socket) => TcpPath | undefined = tcpPath,
+  ) {
     this.#limits = limits;
+    this.#clock = clock;
     this.#look = look;
   }
 
@@ -37,24 +46,30 @@ export class SilentPaths {
 
   /** Until `socket` closes. */
   follow(socket: Socket): void {
-    const followed: Followed = { socket, settledAt: 0 };
+    const followed: Followed = { socket, settledAt: 0, since: undefined };
     this.#followed.add(followed);
     socket.once('close', () => this.#followed.delete(followed));
   }
 
   /** Call once per second or so. Destroys sockets whose other end is gone. */
   sweep(): void {
+    const now = this.#clock.now();
     for (const followed of this.#followed) {
       const { socket } = followed;
       if (socket.bytesWritten === followed.settledAt) continue;
       const path = this.#look(socket);
       if (path === undefined) continue;
       if (path.unacked === 0 && path.probes === 0) {
+        followed.since = undefined;
         if (socket.writableLength === 0) followed.settledAt = socket.bytesWritten;
-      } else if (path.lastAckMs >= Math.max(this.#limits.values.tcp_silence_ms, roundTrips * path.rttMs)) {
-        this.#limits.hit('tcp_silence_ms');
-        socket.destroy();
+        continue;
       }
+      // The last acknowledgement may be of long before: while a connection is idle there is nothing to acknowledge.
+      followed.since ??= now;
+      const silenceMs = Math.max(this.#limits.values.tcp_silence_ms, roundTrips * path.rttMs);
+      if (path.lastAckMs < silenceMs || now - followed.since < silenceMs) continue;
+      this.#limits.hit('tcp_silence_ms');
+      socket.destroy();
     }
   }
 }
