@@ -193,3 +193,33 @@ test('at the cap of the page the connection whose last request is longest ago ma
     assert.match(await text(socket), /200 OK[^]*content-length: 6\r\n/);
   }
 });
+
+test('whoever asks for metrics without end has few pages made, and gets the last one again', async (context) => {
+  const clock = new FakeClock();
+  const limits = adminLedgers({ admin_renders: 20 });
+  let made = 0;
+  const base = await admin(context, { clock, limits, registry: { render: () => `page ${++made}\n` } });
+  const ask = async (): Promise<string> => (await fetch(`${base}/metrics`)).text();
+  const { admin_renders: most } = limits.page.values;
+  for (let asked = 1; asked <= most; asked++) await ask();
+  assert.equal(made, most);
+  for (let asked = 0; asked < 10; asked++) assert.equal(await ask(), `page ${most}\n`);
+  assert.equal(limits.page.hits('admin_renders'), 10);
+  clock.advance(1000);
+  assert.equal(await ask(), `page ${most + 1}\n`);
+});
+
+test('a client that takes nothing of a large page is cut off', async (context) => {
+  const clock = new FakeClock();
+  const limits = adminLedgers();
+  const base = await admin(context, { clock, limits, registry: { render: () => 'x'.repeat(20_000_000) } });
+  const socket = await connected(context, base);
+  socket.pause();
+  socket.write('GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n');
+  await eventually('it is cut off', () => {
+    clock.advance(limits.page.values.admin_stall_ms);
+    return limits.page.hits('admin_stall_ms') === 1;
+  });
+  socket.resume();
+  await once(socket, 'close');
+});

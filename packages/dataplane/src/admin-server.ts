@@ -11,6 +11,7 @@ import type { RequestHead, ServerConnection, ServerStream } from '@mesh/http/mes
 import { http1Limits, type Http1LimitName } from '@mesh/http1/limits';
 import { serveHttp1 } from '@mesh/http1/server';
 import { LimitLedger } from '@mesh/limits/limits';
+import { TokenBucket } from '@mesh/limits/token-bucket';
 import { type AdminLimit, adminLimits } from '@mesh/telemetry/limits';
 import { isLoopback } from '@mesh/transport/loopback';
 import { Discard } from './discard.ts';
@@ -24,7 +25,8 @@ export interface AdminResponse {
   readonly status: number;
   /** Media type of `body`. */
   readonly type: string;
-  readonly body: string;
+  /** Bytes, where one page is sent to several. */
+  readonly body: string | Buffer;
 }
 
 export type AdminRoute = (request: AdminRequest) => AdminResponse | Promise<AdminResponse>;
@@ -60,14 +62,19 @@ export function adminLedgers(overrides: Partial<Record<AdminLimit, number>> = {}
 const ownNames: Partial<Record<Http1LimitName, AdminLimit>> = {
   http1_head_bytes: 'admin_head_bytes',
   http1_idle_ms: 'admin_idle_ms',
+  http1_stall_ms: 'admin_stall_ms',
 };
 
 class PageHttp1Limits extends LimitLedger<Http1LimitName> {
   readonly #page: LimitLedger<AdminLimit>;
 
   constructor(page: LimitLedger<AdminLimit>) {
-    const { admin_head_bytes: http1_head_bytes, admin_idle_ms: http1_idle_ms } = page.values;
-    super(http1Limits, { http1_head_bytes, http1_idle_ms });
+    const {
+      admin_head_bytes: http1_head_bytes,
+      admin_idle_ms: http1_idle_ms,
+      admin_stall_ms: http1_stall_ms,
+    } = page.values;
+    super(http1Limits, { http1_head_bytes, http1_idle_ms, http1_stall_ms });
     this.#page = page;
   }
 
@@ -107,22 +114,15 @@ const text = (status: number, body: string): AdminResponse => ({
 
 /** Resolves once the port listens; rejects with the system error when it cannot. */
 export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
+  const limits = options.limits ?? adminLedgers();
+  const { page } = limits;
   const routes = new Map<string, AdminRoute>([
     ['/live', () => text(200, 'live\n')],
     ['/ready', () => readyPage(options.ready())],
-    [
-      '/metrics',
-      async () => ({
-        status: 200,
-        type: 'text/plain; version=0.0.4; charset=utf-8',
-        body: await options.registry.render(),
-      }),
-    ],
+    ['/metrics', metricsRoute(options, page)],
     ...Object.entries(options.extra ?? {}),
   ]);
   const actions = new Map<string, AdminRoute>(Object.entries(options.actions ?? {}));
-  const limits = options.limits ?? adminLedgers();
-  const { page } = limits;
   // Longest without a request first.
   const connections = new Set<ServerConnection>();
   const server = createServer((socket) => {
@@ -158,6 +158,19 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
       for (const connection of connections) connection.destroy();
       await closed;
     },
+  };
+}
+
+/** Made anew as often as `admin_renders` allows; whoever asks more often than that gets the last one. */
+function metricsRoute({ clock, registry }: AdminOptions, page: LimitLedger<AdminLimit>): AdminRoute {
+  const renders = new TokenBucket(page.values.admin_renders, clock.now());
+  let last: Promise<Buffer> | undefined;
+  const render = async (): Promise<Buffer> => Buffer.from(await registry.render());
+  return async () => {
+    const fresh = renders.take(clock.now());
+    if (!fresh) page.hit('admin_renders');
+    if (fresh || last === undefined) last = render();
+    return { status: 200, type: 'text/plain; version=0.0.4; charset=utf-8', body: await last };
   };
 }
 
@@ -205,7 +218,7 @@ async function answer(
 ): Promise<void> {
   const { stream, head } = question;
   const page = await respond(routes, actions, question).catch(() => text(500, 'the page failed\n'));
-  const body = Buffer.from(page.body);
+  const body = typeof page.body === 'string' ? Buffer.from(page.body) : page.body;
   const headers = ['content-type', page.type, 'content-length', String(body.length)];
   const bodiless = head.method === 'HEAD' || body.length === 0;
   stream.respond({ status: page.status, headers }, bodiless);

@@ -29,6 +29,16 @@ export const adminLimits = {
     unit: 'ms',
     why: 'From the head of a request to the end of its body, which nobody reads; the connection is closed.',
   },
+  admin_renders: {
+    default: 100,
+    unit: 'count',
+    why: 'Burst of metrics pages that are made, a tenth of it more each second, whoever asks: a page of some megabytes takes milliseconds in which nobody is served. Meanwhile the last one is sent again.',
+  },
+  admin_stall_ms: {
+    default: 10_000,
+    unit: 'ms',
+    why: 'A client that takes nothing of its page, which may be large, is cut off.',
+  },
   admin_idle_ms: {
     default: 90_000,
     unit: 'ms',
