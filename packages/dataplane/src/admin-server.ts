@@ -161,15 +161,24 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   };
 }
 
+/** How long the last metrics page is kept. */
+const keptMs = 1000;
+
 /** Made anew as often as `admin_renders` allows; whoever asks more often than that gets the last one. */
 function metricsRoute({ clock, registry }: AdminOptions, page: LimitLedger<AdminLimit>): AdminRoute {
   const renders = new TokenBucket(page.values.admin_renders, clock.now());
   let last: Promise<Buffer> | undefined;
+  let forgetting: Timer | undefined;
   const render = async (): Promise<Buffer> => Buffer.from(await registry.render());
   return async () => {
     const fresh = renders.take(clock.now());
     if (!fresh) page.hit('admin_renders');
-    if (fresh || last === undefined) last = render();
+    if (fresh || last === undefined) {
+      last = render();
+      forgetting?.cancel();
+      // By then another may be made, and a page is large.
+      forgetting = clock.after(keptMs, () => (last = undefined), true);
+    }
     return { status: 200, type: 'text/plain; version=0.0.4; charset=utf-8', body: await last };
   };
 }
