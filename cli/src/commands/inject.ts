@@ -19,39 +19,52 @@ const workloads: ReadonlySet<string> = new Set([
   'Job',
 ]);
 
-/** Asks for the sidecar by annotation; the webhook adds it when the pods are made. */
+/** Asks for the sidecar by annotation; the webhook adds it when the pods are made. Undefined: nothing to inject. */
 function annotated(object: KubernetesObject): KubernetesObject | undefined {
-  if (object.kind === 'Namespace' || object.kind === 'Pod') {
-    return {
-      ...object,
-      metadata: {
-        ...object.metadata,
-        annotations: { ...object.metadata.annotations, [injectAnnotation]: 'enabled' },
-      },
-    };
-  }
-  const template = templateOf(object);
-  if (template === undefined) return undefined;
+  const template = object.kind === 'Namespace' ? (object as PodTemplate) : templateOf(object);
+  if (template === undefined || !takesSidecar(template)) return undefined;
   const annotations = { ...template.metadata?.annotations, [injectAnnotation]: 'enabled' };
   return withTemplate(object, { ...template, metadata: { ...template.metadata, annotations } });
 }
 
 /** Adds the sidecar itself, for clusters without the webhook. Undefined: nothing to inject. */
 function injected(object: KubernetesObject, values: Values): KubernetesObject | undefined {
-  const template = object.kind === 'Pod' ? (object as unknown as PodTemplate) : templateOf(object);
-  if (template === undefined || !injectionDecision(template, { [injectAnnotation]: 'enabled' }).inject)
-    return undefined;
-  const made = withSidecar(template, values);
-  return object.kind === 'Pod' ? (made as unknown as KubernetesObject) : withTemplate(object, made);
+  const template = templateOf(object);
+  if (template === undefined || !takesSidecar(template)) return undefined;
+  return withTemplate(object, withSidecar(template, values));
+}
+
+/** False also where an annotation says `disabled`, on a Namespace as on a pod. */
+function takesSidecar(template: PodTemplate): boolean {
+  return injectionDecision(template, { [injectAnnotation]: 'enabled' }).inject;
+}
+
+interface Workload {
+  spec?: { template?: PodTemplate; jobTemplate?: { spec?: { template?: PodTemplate } } };
 }
 
 function templateOf(object: KubernetesObject): PodTemplate | undefined {
-  if (!workloads.has(object.kind)) return undefined;
-  return (object['spec'] as { template?: PodTemplate } | undefined)?.template;
+  if (object.kind === 'Pod') return object as PodTemplate;
+  const { spec } = object as Workload;
+  if (object.kind === 'CronJob') return spec?.jobTemplate?.spec?.template;
+  return workloads.has(object.kind) ? spec?.template : undefined;
 }
 
+/** `object` with another template, which for a Pod or a Namespace is all of it. */
 function withTemplate(object: KubernetesObject, template: PodTemplate): KubernetesObject {
-  return { ...object, spec: { ...(object['spec'] as object), template } };
+  const { spec } = object as Workload;
+  if (object.kind === 'Pod' || object.kind === 'Namespace') return template as KubernetesObject;
+  if (object.kind !== 'CronJob') return { ...object, spec: { ...spec, template } };
+  const { jobTemplate } = spec ?? {};
+  return {
+    ...object,
+    spec: { ...spec, jobTemplate: { ...jobTemplate, spec: { ...jobTemplate?.spec, template } } },
+  };
+}
+
+/** A Job may have no name yet, and what is no object of an API server, such as a Kustomization, no metadata. */
+function nameOf({ metadata }: { metadata?: { name?: string; generateName?: string } | null }): string {
+  return metadata?.name ?? metadata?.generateName ?? '';
 }
 
 export const injectCommand = command({
@@ -97,7 +110,7 @@ export const injectCommand = command({
     const results = readManifests(source, content).map((object) => {
       const changed = change(object);
       output.note(
-        `${object.kind.toLowerCase()} "${object.metadata.name}" ${changed === undefined ? 'skipped' : 'injected'}`,
+        `${object.kind.toLowerCase()} "${nameOf(object)}" ${changed === undefined ? 'skipped' : 'injected'}`,
       );
       return changed ?? object;
     });
