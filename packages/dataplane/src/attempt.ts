@@ -21,7 +21,7 @@ export class Attempt implements ClientHandler, Submission {
   readonly #exchange: Exchange;
   readonly #member: Member<Endpoint>;
   readonly #endpoint: Endpoint;
-  readonly #lane: Lane;
+  readonly lane: Lane;
   readonly #cells: HttpCells;
   readonly #startedAt: number;
   /** Response bytes whose credit was not given back yet. */
@@ -39,21 +39,21 @@ export class Attempt implements ClientHandler, Submission {
     this.#exchange = exchange;
     this.#member = member;
     this.#endpoint = member.target;
-    this.#lane = member.target.lane(exchange.head);
+    this.lane = member.target.lane(exchange.head);
     this.#startedAt = now;
     this.#cells = exchange.context.countBy === 'client' ? exchange.context.cells : member.target.cells;
   }
 
   submit(): void {
     this.#member.begin();
-    this.#lane.submit(this);
+    if (!this.lane.submit(this)) this.#exchange.context.pool.crowded(this.lane);
   }
 
   onConnection(connection: ClientConnection): void {
     const exchange = this.#exchange;
     const { bodiless } = exchange;
     if (exchange.context.countBy === 'endpoint') this.#cells.requested();
-    this.stream = connection.request(exchange.headFor(this.#endpoint, this.#lane), bodiless, this);
+    this.stream = connection.request(exchange.headFor(this.#endpoint, this.lane), bodiless, this);
     exchange.onAttached(this.stream, bodiless);
   }
 
@@ -105,8 +105,8 @@ export class Attempt implements ClientHandler, Submission {
       this.#exchange.discardRest();
       return;
     }
-    if (reason === 'closed' && this.#lane === this.#endpoint.peer.h2) {
-      this.#endpoint.peer.connectionLost(this.#lane);
+    if (reason === 'closed' && this.lane === this.#endpoint.peer.h2) {
+      this.#endpoint.peer.connectionLost(this.lane);
     }
     if (reason === 'refused' && this.#status === 0) {
       this.#settle('refused');
@@ -133,7 +133,7 @@ export class Attempt implements ClientHandler, Submission {
 
   /** The client is gone. */
   cancel(): void {
-    if (this.stream === undefined) this.#lane.withdraw(this);
+    if (this.stream === undefined) this.lane.withdraw(this);
     else this.stream.reset('cancel');
     if (this.#settled) return;
     if (!this.#timed) {

@@ -15,6 +15,7 @@ import { connectCauses, type ConnectFaultKind } from './connector.ts';
 import { Endpoint } from './endpoint.ts';
 import { type EndpointSpec, needsHeader, sameEndpoint } from './endpoint-spec.ts';
 import type { HttpCells } from './http-metrics.ts';
+import type { Lane } from './lane.ts';
 import type { DataplaneLimit } from './limits.ts';
 import type { SocketObserver } from './peer.ts';
 import type { PeerPool } from './peer-pool.ts';
@@ -52,6 +53,7 @@ export class EndpointPool {
   readonly #attached: Map<string, Endpoint> = new Map();
   readonly #waiters: Set<PoolWaiter> = new Set();
   #failfast: Timer | undefined;
+  #lookAgain: Timer | undefined;
   #failing = false;
   /** Endpoints are being replaced: who waits picks once all are in place. */
   #applying = false;
@@ -122,6 +124,23 @@ export class EndpointPool {
     if (this.#busy < most || (this.bodies.end() && this.#busy < most)) return true;
     limits.hit('in_flight_requests');
     return false;
+  }
+
+  /** Requests wait for a connection of `lane`, and none may be opened for them: slow bodies give up theirs. */
+  crowded(lane: Lane): void {
+    const { limits, peers } = this.#options;
+    const { clock } = peers.environment;
+    this.bodies.look(clock.now());
+    this.bodies.end(lane, lane.waiting);
+    // To know what is slow takes two looks, and nobody else may come.
+    this.#lookAgain ??= clock.after(
+      limits.values.slow_body_ms,
+      () => {
+        this.#lookAgain = undefined;
+        if (lane.waiting > 0) this.crowded(lane);
+      },
+      true,
+    );
   }
 
   get #busy(): number {
@@ -213,6 +232,7 @@ export class EndpointPool {
 
   close(): void {
     this.#closed = true;
+    this.#lookAgain?.cancel();
     this.#stopTimer();
     this.#failWaiters('failfast', `${this.name} is no longer used`);
     for (const member of this.#balancer.reset([])) this.#dispose(member.target);

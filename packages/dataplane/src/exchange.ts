@@ -197,6 +197,10 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
     return this.#owed > 0 || this.#attempt?.stream === undefined;
   }
 
+  get lane(): Lane | undefined {
+    return this.#attempt?.lane;
+  }
+
   endSlow(): void {
     this.#attempt?.cancel();
     this.#attempt = undefined;

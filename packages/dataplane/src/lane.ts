@@ -88,19 +88,24 @@ export class Lane {
     return this.#entries.size > 0;
   }
 
-  submit(submission: Submission): void {
+  get waiting(): number {
+    return this.#waiters.length;
+  }
+
+  /** False: it waits, and no further connection may be opened for it. */
+  submit(submission: Submission): boolean {
     const connection = this.#take();
     if (connection !== undefined) {
       submission.onConnection(connection);
-      return;
+      return true;
     }
     if (this.#waiters.length >= this.#options.maxWaiters) {
       this.#options.onLimit('waiters');
       submission.onConnectFailed({ kind: 'overloaded', detail: 'too many requests wait for a connection' });
-      return;
+      return true;
     }
     this.#waiters.push(submission);
-    this.#open();
+    return this.#open();
   }
 
   withdraw(submission: Submission): void {
@@ -188,16 +193,18 @@ export class Lane {
     if (index !== -1) this.#available.splice(index, 1);
   }
 
-  #open(): void {
-    if (this.#closed) return;
+  /** False: more are wanted than may be opened. */
+  #open(): boolean {
+    if (this.#closed) return true;
     const wanted = this.#options.exclusive ? this.#waiters.length : 1;
     while (this.#connecting < wanted) {
       if (this.#taken + this.#connecting >= this.#options.maxConnections) {
         this.#options.onLimit('connections');
-        return;
+        return false;
       }
       void this.#connect();
     }
+    return true;
   }
 
   /**

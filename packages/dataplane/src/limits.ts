@@ -20,12 +20,12 @@ export const dataplaneLimits = {
   slow_body_bytes_per_s: {
     default: 256,
     unit: 'bytes',
-    why: 'Where requests would be shed because too many are in flight, those end first whose body brought less than this per second (slow POST).',
+    why: 'Where requests would be shed because too many are in flight, or wait because no connection to their endpoint may be opened, those end first whose body brought less than this per second (slow POST).',
   },
   slow_body_ms: {
     default: 10_000,
     unit: 'ms',
-    why: 'Time over which that is measured, once half of the requests that may be in flight are.',
+    why: 'Time over which that is measured, once half of the requests that may be in flight are, or one waits for a connection.',
     uncounted: 'A setting of `slow_body_bytes_per_s`.',
   },
   answered_body_ms: {

@@ -144,6 +144,33 @@ for (const version of ['http1', 'http2'] as const) {
   });
 }
 
+void test('who waits for a connection, where no more may be opened, gets that of a body that drips, and only that', async (t) => {
+  const clock = new FakeClock();
+  const { port, received } = await receiver(t, 'http1');
+  const proxy = await rig(t, { clock, limits: { http1_connections_per_endpoint: 3 } });
+  proxy.pool.apply([spec(port)], { replace: true });
+  const start = (path: string): Upload => upload(t, { version: 'http1', port: proxy.port, path });
+  const [steady, drip, other] = [start('/steady'), start('/drip'), start('/other')];
+  await eventually('all are with the application', () => received.size === 3);
+  let answered = 0;
+  void send(proxy.port).then(({ status }) => {
+    answered = status;
+  });
+  await eventually('one waits', () => proxy.limits.hits('http1_connections_per_endpoint') === 1);
+  for (let second = 1; second <= 10; second++) {
+    assert.equal(answered, 0);
+    steady.write(300);
+    await eventually('the bytes are through', () => received.get('/steady') === 300 * second);
+    clock.advance(1000);
+  }
+  await eventually('it waits no longer', () => answered === 200);
+  assert.equal(proxy.limits.hits('slow_body_bytes_per_s'), 1);
+  assert.equal(await Promise.race([drip.status, other.status]), 408);
+  steady.end();
+  assert.equal(await steady.status, 200);
+  assert.equal(proxy.pool.bodies.size, 1, 'the other drips on');
+});
+
 void test('http1: a body that goes on after its answer leaves the connection to others, and its client loses nothing but the rest', async (t) => {
   const clock = new FakeClock();
   // Reads no body.
@@ -297,7 +324,7 @@ void test('a body that the endpoint does not take is not the fault of its client
 void test('what was idle between two times of need is judged anew in the second', () => {
   const bodies = new SlowBodies(new LimitLedger(dataplaneLimits));
   let ended = 0;
-  const body = { bodyBytes: 0, heldBack: false, place: -1, endSlow: () => void ended++ };
+  const body = { bodyBytes: 0, heldBack: false, place: -1, lane: undefined, endSlow: () => void ended++ };
   bodies.follow(body);
   bodies.look(0);
   const hour = 3_600_000;
@@ -321,6 +348,7 @@ void test('what is followed is what was not forgotten, in whatever order, and ea
         bodyBytes: 0,
         heldBack: false,
         place: -1,
+        lane: undefined,
         endSlow: () => void ended.push(index),
       }));
       const followed = new Set<number>();
@@ -355,7 +383,7 @@ void test('bodies that are done are gone for the collector, too', async () => {
   const aged = await agedBytes(() => {
     for (let count = 0; count < 64; count++) {
       const weight = Array.from({ length: 64 }, () => count);
-      const body = { bodyBytes: 0, heldBack: false, place: -1, endSlow() {}, weight };
+      const body = { bodyBytes: 0, heldBack: false, place: -1, lane: undefined, endSlow() {}, weight };
       bodies.follow(body);
       open.push(body);
       const done = open.length > 32 ? open.shift() : undefined;

@@ -4,9 +4,11 @@
  * A body may take as long as it likes: uploads over bad lines and streams of a client are slow for good reasons, and each
  * costs a bounded amount (docs/flow-control.md). What it also costs is one of the requests that may be in flight. So once
  * half of those are taken, a look per second finds bodies that bring less than a trickle, and when all are taken these end
- * before anyone else is turned away.
+ * before anyone else is turned away. The same goes for the connections to an endpoint, of which there are fewer: whoever has
+ * to wait for one gets the place of a body that hardly comes.
  */
 import type { LimitLedger } from '@mesh/limits/limits';
+import type { Lane } from './lane.ts';
 import type { DataplaneLimit } from './limits.ts';
 
 const lookMs = 1000;
@@ -17,6 +19,8 @@ export interface OpenBody {
   readonly bodyBytes: number;
   /** Whether the client is not the one who is waited for: what it sent has not been taken yet. */
   readonly heldBack: boolean;
+  /** Whose connection it takes; undefined for none. */
+  readonly lane: Lane | undefined;
   /** Where it stands among those that are followed, -1 for nowhere; only SlowBodies changes it. */
   place: number;
   /** Ends the request. */
@@ -92,16 +96,17 @@ export class SlowBodies {
     }
   }
 
-  /** Ends those that were found slow; false when there are none. */
-  end(): boolean {
-    let ended = false;
-    if (this.#slow === 0) return ended;
+  /** Ends those that were found slow, with `lane` up to `most` of those on its connections; false when there are none. */
+  end(lane?: Lane, most = Number.POSITIVE_INFINITY): boolean {
+    if (this.#slow === 0) return false;
+    let ended = 0;
     for (const [body, { slow }] of this.#marks) {
-      if (!slow || body.heldBack) continue;
+      if (ended >= most) break;
+      if (!slow || body.heldBack || (lane !== undefined && body.lane !== lane)) continue;
       this.#limits.hit('slow_body_bytes_per_s');
-      ended = true;
+      ended++;
       body.endSlow();
     }
-    return ended;
+    return ended > 0;
   }
 }
