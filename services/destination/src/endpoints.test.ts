@@ -148,6 +148,28 @@ test('endpoints that are not ready, and unknown ports of a ClusterIP, are left o
   assert.equal(resolve(cluster, 'nothing').kind, 'unknown');
 });
 
+test('pods that are ending are called as long as they serve and none is ready, after other clusters', () => {
+  const cluster = federated();
+  const slice = (...states: readonly [pod: string, ready: boolean, serving: boolean][]): void =>
+    cluster.endpointSlices.put({
+      metadata: { name: 'cart', namespace: 'shop', labels: { 'kubernetes.io/service-name': 'cart' } },
+      addressType: 'IPv4',
+      ports: [{ name: 'port-80', port: 8080 }],
+      endpoints: states.map(([pod, ready, serving]) => ({
+        addresses: [pod === 'cart-1' ? '10.0.0.1' : '10.0.0.2'],
+        conditions: { ready, serving, terminating: !ready },
+        targetRef: { kind: 'Pod', name: pod },
+      })),
+    });
+  const remote = { '192.0.2.7:4143': 1, '192.0.2.9:4143': 1 };
+  slice(['cart-1', false, true], ['cart-2', true, true]);
+  assert.deepEqual(tiers(cluster, 'cart'), { '10.0.0.2:8080': 0, ...remote });
+  slice(['cart-1', false, true], ['cart-2', false, false]);
+  assert.deepEqual(tiers(cluster, 'cart'), { '10.0.0.1:8080': 2, ...remote });
+  slice(['cart-1', false, false]);
+  assert.deepEqual(tiers(cluster, 'cart'), remote);
+});
+
 test('a pod of which nothing is known, not yet or no more, is left out and not called in plaintext', () => {
   const cluster = shop();
   cluster.pods.remove('shop', 'cart-1');

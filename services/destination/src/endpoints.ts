@@ -3,7 +3,7 @@
  *
  * Tiers: 0 is what the mode wants first, 1 the other clusters of a federated service in mode `local-first`, and the
  * last one is for peers that were judged dead or unknown, or that report nothing ready: they are demoted, never
- * hidden, because a wrong verdict must not take away a path that still works.
+ * hidden, because a wrong verdict must not take away a path that still works. In it are local pods, too, that are ending.
  */
 import { labelOf, namespaceOf } from '@mesh/kube/objects';
 import type { Endpoint, EndpointSlice, Namespace, Service } from '@mesh/kube/types';
@@ -182,7 +182,17 @@ interface LocalContext {
   settings: Settings;
 }
 
-function* localEndpoints(
+/**
+ * Those that are ready. When none is, those that are ending and still serve, after what other clusters have: a single replica that is
+ * replaced is called until it has ended, as kube-proxy does it (KEP-1669).
+ */
+function localEndpoints(objects: ClusterObjects, service: Service, context: LocalContext): EndpointView[] {
+  const serving = [...servingEndpoints(objects, service, context)];
+  const ready = serving.filter(({ tier }) => tier === 0);
+  return ready.length > 0 ? ready : serving;
+}
+
+function* servingEndpoints(
   objects: ClusterObjects,
   service: Service,
   { target, settings }: LocalContext,
@@ -202,11 +212,13 @@ function* localEndpoints(
     const port = portName === undefined ? target.port : slicePort(slice, portName);
     if (port === undefined) continue;
     for (const endpoint of slice.endpoints ?? []) {
-      if (endpoint.conditions?.ready === false) continue;
+      const { ready, serving, terminating } = endpoint.conditions ?? {};
+      if (ready === false && !(serving === true && terminating === true)) continue;
       if (target.hostname !== undefined && endpoint.hostname !== target.hostname) continue;
       const described = describe(objects, endpoint, { slice, port, namespace, opaqueByService, settings });
       if (described === undefined) continue;
-      for (const address of endpoint.addresses) yield { ...described, address, port };
+      const tier = ready === false ? lastTier : 0;
+      for (const address of endpoint.addresses) yield { ...described, tier, address, port };
     }
   }
 }
@@ -224,9 +236,9 @@ function describe(
   objects: ClusterObjects,
   endpoint: Endpoint,
   { slice, port, namespace, opaqueByService, settings }: PodContext,
-): Omit<EndpointView, 'address' | 'port'> | undefined {
+): Omit<EndpointView, 'tier' | 'address' | 'port'> | undefined {
   const reference = endpoint.targetRef;
-  const plain = { tier: 0, readyBehind: 0, authority: undefined };
+  const plain = { readyBehind: 0, authority: undefined };
   if (reference?.kind !== 'Pod' || reference.name === undefined) {
     const zone: Record<string, string> = endpoint.zone === undefined ? {} : { zone: endpoint.zone };
     const hint = opaqueByService ? 'opaque' : 'none';
