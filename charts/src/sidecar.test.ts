@@ -21,7 +21,9 @@ test('the namespace turns injection on, the pod has the last word', () => {
   assert.equal(injectionDecision(pod(), {}).inject, false);
 });
 
-test('pods on the host network and pods with a sidecar are left alone', () => {
+test('pods on the host network, of Windows and with a sidecar are left alone', () => {
+  assert.equal(injectionDecision(pod({ os: { name: 'windows' } }), enabled).inject, false);
+  assert.equal(injectionDecision(pod({ os: { name: 'linux' } }), enabled).inject, true);
   assert.equal(injectionDecision(pod({ hostNetwork: true }), enabled).inject, false);
   assert.equal(injectionDecision(withSidecar(pod(), values), enabled).inject, false);
 });
@@ -53,6 +55,12 @@ test('the proxy holds no capability and no root', () => {
     capabilities: { drop: ['ALL'] },
     seccompProfile: { type: 'RuntimeDefault' },
   });
+});
+
+test('the redirect is root also in a pod that forbids root to its containers', () => {
+  const injected = withSidecar(pod({ securityContext: { runAsNonRoot: true } }), values);
+  const own = injected.spec?.initContainers?.[0]?.['securityContext'];
+  assert.partialDeepStrictEqual(own, { runAsUser: 0, runAsNonRoot: false });
 });
 
 function setting(template: PodTemplate, wanted: string, container = 'mesh-proxy'): unknown {
@@ -104,6 +112,17 @@ test('the proxy is told the TCP ports of the pod, each once', () => {
     { name: 'none' },
   ];
   assert.equal(setting(withSidecar(pod({ containers }), values), 'MESH_INBOUND_PORTS'), '80,81');
+});
+
+test('ports of native sidecars are ports of the pod, those of other init containers are not', () => {
+  const initContainers = [
+    { name: 'cache', restartPolicy: 'Always', ports: [{ name: 'redis', containerPort: 6380 }] },
+    { name: 'migrate', ports: [{ name: 'debug', containerPort: 9229 }] },
+  ];
+  const opaque = { 'mesh.io/opaque-ports': 'redis,debug' };
+  const injected = withSidecar(pod({ initContainers }, opaque), values);
+  assert.equal(setting(injected, 'MESH_INBOUND_PORTS'), '6380');
+  assert.equal(setting(injected, 'MESH_OPAQUE_PORTS'), '6380');
 });
 
 test('the pod that came in is not changed', () => {

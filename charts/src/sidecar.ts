@@ -32,6 +32,7 @@ import { dataPlaneEnvironment, programCommand } from './program-command.ts';
 
 interface Container {
   name: string;
+  restartPolicy?: string;
   ports?: readonly { containerPort: number; protocol?: string; name?: string }[];
   [field: string]: unknown;
 }
@@ -49,6 +50,7 @@ export interface PodTemplate {
     initContainers?: Container[];
     volumes?: { name: string; [field: string]: unknown }[];
     hostNetwork?: boolean;
+    os?: { name: string };
     [field: string]: unknown;
   };
 }
@@ -68,6 +70,12 @@ export function injectionDecision(
   if (pod.spec?.hostNetwork === true) {
     return { inject: false, reason: 'the pod uses the host network, whose traffic cannot be redirected' };
   }
+  if (pod.spec?.os?.name === 'windows') {
+    return {
+      inject: false,
+      reason: 'the pod is for Windows, where the API server allows no such containers',
+    };
+  }
   if (pod.spec?.initContainers?.some(({ name }) => name === 'mesh-proxy')) {
     return { inject: false, reason: 'the pod already has a sidecar' };
   }
@@ -82,6 +90,7 @@ export function withSidecar(
 ): PodTemplate {
   const settings = { ...namespaceAnnotations, ...pod.metadata?.annotations };
   const spec = pod.spec ?? { containers: [] };
+  const serving = [...spec.containers, ...(spec.initContainers ?? []).filter(isNativeSidecar)];
   return {
     ...pod,
     metadata: {
@@ -92,13 +101,18 @@ export function withSidecar(
     spec: {
       ...spec,
       initContainers: [
-        initContainer(values, settings, spec.containers),
-        proxyContainer(values, settings, spec.containers),
+        initContainer(values, settings, serving),
+        proxyContainer(values, settings, serving),
         ...(spec.initContainers ?? []),
       ],
       volumes: [...(spec.volumes ?? []), identityTokenVolume, lastGoodVolume],
     },
   };
+}
+
+/** It runs beside the containers and serves ports as they do (KEP-753). */
+function isNativeSidecar({ restartPolicy }: Container): boolean {
+  return restartPolicy === 'Always';
 }
 
 function initContainer(
@@ -120,6 +134,8 @@ function initContainer(
     securityContext: {
       runAsUser: 0,
       runAsGroup: 0,
+      // Where the pod demands it of its containers, a kubelet would not start this one.
+      runAsNonRoot: false,
       allowPrivilegeEscalation: false,
       readOnlyRootFilesystem: true,
       capabilities: { drop: ['ALL'], add: ['NET_ADMIN', 'NET_RAW'] },

@@ -28,7 +28,8 @@ export function isSkippedPodPort({ pod, namespace, port }: Omit<PodPortQuestion,
 }
 
 function containerPortName(pod: Pod, port: number): string | undefined {
-  for (const container of pod.spec?.containers ?? []) {
+  const sidecars = pod.spec?.initContainers?.filter(({ restartPolicy }) => restartPolicy === 'Always') ?? [];
+  for (const container of [...(pod.spec?.containers ?? []), ...sidecars]) {
     const found = container.ports?.find(
       ({ containerPort, protocol }) => containerPort === port && (protocol ?? 'TCP') === 'TCP',
     );
