@@ -82,3 +82,8 @@ test('what a kubelet adds for Services is nobody’s setting', () => {
   };
   assert.equal(readConfig(table, { MESH_NAME: 'x', ...links }).MESH_NAME, 'x');
 });
+
+test('a Service whose link has the name of a setting does not set it', () => {
+  assert.equal(readConfig(table, { MESH_NAME: 'x', MESH_PORT: 'tcp://10.0.0.1:80' }).MESH_PORT, 80);
+  assert.throws(() => readConfig(table, { MESH_NAME: 'x', MESH_PORT: 'http://10.0.0.1:80' }), /MESH_PORT/);
+});

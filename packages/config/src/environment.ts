@@ -140,6 +140,8 @@ export function list<Value>(
 /** What a kubelet adds for a Service called mesh-something (Docker links); nobody's setting. */
 const serviceLink =
   /_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$|_PORT$/;
+/** The value of such a PORT, which no setting of ours has: a Service called mesh-admin must not stop the sidecars beside it. */
+const serviceLinkPort = /^(tcp|udp|sctp):\/\//;
 
 /**
  * Reads `table` from `environment`.
@@ -159,7 +161,9 @@ export function readConfig<Table extends ConfigTable>(
   }
   const config: Record<string, unknown> = {};
   for (const [name, entry] of Object.entries(table)) {
-    const value = environment[name] ?? entry.default;
+    const given = environment[name];
+    const linked = name.endsWith('_PORT') && given !== undefined && serviceLinkPort.test(given);
+    const value = (linked ? undefined : given) ?? entry.default;
     if (value === undefined) {
       code = 'config-missing';
       faults.push(`${name} is required: ${entry.doc}`);
