@@ -32,6 +32,18 @@ export const importLimits = {
     why: 'What all exports of one peer take together, as they are sent; it is kept to know what changed.',
     uncounted: 'The status of the Link has the reason `TooManyExports`.',
   },
+  import_writes: {
+    default: 20_000,
+    unit: 'count',
+    why: 'Objects that are written or deleted for one peer in a row; what it changes beyond them waits for `import_writes_per_s`.',
+    uncounted: 'The log of the mirror controller says for which peer changes wait.',
+  },
+  import_writes_per_s: {
+    default: 100,
+    unit: 'count',
+    why: 'By how many a second the peer may have written again. Exports that change all the time would keep our API server busy.',
+    uncounted: 'As `import_writes`.',
+  },
   import_annotation_bytes: {
     default: 1024,
     unit: 'bytes',

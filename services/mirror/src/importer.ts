@@ -10,6 +10,7 @@ import type { Informer } from '@mesh/kube/informer';
 import { annotationOf, labelOf, parseKey, serviceNameLabel } from '@mesh/kube/objects';
 import { endpointSlices, services as servicesType } from '@mesh/kube/resources';
 import type { EndpointSlice, Namespace, Service } from '@mesh/kube/types';
+import { importLimits } from '@mesh/multicluster/limits';
 import type { ImportedService, LinkSpec } from '@mesh/multicluster/link';
 import {
   annotations,
@@ -19,6 +20,7 @@ import {
   mirrorName,
   type PeerState,
 } from '@mesh/multicluster/names';
+import type { Logger } from '@mesh/telemetry/log';
 import { deleteExactly } from './delete.ts';
 import { mirrorService, mirrorSlices, weightMatters } from './desired.ts';
 import { type FederatedServices, isFederated } from './federated-services.ts';
@@ -26,6 +28,7 @@ import { importRecord, type ImportRecord } from './import-record.ts';
 import type { ImportRefusal, ImportWait } from './link-reasons.ts';
 import { noLonger } from './no-longer.ts';
 import type { PeerView } from './peer-view.ts';
+import { WriteBudget, type WriteBudgetOptions } from './write-budget.ts';
 
 /** What the importer needs to know of a peer. */
 export interface Peer {
@@ -50,12 +53,21 @@ interface ImporterOptions {
   /** Indexed by `source` (`cluster|namespace/name`), see `importIndex`. */
   slices: Informer<EndpointSlice>;
   namespaces: Informer<Namespace>;
+  log: Logger;
+  /** For each peer; as `importLimits` unless a test has others. */
+  writes?: WriteBudgetOptions | undefined;
   /** Called with the outcome of each reconcile, for the Link's status. */
   onOutcome: (cluster: string, key: string, outcome: ImportedService | undefined) => void;
 }
 
 /** Weights are written at most this often (docs/decisions/0005). */
 const weightIntervalMs = 1000;
+/** Between two log lines that say that a peer waits. */
+const logIntervalMs = 60_000;
+const defaultWrites: WriteBudgetOptions = {
+  burst: importLimits.import_writes.default,
+  perSecond: importLimits.import_writes_per_s.default,
+};
 
 /** `cluster|namespace/name`, the key of the work queue. */
 export function importKey(cluster: string, key: string): string {
@@ -114,6 +126,9 @@ type Verdict =
 export class Importer {
   readonly #options: ImporterOptions;
   readonly #weights: Map<string, { shown: number; at: number }> = new Map();
+  /** By peer. */
+  readonly #budgets: Map<string, WriteBudget> = new Map();
+  #waitLoggedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: ImporterOptions) {
     this.#options = options;
@@ -125,6 +140,8 @@ export class Importer {
     const peer = peerOf(cluster);
     if (peer === 'starting') return;
     const sent = peer?.link.import === false ? undefined : peer?.view.get(key);
+    const waitMs = peer === undefined ? 0 : this.#waitMs(queueKey, peer.state);
+    if (waitMs > 0) return { requeueAfterMs: waitMs };
     if (peer === undefined || sent === undefined) {
       if (peer !== undefined && peer.link.import !== false && peer.view.mustKeep(key)) {
         this.#keep(queueKey, `${cluster} does not tell of it now`);
@@ -164,6 +181,29 @@ export class Importer {
       message: `${verdict.record.readyEndpoints} ready in ${cluster}`,
     });
     return again;
+  }
+
+  /** How long a peer that has too much written waits. How it is doing is said at once. */
+  #waitMs(queueKey: string, state: PeerState): number {
+    const { log, slices } = this.#options;
+    const { cluster } = parseImportKey(queueKey);
+    const waitMs = this.#budgets.get(cluster)?.waitMs ?? 0;
+    if (waitMs === 0) return 0;
+    const told = slices.byIndex('source', queueKey);
+    if (told.some((slice) => annotationOf(slice, annotations.peerState) !== state)) return 0;
+    const now = this.#options.clock.now();
+    if (now - this.#waitLoggedAt >= logIntervalMs) {
+      this.#waitLoggedAt = now;
+      log.warn('a peer changes its exports too often (import_writes)', { peer: cluster });
+    }
+    return waitMs;
+  }
+
+  #written(cluster: string): void {
+    const { clock, writes = defaultWrites } = this.#options;
+    const budget = this.#budgets.get(cluster) ?? new WriteBudget(clock, writes);
+    this.#budgets.set(cluster, budget);
+    budget.spend();
   }
 
   /** Takes away everything that this import made. */
@@ -254,7 +294,11 @@ export class Importer {
         keep.add(`Service/${name}`);
         const current = services.get(record.namespace, name);
         const service = mirrorService({ name, record, cluster: link.cluster });
-        await ensureObject(client, servicesType, noLonger(service, current), { current, mine });
+        const { outcome } = await ensureObject(client, servicesType, noLonger(service, current), {
+          current,
+          mine,
+        });
+        if (outcome !== 'unchanged') this.#written(link.cluster);
       }
       for (const slice of mirrorSlices({
         service: name,
@@ -266,11 +310,12 @@ export class Importer {
         trustSuffix,
       })) {
         keep.add(`EndpointSlice/${slice.metadata.name}`);
-        await ensureObject(client, endpointSlices, slice, {
+        const { outcome } = await ensureObject(client, endpointSlices, slice, {
           current: slices.get(record.namespace, slice.metadata.name),
           exact: ['endpoints', 'ports'],
           mine,
         });
+        if (outcome !== 'unchanged') this.#written(link.cluster);
       }
     }
     await this.#removeAll(queueKey, keep);
@@ -325,12 +370,16 @@ export class Importer {
   /** Deletes what this import made and `keep` (`Kind/name`) does not name. */
   async #removeAll(queueKey: string, keep: ReadonlySet<string>): Promise<void> {
     const { client, services, slices } = this.#options;
+    const { cluster } = parseImportKey(queueKey);
     for (const slice of slices.byIndex('source', queueKey)) {
-      if (!keep.has(`EndpointSlice/${slice.metadata.name}`))
-        await deleteExactly(client, endpointSlices, slice);
+      if (keep.has(`EndpointSlice/${slice.metadata.name}`)) continue;
+      await deleteExactly(client, endpointSlices, slice);
+      this.#written(cluster);
     }
     for (const service of services.byIndex('source', queueKey)) {
-      if (!keep.has(`Service/${service.metadata.name}`)) await deleteExactly(client, servicesType, service);
+      if (keep.has(`Service/${service.metadata.name}`)) continue;
+      await deleteExactly(client, servicesType, service);
+      this.#written(cluster);
     }
   }
 }

@@ -16,7 +16,7 @@ import { dialTls } from '@mesh/trust/dial';
 import { gatewayIdentity, mirrorIdentity } from '@mesh/trust/names';
 import { sliceServiceIndex } from './export-table.ts';
 import { importIndex } from './importer.ts';
-import { LinkController, probeSettings } from './link-controller.ts';
+import { LinkController, type LinkControllerOptions, probeSettings } from './link-controller.ts';
 import {
   condition,
   findService,
@@ -37,7 +37,10 @@ async function setup(t: TestContext) {
     { namespace: 'shop', name: 'cart', mode: Mode.GATEWAY, ports: [{ port: 80 }], readyEndpoints: 2 },
   ];
   const credentials = trust.credentials(mirrorIdentity('east'));
-  const start = async (resolve: (host: string) => Promise<string[]>) => {
+  const start = async (
+    resolve: (host: string) => Promise<string[]>,
+    options: Partial<LinkControllerOptions> = {},
+  ) => {
     const clock = new FakeClock();
     const controller = new LinkController({
       ...(await informersOf(t, east)),
@@ -63,6 +66,7 @@ async function setup(t: TestContext) {
         });
         return connectHttp2(socket, { clock: systemClock, limits: defaultCodecs().http2Limits });
       },
+      ...options,
     });
     controller.start();
     t.after(() => controller.stop());
@@ -157,6 +161,46 @@ test('a name server that fails while the controller starts takes no mirror away'
   clock.advance(10_000);
   await eventually('it follows', async () => (await gateways()) === '10.9.0.2');
   assert.equal((await findService(east, 'cart-west'))?.metadata.uid, before);
+});
+
+test('a peer that changes its exports all the time has a bounded number of objects written', async (t) => {
+  const { east, peer, start } = await setup(t);
+  const lines: string[] = [];
+  const { clock } = await start(() => Promise.resolve([]), {
+    writes: { burst: 10, perSecond: 1 },
+    log: { ...silentLogger, warn: (message) => lines.push(message) },
+  });
+  const [cart] = peer.exports;
+  assert.ok(cart !== undefined);
+  await makeLink(east, 'west', { gatewayAddresses: ['10.9.0.1'] });
+  await eventually('the mirror', async () => (await findService(east, 'cart-west')) !== undefined);
+  const label = async () => (await findService(east, 'cart-west'))?.metadata.labels?.['version'];
+  // Two objects were made; each change is one write.
+  let changes = 0;
+  const change = async (): Promise<boolean> => {
+    const version = `v${++changes}`;
+    peer.tell({ ...cart, labels: { version } });
+    for (let look = 0; look < 40; look++) {
+      if ((await label()) === version) return true;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    return false;
+  };
+  for (let attempt = 0; attempt < 20; attempt++) if (!(await change())) break;
+  assert.ok(changes >= 8 && changes <= 10, `${changes} changes`);
+  assert.equal(lines.filter((line) => line.includes('too often (import_writes)')).length, 1);
+  // The last one comes in its time.
+  clock.advance(2000);
+  await eventually('the last change', async () => (await label()) === `v${changes}`);
+  // How the peer is doing is said all the same.
+  await change();
+  peer.relay.open = false;
+  peer.announce();
+  clock.advance(3500);
+  await eventually('it is unknown or dead', async () => {
+    const [slice] = await slicesOf(east, 'cart-west');
+    return slice?.metadata.annotations?.['mirror.mesh.io/peer-state'] !== 'alive';
+  });
 });
 
 test('probes come at most ten times a second and at least each day, whatever a Link says', () => {

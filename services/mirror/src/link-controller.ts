@@ -27,6 +27,7 @@ import { linkStatus, sameHealth, sameStatus } from './link-status.ts';
 import { LinkMetrics } from './metrics.ts';
 import { type GatewayConnection, PeerSession, type ProbeSettings } from './peer-session.ts';
 import { links as linksType } from '@mesh/multicluster/link-resource';
+import type { WriteBudgetOptions } from './write-budget.ts';
 
 const finalizer = 'multicluster.mesh.io/mirror';
 
@@ -46,6 +47,8 @@ export interface LinkControllerOptions {
   namespaces: Informer<Namespace>;
   maxExports: number;
   maxAgeMs: number;
+  /** Of each peer, where a test has others than the limits. */
+  writes?: WriteBudgetOptions | undefined;
   connect: (link: LinkSpec, address: string, port: number) => Promise<GatewayConnection>;
   /** IPv4 addresses of a gateway's host name. */
   resolve: (host: string) => Promise<string[]>;
@@ -100,6 +103,8 @@ export class LinkController {
       federated: this.#federated,
       trustSuffix: options.suffix,
       clock,
+      log,
+      writes: options.writes,
       services,
       slices,
       namespaces,
@@ -366,7 +371,7 @@ export class LinkController {
     if (link.status?.conditions?.some((known) => known.message === message) === true) return;
     const patch = {
       type: 'merge',
-      body: { status: { gateway: 'unknown', conditions: [condition] } },
+      body: { status: { gateway: 'unknown', services: 0, imports: [], conditions: [condition] } },
     } as const;
     await this.#options.client.patch(linksType, { namespace, name }, { patch, subresource: 'status' });
   }
