@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Clock, pause } from '@mesh/clock/clock';
@@ -35,6 +36,8 @@ export interface PodWorkerDeps {
 
 const setupRetryMs = 500;
 const defaultGraceSeconds = 30;
+/** A sidecar gets a moment even when the apps used all of the time. */
+const sidecarGraceMs = 1000;
 
 /** Runs one pod from its first namespace to its last process. The pod's spec never changes once it is bound. */
 export class PodWorker {
@@ -53,6 +56,8 @@ export class PodWorker {
   #failure: { reason: string; message: string } | undefined;
   #finished = false;
   #stopping: Promise<void> | undefined;
+  /** Monotonic milliseconds at which the containers are killed; none before it stops. */
+  #deadline = Number.POSITIVE_INFINITY;
 
   constructor(pod: Pod, deps: PodWorkerDeps) {
     this.pod = pod;
@@ -88,13 +93,29 @@ export class PodWorker {
   /** Ends the pod; `graceSeconds` overrides what the object says. Resolves when nothing is left of it. */
   async terminate(graceSeconds?: number): Promise<void> {
     const ms = graceSeconds === undefined ? this.#graceMs() : graceSeconds * 1000;
-    // A second call with no patience left kills what the first one still waits for.
-    if (this.#stopping !== undefined && ms === 0) {
-      for (const run of [...this.#apps, ...this.#inits]) run.signal('SIGKILL');
-    }
+    if (this.#stopping !== undefined) this.#hurry(ms);
     this.#abort.abort(new Error('the pod is terminated'));
     this.#stopping ??= this.#stop(ms);
     await this.done;
+  }
+
+  /** A second call with less patience ends sooner what the first one still waits for. */
+  #hurry(ms: number): void {
+    const { clock } = this.#deps;
+    const kill = (runs: readonly ContainerRun[]): void => {
+      for (const run of runs) run.signal('SIGKILL');
+    };
+    if (ms === 0) {
+      kill([...this.#apps, ...this.#inits]);
+      return;
+    }
+    const deadline = clock.now() + ms;
+    if (deadline >= this.#deadline) return;
+    this.#deadline = deadline;
+    const sidecars = this.#inits.filter(({ container }) => isSidecar(container));
+    const others = [...this.#apps, ...this.#inits].filter((run) => !sidecars.includes(run));
+    clock.after(ms, () => kill(others), true);
+    clock.after(ms + sidecarGraceMs, () => kill(sidecars), true);
   }
 
   /** Writes volumes again, when a ConfigMap or Secret changed. */
@@ -113,7 +134,7 @@ export class PodWorker {
     try {
       const fault = this.#check();
       if (fault !== undefined) {
-        this.#failure = { reason: 'UnsupportedSpec', message: fault.fault };
+        await this.#refuse(fault.fault);
         return;
       }
       if (!(await this.#setUp())) return;
@@ -136,6 +157,21 @@ export class PodWorker {
       await this.#stopping;
       await this.#release();
     }
+  }
+
+  /**
+   * A pod that cannot run here waits and says why until it is deleted, as with a kubelet. One that failed would be
+   * replaced by its ReplicaSet at once, and so would the next one.
+   */
+  async #refuse(message: string): Promise<void> {
+    const { onChange, onEvent } = this.#deps;
+    const { signal } = this.#abort;
+    for (const run of [...this.#inits, ...this.#apps]) {
+      run.state = { kind: 'waiting', reason: 'CreateContainerConfigError', message };
+    }
+    onEvent(this.pod, 'Failed', `Error: ${message}`);
+    onChange(this);
+    if (!signal.aborted) await once(signal, 'abort');
   }
 
   #graceMs(): number {
@@ -179,7 +215,16 @@ export class PodWorker {
       address = addresses.allocate(uid);
     }
     this.#address = address;
-    this.#sandbox = await createSandbox({ hostname: hostnameOf(this.pod), address, nodeAddress });
+    for (let why = ''; this.#sandbox === undefined; ) {
+      try {
+        this.#sandbox = await createSandbox({ hostname: hostnameOf(this.pod), address, nodeAddress });
+      } catch (thrown) {
+        const message = thrown instanceof Error ? thrown.message : String(thrown);
+        if (message !== why) onEvent(this.pod, 'FailedCreatePodSandBox', message);
+        why = message;
+        if (!(await pause(clock, setupRetryMs, signal))) return false;
+      }
+    }
     const directory = this.#directory();
     this.#writeEtc(join(directory, 'etc'), address);
     this.#volumes = new PodVolumes({
@@ -297,13 +342,12 @@ export class PodWorker {
   /** Apps first, all at once; then sidecars in reverse order; all within the grace period. */
   async #stop(graceMs: number): Promise<void> {
     const { clock } = this.#deps;
-    const deadline = clock.now() + graceMs;
-    const left = (): number => Math.max(0, deadline - clock.now());
+    this.#deadline = clock.now() + graceMs;
+    const left = (): number => Math.max(0, this.#deadline - clock.now());
     const plainInits = this.#inits.filter(({ container }) => !isSidecar(container));
     await Promise.all([...this.#apps, ...plainInits].map((run) => run.stop(left())));
     for (const run of this.#inits.toReversed()) {
-      // A sidecar gets a moment even when the apps used all of the time.
-      if (isSidecar(run.container)) await run.stop(graceMs === 0 ? 0 : Math.max(left(), 1000));
+      if (isSidecar(run.container)) await run.stop(graceMs === 0 ? 0 : Math.max(left(), sidecarGraceMs));
     }
   }
 
