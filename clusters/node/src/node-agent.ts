@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util';
 import type { Clock, Random } from '@mesh/clock/clock';
 import { isNotFound } from '@mesh/kube/api-error';
 import type { KubeClient } from '@mesh/kube/client';
@@ -11,6 +10,7 @@ import type { Pod, Stored } from '@mesh/kube/types';
 import type { Logger } from '@mesh/telemetry/log';
 import type { Catalog } from './catalog.ts';
 import { PodWorker, type PodWorkerDeps } from './pod-worker.ts';
+import { writeStatus } from './status-writer.ts';
 import type { TokenSource } from './volume-files.ts';
 
 type OwnDeps = 'onChange' | 'onEvent' | 'onError' | 'issue' | 'data' | 'clock';
@@ -109,7 +109,7 @@ export class NodeAgent {
       const grace = pod.metadata.deletionGracePeriodSeconds;
       void ended.terminate(grace === 0 ? 0 : undefined).then(() => this.#reconciler.add(key));
     }
-    await this.#writeStatus(worker, pod);
+    if (!(await writeStatus(this.#options.client, worker, pod))) this.#reconciler.add(key);
     if (isDeleting(pod) && worker.view().finished) await this.#delete(pod);
   }
 
@@ -131,25 +131,6 @@ export class NodeAgent {
     this.#workers.set(key, worker);
     log.info('pod starts', { pod: key });
     return worker;
-  }
-
-  async #writeStatus(worker: PodWorker, pod: Stored<Pod>): Promise<void> {
-    const status = worker.status();
-    const current = pod.status ?? {};
-    const changed = Object.entries(status).some(
-      ([field, value]) => !isDeepStrictEqual(value, (current as Record<string, unknown>)[field]),
-    );
-    if (!changed) return;
-    const { namespace, name, uid } = pod.metadata;
-    try {
-      worker.pod = await this.#options.client.patch(
-        pods,
-        { namespace, name },
-        { patch: { type: 'merge', body: { metadata: { uid }, status } }, subresource: 'status' },
-      );
-    } catch (thrown) {
-      if (!isNotFound(thrown)) throw thrown;
-    }
   }
 
   async #delete(pod: Stored<Pod>): Promise<void> {

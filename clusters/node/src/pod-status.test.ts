@@ -120,3 +120,24 @@ void test('a condition keeps its transition time while it does not change', () =
   assert.equal(times.get('Ready'), '2026-01-01T00:00:00Z');
   assert.equal(times.get('Initialized'), '1970-01-01T00:00:05Z');
 });
+
+void test('readiness gates hold the pod back until their conditions are true, and those stay as others wrote them', () => {
+  const gate = 'shop.example/warm';
+  const made = (...conditions: { type: string; status: string }[]) =>
+    status({
+      pod: { spec: { containers: [], readinessGates: [{ conditionType: gate }] }, status: { conditions } },
+      containers: [container('app', running)],
+    });
+  const ready = (of: ReturnType<typeof made>) => of.conditions?.find(({ type }) => type === 'Ready');
+  const missing = made();
+  assert.ok(missing.true.includes('ContainersReady') && !missing.true.includes('Ready'));
+  assert.equal(ready(missing)?.reason, 'ReadinessGatesNotReady');
+  assert.equal(
+    ready(missing)?.message,
+    `corresponding condition of pod readiness gate "${gate}" does not exist.`,
+  );
+  const shut = made({ type: gate, status: 'False' });
+  assert.equal(ready(shut)?.message, `the status of pod readiness gate "${gate}" is not "True", but False`);
+  assert.deepEqual(shut.conditions?.at(-1), { type: gate, status: 'False' });
+  assert.ok(made({ type: gate, status: 'True' }).true.includes('Ready'));
+});

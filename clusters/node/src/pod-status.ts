@@ -53,6 +53,10 @@ export function podStatus(view: PodView, wallMs: number): PodStatus {
     ? { reason: phase === 'Succeeded' ? 'PodCompleted' : 'PodFailed' }
     : { reason: 'ContainersNotReady', message: `containers with unready status: [${unready.join(' ')}]` };
   const allReady = initialized && !ended && unready.length === 0;
+  const before = new Map((pod.status?.conditions ?? []).map((condition) => [condition.type, condition]));
+  const gates = (pod.spec?.readinessGates ?? []).map(({ conditionType }) => conditionType);
+  const shut = gates.filter((gate) => before.get(gate)?.status !== 'True');
+  const gated = { reason: 'ReadinessGatesNotReady', message: gatesMessage(shut, before) };
   const initWaits = initContainers.filter(({ container, state, started }) =>
     isSidecar(container) ? !started : !(state.kind === 'terminated' && state.exitCode === 0),
   );
@@ -66,22 +70,25 @@ export function podStatus(view: PodView, wallMs: number): PodStatus {
         message: `containers with incomplete status: [${initWaits.map(({ container }) => container.name).join(' ')}]`,
       },
     ],
-    ['Ready', allReady, notReady],
+    ['Ready', allReady && shut.length === 0, allReady ? gated : notReady],
     ['ContainersReady', allReady, notReady],
     ['PodScheduled', true, {}],
   ];
-  const before = new Map((pod.status?.conditions ?? []).map((condition) => [condition.type, condition]));
+  const own = new Set(facts.map(([type]) => type));
+  // Conditions of others, such as those that readiness gates name, are theirs.
+  const foreign = (pod.status?.conditions ?? []).filter(({ type }) => !own.has(type));
+  const conditions = facts.map(([type, holds, why]): Condition => {
+    const status = holds ? 'True' : 'False';
+    const previous = before.get(type);
+    const lastTransitionTime =
+      previous?.status === status && previous.lastTransitionTime !== undefined
+        ? previous.lastTransitionTime
+        : apiTime(wallMs);
+    return { type, status, lastTransitionTime, ...(holds ? {} : why) };
+  });
   return {
     phase,
-    conditions: facts.map(([type, holds, why]): Condition => {
-      const status = holds ? 'True' : 'False';
-      const previous = before.get(type);
-      const lastTransitionTime =
-        previous?.status === status && previous.lastTransitionTime !== undefined
-          ? previous.lastTransitionTime
-          : apiTime(wallMs);
-      return { type, status, lastTransitionTime, ...(holds ? {} : why) };
-    }),
+    conditions: [...conditions, ...foreign],
     hostIP: hostIp,
     hostIPs: [{ ip: hostIp }],
     ...(podIp !== undefined && { podIP: podIp, podIPs: [{ ip: podIp }] }),
@@ -91,6 +98,17 @@ export function podStatus(view: PodView, wallMs: number): PodStatus {
     initContainerStatuses: initContainers.map((container) => containerStatus(container, pod)),
     containerStatuses: containers.map((container) => containerStatus(container, pod)),
   };
+}
+
+/** Each readiness gate that is not open, as a kubelet says it. */
+function gatesMessage(shut: readonly string[], known: ReadonlyMap<string, Condition>): string {
+  return shut
+    .map((gate) =>
+      known.has(gate)
+        ? `the status of pod readiness gate "${gate}" is not "True", but ${known.get(gate)?.status}`
+        : `corresponding condition of pod readiness gate "${gate}" does not exist.`,
+    )
+    .join(', ');
 }
 
 function phaseOf({ containers, failure, finished, initContainers }: PodView, initialized: boolean): string {
