@@ -19,12 +19,14 @@ import { portNumbers } from '@mesh/multicluster/port-list';
 import {
   controlPlaneLabel,
   defaultSkippedPorts,
+  initContainerName,
   inboundPolicyAnnotation,
   injectAnnotation,
   maxInFlightAnnotation,
   opaquePortsAnnotation,
   proxyVersionAnnotation,
   skipInboundAnnotation,
+  skipInboundSetting,
   skipOutboundAnnotation,
 } from '@mesh/multicluster/workload-names';
 import type { Values } from './values.ts';
@@ -123,11 +125,11 @@ function initContainer(
   // Said where it is the default as well: destination goes by the same list, and tells callers what no sidecar will see.
   const skipInbound = settings[skipInboundAnnotation] ?? defaultSkippedPorts;
   const optional: [string, string | undefined][] = [
-    ['MESH_INIT_SKIP_INBOUND_PORTS', numbersOf(skipInbound, containers)],
+    [skipInboundSetting, numbersOf(skipInbound, containers)],
     ['MESH_INIT_SKIP_OUTBOUND_PORTS', settings[skipOutboundAnnotation]],
   ];
   return {
-    name: 'mesh-init',
+    name: initContainerName,
     image: values.image,
     command: programCommand('proxy-init'),
     env: optional.flatMap(([name, value]) => (value === undefined ? [] : [{ name, value }])),

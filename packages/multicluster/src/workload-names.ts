@@ -5,6 +5,9 @@ export const proxyVersionAnnotation = 'mesh.io/proxy-version';
 export const opaquePortsAnnotation = 'mesh.io/opaque-ports';
 export const inboundPolicyAnnotation = 'mesh.io/default-inbound-policy';
 export const skipInboundAnnotation = 'mesh.io/skip-inbound-ports';
+/** The container that sets up what is redirected, and its setting of what is not. */
+export const initContainerName = 'mesh-init';
+export const skipInboundSetting = 'MESH_INIT_SKIP_INBOUND_PORTS';
 /** Without that annotation: what clusters of MySQL (Galera) speak among themselves. */
 export const defaultSkippedPorts = '4567,4568';
 export const skipOutboundAnnotation = 'mesh.io/skip-outbound-ports';

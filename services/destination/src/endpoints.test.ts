@@ -73,6 +73,24 @@ test('a meshed pod is reached by its proxy, another one directly', () => {
   assert.equal(plain?.transportPort, 0);
 });
 
+test('what bypasses the proxy of a pod that runs is what its redirection was set up with', () => {
+  const cluster = shop();
+  const pod = cluster.pods.get('shop', 'cart-1') ?? assert.fail('it is gone');
+  const identity = (skipped?: string): string | undefined => {
+    const env = skipped === undefined ? [] : [{ name: 'MESH_INIT_SKIP_INBOUND_PORTS', value: skipped }];
+    const spec = { containers: [], ...pod.spec, initContainers: [{ name: 'mesh-init', env }] };
+    cluster.pods.put({ ...pod, spec });
+    return endpoints(cluster, 'cart')['10.0.0.1:8080']?.identity;
+  };
+  cluster.namespaces.put({
+    metadata: { name: 'shop', annotations: { 'mesh.io/skip-inbound-ports': '8080' } },
+  });
+  assert.notEqual(identity('4567,4568'), undefined, 'what the namespace says now is for pods to come');
+  assert.notEqual(identity(), undefined);
+  cluster.namespaces.put({ metadata: { name: 'shop' } });
+  assert.equal(identity('8000-9000'), undefined);
+});
+
 test('opaque ports: by default, by Service, by pod and by namespace', () => {
   const cluster = shop();
   assert.equal(endpoints(cluster, 'cart', { port: 3306 })['10.0.0.1:3306']?.hint, 'opaque');

@@ -4,8 +4,10 @@ import { annotated } from '@mesh/multicluster/opaque-ports';
 import { portListed } from '@mesh/multicluster/port-list';
 import {
   defaultSkippedPorts,
+  initContainerName,
   opaquePortsAnnotation,
   skipInboundAnnotation,
+  skipInboundSetting,
 } from '@mesh/multicluster/workload-names';
 
 interface PodPortQuestion {
@@ -21,9 +23,17 @@ export function isOpaquePodPort({ pod, namespace, port, fallback }: PodPortQuest
   return portListed(list, port, containerPortName(pod, port));
 }
 
-/** Whether connections to a container port bypass the pod's proxy. */
+/**
+ * Whether connections to a container port bypass the pod's proxy: by what its redirection was set up with at the start, whatever was
+ * annotated since.
+ */
 export function isSkippedPodPort({ pod, namespace, port }: Omit<PodPortQuestion, 'fallback'>): boolean {
-  const list = annotated(pod, namespace, skipInboundAnnotation) ?? defaultSkippedPorts;
+  const init = pod.spec?.initContainers?.find(({ name }) => name === initContainerName);
+  const told =
+    init === undefined
+      ? annotated(pod, namespace, skipInboundAnnotation)
+      : init.env?.find(({ name }) => name === skipInboundSetting)?.value;
+  const list = told ?? defaultSkippedPorts;
   return portListed(list, port, containerPortName(pod, port));
 }
 
