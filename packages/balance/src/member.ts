@@ -2,7 +2,7 @@
  * One endpoint inside a balancer: its load, its breaker and whether it can be picked.
  *
  * Per request: `begin`, then `observe` once with the time to the first answer, `answered` if it begins well before it ends,
- * `succeed` or `fail` with the verdict, and `end`. None of them allocates.
+ * `succeed`, `fail` or `refuse` with the verdict, and `end`. None of them allocates.
  */
 import type { Clock, Random } from '@mesh/clock/clock';
 import { Breaker, type BreakerOptions } from './breaker.ts';
@@ -46,6 +46,8 @@ export class Member<Target> {
   readonly #breaker: Breaker;
   #ejectable: boolean;
   #reachable = true;
+  /** Monotonic milliseconds of the last refusal that counted. */
+  #refusedAt = Number.NEGATIVE_INFINITY;
   tier: number;
   weight: number;
   target: Target;
@@ -137,6 +139,16 @@ export class Member<Target> {
   }
 
   fail(): void {
+    this.#breaker.failure();
+  }
+
+  /**
+   * As `fail`, by a refusal. A connection that its peer replaces (GOAWAY) refuses all that cross its end: of those that `begun`, ms of
+   * the clock, before the last that counted none is a further sign.
+   */
+  refuse(begun: number): void {
+    if (begun < this.#refusedAt) return;
+    this.#refusedAt = this.#clock.now();
     this.#breaker.failure();
   }
 

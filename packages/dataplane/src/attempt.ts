@@ -166,6 +166,7 @@ export class Attempt implements ClientHandler, Submission {
     const member = this.#member;
     member.end();
     if (fault === 'cancel') member.forgo();
+    else if (fault === 'refused') member.refuse(this.#startedAt);
     else if (fault !== 'none' || isFailure(this.#status, this.#grpcStatus)) member.fail();
     else member.succeed();
     // Counted by client, a refused try is not the end of the request.

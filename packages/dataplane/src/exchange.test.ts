@@ -1,12 +1,24 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type IncomingMessage, request as httpRequest } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { RetryBudget } from '@mesh/balance/retry-budget';
 import { systemClock } from '@mesh/clock/system';
 import type { RequestHead, ServerStream, StreamHandler } from '@mesh/http/message';
-import { DATA, frame, openRequest, preface, settings } from '@mesh/http2/testing/raw-peer';
+import {
+  block,
+  DATA,
+  frame,
+  framesIn,
+  GOAWAY,
+  HEADERS,
+  openRequest,
+  preface,
+  settings,
+  u32,
+} from '@mesh/http2/testing/raw-peer';
 import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
 import { retainedBytes } from '@mesh/testkit/retained-bytes';
@@ -16,7 +28,7 @@ import { ConnectError, connectTcp } from './connector.ts';
 import type { ForwardContext } from './exchange.ts';
 import { forward } from './http-forwarder.ts';
 import { HttpMetrics } from './http-metrics.ts';
-import { app, carried, http2App, rig, send, spec } from './testing/forwarding-rig.ts';
+import { app, carried, http2App, rig, send, sendHttp2, spec } from './testing/forwarding-rig.ts';
 
 const closedPort = 1;
 
@@ -405,6 +417,52 @@ void test('the only endpoint is kept however it fails', async (t) => {
   pool.apply([spec(port)], { replace: true });
   for (let request = 0; request < 20; request++) assert.equal((await send(proxy)).status, 500);
   assert.equal(pool.ready, 1);
+});
+
+void test('a connection that its endpoint replaces refuses many requests and is one sign of trouble', async (t) => {
+  const answer = (streamId: number): Buffer => frame(HEADERS, 5, streamId, block(':status', '200'));
+  let first: Socket | undefined;
+  let crossing = 0;
+  const { port } = await listen(t, (socket) => {
+    const replaced = first === undefined;
+    first ??= socket;
+    socket.write(settings());
+    socket.on('data', (chunk: Buffer) => {
+      const bytes = chunk.indexOf(preface) === 0 ? chunk.subarray(preface.length) : chunk;
+      for (const { type, streamId } of framesIn(bytes)) {
+        if (type !== HEADERS) continue;
+        if (replaced && streamId > 1) crossing++;
+        else socket.write(answer(streamId));
+      }
+    });
+  });
+  const beside = await http2App(t, (stream) => {
+    stream.respond({ ':status': 200 });
+    stream.end();
+  });
+  const { port: proxy, pool, registry } = await rig(t, { serves: 'http2' });
+  pool.apply([spec(port)], { replace: true });
+  assert.equal((await sendHttp2(proxy)).status, 200);
+  const answers = Array.from({ length: 20 }, () => sendHttp2(proxy));
+  await eventually('all are under way', () => crossing === 20);
+  pool.apply([spec(beside)], { replace: false });
+  first?.end(frame(GOAWAY, 0, 0, u32(1, 0)));
+  for (const { status } of await Promise.all(answers)) assert.equal(status, 200);
+  assert.match(registry.render(), /mesh_retries_total\{direction="outbound",outcome="sent"\} 20/);
+  assert.equal(pool.ejections, 0);
+});
+
+void test('an endpoint that refuses one request after the other is left', async (t) => {
+  const port = await http2App(t, (stream) => stream.close(7));
+  const beside = await http2App(t, (stream) => {
+    stream.respond({ ':status': 200 });
+    stream.end();
+  });
+  const { port: proxy, pool } = await rig(t);
+  pool.apply([carried(port), carried(beside)], { replace: true });
+  for (let request = 0; request < 40 && pool.ejections === 0; request++)
+    assert.equal((await send(proxy)).status, 200);
+  assert.equal(pool.ejections, 1);
 });
 
 void test('a body that was refused half-sent is sent again whole', async (t) => {
