@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { Timer } from '@mesh/clock/clock';
 import type {
   ClientConnection,
   ClientHandler,
@@ -49,6 +50,13 @@ export function connectHttp2(socket: Socket, options: Http2ClientOptions): Http2
   return connection;
 }
 
+interface LateReset {
+  readonly streamId: number;
+  readonly code: number;
+  readonly moreMayCome: boolean;
+  readonly dueAt: number;
+}
+
 /** The client side of a connection (RFC 9113). */
 export class Http2Client extends Connection implements Http2ClientConnection {
   onChange: () => void = () => {};
@@ -61,6 +69,9 @@ export class Http2Client extends Connection implements Http2ClientConnection {
   #draining = false;
   #mostStreams: number;
   #settingsSeen = false;
+  /** Resets that wait, first those that are due first; their streams still count as open with the server. */
+  readonly #lateResets: LateReset[] = [];
+  #lateTimer: Timer | undefined;
   /** Requests that were never sent; their owners hear so at the end of the turn. */
   #rejected: Http2Stream[] = [];
 
@@ -83,7 +94,11 @@ export class Http2Client extends Connection implements Http2ClientConnection {
   }
 
   get capacity(): number {
-    return this.usable ? Math.max(0, this.#mostStreams - this.streams.size) : 0;
+    return this.usable ? Math.max(0, this.#mostStreams - this.#taken) : 0;
+  }
+
+  get #taken(): number {
+    return this.streams.size + this.#lateResets.length;
   }
 
   get extendedConnect(): boolean | undefined {
@@ -226,7 +241,37 @@ export class Http2Client extends Connection implements Http2ClientConnection {
 
   protected override onStreamGone(): void {
     if (this.#draining && this.streams.size === 0) this.finish();
-    else if (this.streams.size === this.#mostStreams - 1) this.onChange();
+    else if (this.#taken === this.#mostStreams - 1) this.onChange();
+  }
+
+  /**
+   * Clients of ours that ask and leave at once must not have the server take us for a rapid reset and end the connection, which
+   * others share. So most resets wait until their stream is old enough to be none, where there are many.
+   */
+  protected override tellReset(streamId: number, code: number, moreMayCome: boolean): void {
+    if (this.guard.mayReset()) {
+      super.tellReset(streamId, code, moreMayCome);
+      return;
+    }
+    if (moreMayCome) this.resets.add(streamId);
+    const { http2_rapid_reset_ms: delayMs } = this.limits.values;
+    this.#lateResets.push({ streamId, code, moreMayCome, dueAt: this.clock.now() + delayMs });
+    this.#lateTimer ??= this.clock.after(delayMs, () => this.#sendLateResets(), true);
+    this.onStreamGone();
+  }
+
+  #sendLateResets(): void {
+    this.#lateTimer = undefined;
+    const late = this.#lateResets;
+    const now = this.clock.now();
+    for (let next = late[0]; next !== undefined && this.state === 'open'; next = late[0]) {
+      if (next.dueAt > now) {
+        this.#lateTimer = this.clock.after(next.dueAt - now, () => this.#sendLateResets(), true);
+        return;
+      }
+      late.shift();
+      super.tellReset(next.streamId, next.code, next.moreMayCome);
+    }
   }
 
   /** Requests whose owners hear that they were refused, so that they may go elsewhere, must not go out behind that. */
@@ -245,6 +290,7 @@ export class Http2Client extends Connection implements Http2ClientConnection {
 
   protected override onGone(): void {
     super.onGone();
+    this.#lateTimer?.cancel();
     this.onChange();
   }
 

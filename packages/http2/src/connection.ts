@@ -424,6 +424,12 @@ export abstract class Connection extends Session implements FrameSink {
     this.schedule();
   }
 
+  /** The owner of a stream gave it up. */
+  protected tellReset(streamId: number, code: number, moreMayCome: boolean): void {
+    this.sendReset(streamId, code, moreMayCome);
+    this.onStreamGone();
+  }
+
   onQueueEnd(stream: Http2Stream, endStream: boolean): void {
     if (endStream) this.#localEnded(stream);
     else this.sendEnd(stream, stream.trailers);
@@ -433,8 +439,7 @@ export abstract class Connection extends Session implements FrameSink {
   resetStream(stream: Http2Stream, code: number): void {
     this.#forget(stream);
     if (this.state !== 'open') return;
-    this.sendReset(stream.id, code, !stream.remoteEnd);
-    this.onStreamGone();
+    this.tellReset(stream.id, code, !stream.remoteEnd);
   }
 
   protected sendReset(streamId: number, code: number, moreMayCome: boolean): boolean {

@@ -14,6 +14,8 @@ export class FloodGuard {
   readonly #unknown: TokenBucket;
   readonly #peerResets: TokenBucket;
   readonly #provokedResets: TokenBucket;
+  /** Our own, that a peer with the same limits would count. */
+  readonly #ownResets: TokenBucket;
   #empty = 0;
   #priorityLeft: number;
   #windowUpdatesLeft: number;
@@ -29,6 +31,7 @@ export class FloodGuard {
     this.#unknown = new TokenBucket(values.http2_unknown_frames, now);
     this.#peerResets = new TokenBucket(values.http2_peer_resets, now);
     this.#provokedResets = new TokenBucket(values.http2_provoked_resets, now);
+    this.#ownResets = new TokenBucket(values.http2_peer_resets >> 1, now);
     this.#priorityLeft = values.http2_priority_frames;
     this.#windowUpdatesLeft = values.http2_window_updates * 10;
   }
@@ -51,6 +54,11 @@ export class FloodGuard {
 
   provokedReset(): boolean {
     return this.#take(this.#provokedResets, 'http2_provoked_resets');
+  }
+
+  /** Whether a peer would bear that we reset a stream at once, however young it is: half of what we bear ourselves. */
+  mayReset(): boolean {
+    return this.#ownResets.take(this.#clock.now());
   }
 
   /** A HEADERS, CONTINUATION or DATA frame that does (not) carry anything. */
@@ -94,6 +102,7 @@ export class FloodGuard {
 
   streamCompleted(): void {
     this.#peerResets.give();
+    this.#ownResets.give();
   }
 
   dataSent(): void {
