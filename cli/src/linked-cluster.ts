@@ -4,8 +4,9 @@ import { sleep } from '@mesh/clock/clock';
 import { parseStoredValues } from '@mesh/charts/values';
 import { MeshError } from '@mesh/errors/mesh-error';
 import type { KubeClient } from '@mesh/kube/client';
+import { formatCidr, mergeCidrs, parseCidr } from '@mesh/kube/cidr';
 import { configMaps, nodes, services } from '@mesh/kube/resources';
-import { type LinkSpec, multiclusterNamespace } from '@mesh/multicluster/link';
+import { type LinkSpec, maxPodCIDRs, multiclusterNamespace } from '@mesh/multicluster/link';
 import { fingerprint, splitPem } from '@mesh/trust/pem';
 
 export interface LinkedCluster {
@@ -17,6 +18,7 @@ export interface LinkedCluster {
   anchors: string[];
   gatewayAddresses: string[];
   gatewayPort: number;
+  /** IPv4 networks of its pods, as few as they can be written in. */
   podCIDRs: string[];
 }
 
@@ -42,9 +44,9 @@ export async function readCluster(
   const values = parseStoredValues(config.data?.['values'] ?? '');
   const roots = await client.find(configMaps, { namespace: 'mesh', name: 'mesh-trust-roots' });
   const gateway = await gatewayAddress(context, client, options);
-  const podCIDRs = (await client.listAll(nodes)).items.flatMap(({ spec }) =>
-    spec?.podCIDR === undefined ? [] : [spec.podCIDR],
-  );
+  const podCIDRs = (await client.listAll(nodes)).items
+    .flatMap(({ spec }) => spec?.podCIDRs ?? spec?.podCIDR ?? [])
+    .flatMap((network) => parseCidr(network) ?? []);
   return {
     context,
     client,
@@ -53,7 +55,7 @@ export async function readCluster(
       (pem) => fingerprint(pem) ?? [],
     ),
     ...gateway,
-    podCIDRs: [...new Set(podCIDRs)],
+    podCIDRs: mergeCidrs(podCIDRs).map(formatCidr),
   };
 }
 
@@ -116,13 +118,22 @@ export function checkLinkable(clusters: readonly LinkedCluster[]): void {
   }
 }
 
-/** The Link that another cluster needs in order to reach `target`. */
+/** What its operator must know of the Link to `target`; undefined when it has everything. */
+export function linkGap({ cluster, podCIDRs }: LinkedCluster): string | undefined {
+  if (podCIDRs.length <= maxPodCIDRs) return undefined;
+  return (
+    `cluster ${cluster}: its pods are in ${podCIDRs.length} networks, and a Link holds ${maxPodCIDRs}; ` +
+    `for services of a flat network (remote-discovery), set spec.podCIDRs of Link ${cluster} to larger ones`
+  );
+}
+
+/** The Link that another cluster needs in order to reach `target`. Without `podCIDRs`, it takes no pods of a flat network. */
 export function linkTo(target: LinkedCluster): LinkSpec {
   return {
     cluster: target.cluster,
     gatewayAddresses: target.gatewayAddresses,
     gatewayPort: target.gatewayPort,
-    podCIDRs: target.podCIDRs,
+    ...(target.podCIDRs.length <= maxPodCIDRs && { podCIDRs: target.podCIDRs }),
     anchorFingerprints: target.anchors,
   };
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { systemClock as clock } from '@mesh/clock/system';
 import type { KubeClient } from '@mesh/kube/client';
+import { nodes } from '@mesh/kube/resources';
 import { type Link, multiclusterNamespace } from '@mesh/multicluster/link';
 import { eventually } from '@mesh/testkit/eventually';
 import { assertGolden } from '@mesh/testkit/golden';
@@ -135,7 +136,7 @@ test('what cannot be linked is refused with what to do', async (t) => {
   ]);
   for (const [line, pattern] of [
     ['link a b', /contexts a and b are both cluster east[^]*--cluster NAME/],
-    ['link a a', /needs two|at least two/],
+    ['link a a', /at least two[^]*remedy: /],
     [
       'link a bare',
       /context bare has no mesh[^]*mesh install --cluster NAME --trust DIR --apply --context bare/,
@@ -143,7 +144,7 @@ test('what cannot be linked is refused with what to do', async (t) => {
     ['link a half', /context half has no gateway[^]*mesh multicluster install --apply --context half/],
     ['link a nowhere', /nowhere/],
     ['link a', /takes arguments EAST WEST/],
-    ['link a b --timeout soon', /--timeout "soon" is no number of seconds/],
+    ['link a b --timeout soon', /--timeout "soon" is no number of seconds\n {2}remedy: .*--timeout 60/],
     ['unlink a bare', /context bare has no mesh/],
     ['install --context bare', /the cluster has no mesh yet[^]*mesh install/],
   ] as const) {
@@ -176,6 +177,31 @@ test('link-gen prints the Link with which others reach the cluster', async (t) =
   assert.equal(given.code, 0, given.notes);
   const list = JSON.parse(given.out) as { items: Link[] };
   assert.deepEqual(list.items[0]?.spec.gatewayAddresses, ['203.0.113.5']);
+});
+
+test('a cluster of many nodes is linked by the networks that its pods are in', async (t) => {
+  const anchors = anchorPem();
+  const clusters = await startClusters(t, [{ context: 'west', anchors }]);
+  const client = clusters.client('west');
+  const node = async (name: string, podCIDRs: string[]): Promise<void> => {
+    await client.create(nodes, { metadata: { name }, spec: { podCIDR: podCIDRs[0] ?? '', podCIDRs } });
+  };
+  const generated = async (): Promise<{ spec: Link['spec'] | undefined; notes: string }> => {
+    const { out, notes } = await clusters.run(commands, 'multicluster link-gen --output json');
+    return { spec: (JSON.parse(out) as { items: Link[] }).items[0]?.spec, notes };
+  };
+  for (let index = 0; index < 70; index++) await node(`a${index}`, [`10.244.${index}.0/24`]);
+  await node('dual', ['fd00::/64', '10.250.0.0/24']);
+  const { spec, notes } = await generated();
+  assert.deepEqual(spec?.podCIDRs, ['10.244.0.0/18', '10.244.64.0/22', '10.244.68.0/23', '10.250.0.0/24']);
+  assert.equal(notes, '');
+  for (let index = 0; index < 64; index++) await node(`b${index}`, [`10.245.${2 * index}.0/24`]);
+  const wide = await generated();
+  assert.equal(wide.spec?.podCIDRs, undefined);
+  assert.match(
+    wide.notes,
+    /its pods are in 68 networks, and a Link holds 64; .* set spec.podCIDRs of Link west/,
+  );
 });
 
 test('gateways shows each peer', async (t) => {

@@ -18,7 +18,7 @@ import { runChecks } from '../checks/run.ts';
 import { multiclusterChecks } from '../checks/multicluster.ts';
 import { connectCluster } from '../cluster-access.ts';
 import { clusterFlags, command, type Command, outputFlag } from '../command.ts';
-import { checkLinkable, type LinkedCluster, linkTo, readCluster } from '../linked-cluster.ts';
+import { checkLinkable, type LinkedCluster, linkGap, linkTo, readCluster } from '../linked-cluster.ts';
 import { links } from '@mesh/multicluster/link-resource';
 import { printManifests } from '../manifests.ts';
 import { type Output, table } from '../output.ts';
@@ -90,6 +90,7 @@ export const multiclusterCommands: readonly Command[] = [
             );
           }
         }
+        for (const cluster of clusters) noteGap(cluster, output);
         await proveLinks(clusters, { output, clock, timeoutMs });
       });
     },
@@ -116,6 +117,7 @@ export const multiclusterCommands: readonly Command[] = [
           waitForAddressMs: 0,
           givenAddresses: flags['gateway-address'],
         });
+        noteGap(target, output);
         const object = linkObject(linkTo(target)) as unknown as Parameters<typeof printManifests>[0][number];
         output.print(printManifests([object], flags.output));
       } finally {
@@ -204,6 +206,11 @@ export const multiclusterCommands: readonly Command[] = [
   }),
 ];
 
+function noteGap(target: LinkedCluster, output: Output): void {
+  const gap = linkGap(target);
+  if (gap !== undefined) output.note(gap);
+}
+
 function linkObject(spec: LinkSpec): Link & { metadata: { name: string; namespace: string } } {
   return {
     apiVersion: `${linkGroup}/${linkVersion}`,
@@ -229,6 +236,7 @@ async function withClients<Result>(
     throw new MeshError(
       'cli-usage',
       `at least two contexts are needed; ${unique.join()} is the only one named`,
+      { remedy: 'Name a context of the kubeconfig for each cluster: kubectl config get-contexts' },
     );
   }
   const access = { flags: { ...flags, context: undefined }, environment, clock };
@@ -345,7 +353,9 @@ function gatewayTable(items: readonly Link[], output: Pick<Output, 'paint'>): st
 function seconds(flag: string, value: string): number {
   const number = Number(value);
   if (!Number.isFinite(number) || number < 0 || value.trim() === '') {
-    throw new MeshError('cli-usage', `${flag} ${JSON.stringify(value)} is no number of seconds`);
+    throw new MeshError('cli-usage', `${flag} ${JSON.stringify(value)} is no number of seconds`, {
+      remedy: `Name seconds, without a unit: ${flag} 60`,
+    });
   }
   return number;
 }

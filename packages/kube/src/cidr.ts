@@ -54,3 +54,30 @@ export function addressAt(cidr: Cidr, index: number): string {
 export function cidrsOverlap(one: Cidr, other: Cidr): boolean {
   return cidrContains(one, other.base) || cidrContains(other, one.base);
 }
+
+/** The fewest prefixes that have exactly the addresses of `cidrs`, in order. */
+export function mergeCidrs(cidrs: readonly Cidr[]): Cidr[] {
+  const merged: Cidr[] = [];
+  for (const cidr of cidrs.toSorted((one, other) => one.base - other.base || one.prefix - other.prefix)) {
+    const before = merged.at(-1);
+    if (before !== undefined && cidrContains(before, cidr.base)) continue;
+    merged.push(cidr);
+    for (let joined = joinLast(merged); joined !== undefined; joined = joinLast(merged)) {
+      merged.splice(-2, 2, joined);
+    }
+  }
+  return merged;
+}
+
+/** What the last two are together, when they are the halves of one prefix. */
+function joinLast(cidrs: readonly Cidr[]): Cidr | undefined {
+  const [one, other] = cidrs.slice(-2);
+  if (one === undefined || other?.prefix !== one.prefix) return undefined;
+  const size = cidrSize(one);
+  if (one.base + size !== other.base || one.base % (2 * size) !== 0) return undefined;
+  return { base: one.base, prefix: one.prefix - 1 };
+}
+
+export function formatCidr({ base, prefix }: Cidr): string {
+  return `${formatIp(base)}/${prefix}`;
+}

@@ -80,6 +80,8 @@ export interface Link {
   status?: LinkStatus;
 }
 
+/** How many `podCIDRs` a Link holds. */
+export const maxPodCIDRs = 64;
 /** Of a reason, as the API of Kubernetes has it (metav1.Condition). */
 const conditionReason = '^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$';
 const duration = { type: 'string', pattern: '^[0-9]+(ms|s|m|h)$' };
@@ -129,7 +131,7 @@ export const linkDefinition = {
                   namespaces: { type: 'array', maxItems: 256, items: { type: 'string' } },
                   podCIDRs: {
                     type: 'array',
-                    maxItems: 64,
+                    maxItems: maxPodCIDRs,
                     items: { type: 'string', pattern: '^[0-9]{1,3}(\\.[0-9]{1,3}){3}/[0-9]{1,2}$' },
                   },
                   probe: {
