@@ -21,6 +21,7 @@ import type { Logger } from '@mesh/telemetry/log';
 import type { MetricRegistry } from '@mesh/telemetry/metrics';
 import { type DataplaneLimit, dataplaneLimits } from './limits.ts';
 import { PeerLog } from './peer-log.ts';
+import { SpreadAge } from './spread-age.ts';
 import { TlsAcceptor } from '@mesh/trust/accept';
 import type { CredentialStore } from '@mesh/trust/credentials';
 import { type TrustLimit, trustLimits } from '@mesh/trust/limits';
@@ -91,6 +92,7 @@ export interface ControlServerOptions {
   log: Logger;
   metrics: ControlMetrics;
   limits: ControlLimits;
+  /** How long a connection lasts, at most. */
   maxAgeMs: number;
 }
 
@@ -101,9 +103,11 @@ export class ControlServer {
   readonly #server: Server;
   readonly #raw: Set<Socket> = new Set();
   readonly #connections: Set<ServerConnection> = new Set();
+  readonly #ages: SpreadAge;
 
   constructor(options: ControlServerOptions) {
     this.#options = options;
+    this.#ages = new SpreadAge(options.maxAgeMs);
     this.#acceptor = new TlsAcceptor({
       credentials: options.credentials,
       clock: options.clock,
@@ -157,7 +161,7 @@ export class ControlServer {
   }
 
   #serve(socket: TLSSocket, peer: PeerIdentity, notAfter: number): void {
-    const { clock, services, metrics, log, limits, maxAgeMs } = this.#options;
+    const { clock, services, metrics, log, limits } = this.#options;
     const listener = serveGrpc(services, {
       peer,
       clock,
@@ -174,7 +178,7 @@ export class ControlServer {
     this.#connections.add(connection);
     metrics.connections(1);
     const age = clock.after(
-      Math.max(0, Math.min(maxAgeMs, notAfter - clock.wall())),
+      Math.max(0, Math.min(this.#ages.next(), notAfter - clock.wall())),
       () => {
         connection.drain();
         linger = clock.after(lingerMs, () => connection.destroy(), true);

@@ -33,7 +33,7 @@ export const destinationConfig = {
     max: '5s',
   }),
   MESH_CONNECTION_MAX_AGE: duration({
-    doc: 'Clients are asked to reconnect after this time, so that load spreads over replicas.',
+    doc: 'Clients are asked to reconnect after this time, so that load spreads over replicas, or up to a tenth sooner, so that not all come at once.',
     default: '1h',
     min: '10s',
     max: '24h',

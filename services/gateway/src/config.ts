@@ -21,7 +21,7 @@ export const gatewayConfig = {
     max: 64,
   }),
   MESH_GATEWAY_CONNECTION_MAX_AGE: duration({
-    doc: 'Peers are asked to connect anew after this time.',
+    doc: 'Peers are asked to connect anew after this time, or up to a tenth sooner, so that not all come at once.',
     default: '1h',
     min: '1s',
     max: '24h',

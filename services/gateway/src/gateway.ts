@@ -14,6 +14,7 @@ import { PeerLog } from '@mesh/dataplane/peer-log';
 import type { PeerPool } from '@mesh/dataplane/peer-pool';
 import { review } from '@mesh/dataplane/review';
 import { serveHttp } from '@mesh/dataplane/serve-http';
+import { SpreadAge } from '@mesh/dataplane/spread-age';
 import type { ServerConnection } from '@mesh/http/message';
 import type { LimitLedger } from '@mesh/limits/limits';
 import type { Logger } from '@mesh/telemetry/log';
@@ -60,11 +61,13 @@ export class Gateway {
   readonly #acceptor: TlsAcceptor;
   readonly #log: PeerLog;
   readonly #server: Server;
+  readonly #ages: SpreadAge;
   readonly #open: Map<Socket, OpenConnection> = new Map();
   #table: AdmissionTable | undefined;
 
   constructor(options: GatewayOptions) {
     this.#options = options;
+    this.#ages = new SpreadAge(options.maxAgeMs);
     this.#acceptor = new TlsAcceptor({
       credentials: options.credentials,
       clock: options.clock,
@@ -153,8 +156,7 @@ export class Gateway {
     socket: TLSSocket,
     { caller, alpn, notAfter }: { caller: PeerIdentity; alpn: string | undefined; notAfter: number },
   ): void {
-    const { cluster, clock, codecs, credentials, drain, expiry, targets, metrics, peers, maxAgeMs } =
-      this.#options;
+    const { cluster, clock, codecs, credentials, drain, expiry, targets, metrics, peers } = this.#options;
     const until = Math.min(notAfter, credentials.current?.notAfter ?? notAfter);
     const open: OpenConnection = { caller, authority: undefined, http: undefined };
     this.#open.set(socket, open);
@@ -174,6 +176,7 @@ export class Gateway {
       });
       const { limits } = peers.environment;
       const { tcp_user_timeout_ms: userTimeoutMs } = limits.values;
+      const maxAgeMs = this.#ages.next();
       const options = { clock, codecs, limits, drain, maxAgeMs, until, userTimeoutMs };
       open.http = serveHttp(socket, version, listener, options);
     };
