@@ -55,6 +55,22 @@ void test('both directions at once arrive whole and in order, and each end passe
   await eventually('both sides are gone', () => closed() === 1);
 });
 
+void test('what one side says before it resets reaches the other, also where a write to it meets the reset first', async (t) => {
+  const { near, far, other } = await joined(t);
+  let text = '';
+  near.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
+  const ends: string[] = [];
+  near.on('end', () => ends.push('end')).on('error', ({ message }) => ends.push(message));
+  const closed = new Promise((resolve) => near.on('close', resolve));
+  far.write('too large');
+  far.resetAndDestroy();
+  // Leaves before anything is read, as what comes from near.
+  other.write(Buffer.alloc(65_536));
+  await closed;
+  assert.equal(text, 'too large');
+  assert.deepEqual(ends, ['read ECONNRESET']);
+});
+
 void test('a reader that stops holds the sender back, then gets everything', async (t) => {
   const { near, far, one, other } = await joined(t);
   const sent = pattern(48 * 1024 * 1024);

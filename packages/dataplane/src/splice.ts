@@ -1,6 +1,6 @@
 /** Joins two sockets: bytes both ways with back-pressure, half-close passed on; what was cut is cut on the other side, too. */
 import type { Socket } from 'node:net';
-import { type ByteSink, sendBytesTo } from '@mesh/sockets/read-in-place';
+import { type ByteSink, readBeforeClose, sendBytesTo } from '@mesh/sockets/read-in-place';
 import {
   giveBuffer,
   largeBufferBytes,
@@ -94,7 +94,10 @@ class Pump implements TurnTask, Transfer, ByteSink {
     const from = this.#from;
     const to = this.#to;
     // An end would say that all is there: opaque bytes have no other sign of it.
-    from.on('error', () => resetSocket(to));
+    from.on('error', () => {
+      this.#send();
+      resetSocket(to);
+    });
     from.on('close', () => {
       // After a clean end what is collected still goes out; `end` was passed on.
       if (!from.readableEnded || from.errored !== null) resetSocket(to);
@@ -121,6 +124,7 @@ class Pump implements TurnTask, Transfer, ByteSink {
       this.#send();
     });
     sendBytesTo(this, from);
+    readBeforeClose(from);
     from.resume();
   }
 
