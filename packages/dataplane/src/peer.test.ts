@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { seededRandom } from '@mesh/clock/seeded';
 import type { ClientConnection } from '@mesh/http/message';
+import { ACK, frame, framesIn, GOAWAY, PING, preface, settings, u32 } from '@mesh/http2/testing/raw-peer';
 import { LimitLedger } from '@mesh/limits/limits';
 import { FakeClock } from '@mesh/testkit/fake-clock';
 import { listen } from '@mesh/testkit/servers';
@@ -361,3 +362,24 @@ for (const [what, lane, facts, ms] of [
     peer.close({ graceful: false });
   });
 }
+
+void test('a peer that ends each connection with the sign that it serves it is not dialled without pause', async (t) => {
+  const { port } = await listen(t, (socket) => {
+    socket.write(settings());
+    socket.on('data', (chunk: Buffer) => {
+      const bytes = chunk.indexOf(preface) === 0 ? chunk.subarray(preface.length) : chunk;
+      for (const { type, flags, payload } of framesIn(bytes)) {
+        if (type !== PING || flags !== 0) continue;
+        socket.end(Buffer.concat([frame(PING, ACK, 0, payload), frame(GOAWAY, 0, 0, u32(0, 0))]));
+      }
+    });
+  });
+  const { peer, accept, dialledAt, heard } = setup(port, { identity: 'cart' });
+  accept();
+  const faults: LaneFault[] = [];
+  peer.h2.submit({ onConnection: () => {}, onConnectFailed: (fault) => faults.push(fault) });
+  await eventually('who waits is told', () => faults.length === 1);
+  assert.match(faults[0]?.detail ?? '', /ended/);
+  assert.deepEqual([dialledAt.length, heard], [1, [false]]);
+  peer.close({ graceful: false });
+});

@@ -242,10 +242,10 @@ export class Peer {
    * With TLS 1.3 a handshake succeeds on our side before the peer has judged our certificate, so a connection counts
    * only once the peer answered on it; otherwise requests would be lost on one that it is about to refuse.
    */
-  #confirm(connection: PingableConnection): Promise<void> {
+  async #confirm(connection: PingableConnection): Promise<void> {
     const { clock, limits } = this.#environment;
     const { host, port } = this.target;
-    return new Promise((resolve, reject) => {
+    await new Promise<void>((resolve, reject) => {
       const timer = clock.after(limits.values.connect_ms, () => {
         limits.hit('connect_ms');
         // Before its end, which would be taken for the peer's.
@@ -266,6 +266,9 @@ export class Peer {
         resolve();
       });
     });
+    // Its end may have come in the same read. Taken for a success it would be tried again at once, for ever.
+    if (!connection.usable)
+      throw new ConnectError(`${host}:${port}: ended a new connection at once`, { kind: 'refused' });
   }
 
   /**
