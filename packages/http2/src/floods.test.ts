@@ -266,6 +266,22 @@ test('HTTP/2 bomb: one-byte cookie crumbs are counted before they are joined (CV
   rig.server.destroy();
 });
 
+test('requests that are a field too large are answered one by one, and the connection goes on for others', async () => {
+  const rig = startServer();
+  const { http2_header_count: most } = rig.limits.values;
+  const large = [...get, ...Array.from({ length: most }, () => ['x', 'y']).flat()];
+  for (let index = 0; index < 300; index++) {
+    rig.server.receive(request(odd(index), large));
+    await turn();
+  }
+  assert.equal(rig.transport.goawayCode, undefined);
+  assert.equal(rig.limits.hits('http2_header_count'), 300);
+  rig.server.receive(request(odd(300)));
+  await turn();
+  assert.equal(rig.listener.heads.length, 1);
+  rig.server.destroy();
+});
+
 test('a list with ten times too many fields ends the connection, which is cheaper than to go on', async () => {
   const rig = startServer();
   const crumbs = Buffer.concat([block(...get), Buffer.alloc(12_000, 0xa0)]);

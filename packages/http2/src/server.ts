@@ -190,9 +190,12 @@ export class Http2Server extends Connection implements ServerConnection {
     return this.sendReset(streamId, code, !endStream);
   }
 
-  /** 431, and the rest of the request is not wanted. */
+  /**
+   * 431, and the rest of the request is not wanted. No reset that counts: a proxy passes on what its clients send, with a field of its
+   * own that may be the one too many, and others share its connection. The work is counted as that of any request.
+   */
   #answerTooLarge(streamId: number, endStream: boolean): boolean {
-    if (!this.guard.provokedReset()) return this.fail(errorCode.enhanceYourCalm);
+    this.worked(requestWork);
     const stream = this.#open(streamId, endStream);
     this.sendResponse(stream, 431, ['content-length', '0'], true);
     if (!endStream) this.resetStream(stream, errorCode.noError);
