@@ -14,7 +14,7 @@ import { gatewayIdentity, type PeerIdentity } from '@mesh/trust/names';
 import { topics } from './changes.ts';
 import { parseContextToken } from './client-context.ts';
 import { type Told, updatesBetween } from './endpoint-messages.ts';
-import { nodeOf, type Scope } from './endpoints.ts';
+import { nodeOf, type Scope, seenFrom } from './endpoints.ts';
 import { profileOf, profileTopics } from './profile.ts';
 import type { Services } from './services.ts';
 import { parseTarget } from './target.ts';
@@ -40,13 +40,14 @@ function get(
   const target = parseTarget(request.path, settings.clusterDomain);
   if ('fault' in target) throw new GrpcError(grpcCode.invalidArgument, target.fault);
   // A service that is not there is followed as well: a stream that ended would leave a proxy what it knew before.
-  const zone = clientZone(objects, request.contextToken);
+  const { nodeName } = parseContextToken(request.contextToken);
+  const zone = zoneOf(objects, nodeName);
   let told: Told = { kind: 'nothing' };
   let writable = true;
   const publish = (): void => {
     // A slow reader is told later, in one step, of all that happened meanwhile.
     if (!writable) return;
-    const next = watched.resolution;
+    const next = seenFrom(watched.resolution, nodeName);
     for (const update of updatesBetween(told, next, zone)) {
       // What belongs to one step is queued even when the first half did not leave yet.
       if (!sink.send(update)) writable = false;
@@ -71,7 +72,7 @@ function getProfile(
   if (address === undefined) {
     throw new GrpcError(grpcCode.invalidArgument, `${JSON.stringify(request.path)} is not host:port`);
   }
-  const zone = clientZone(objects, request.contextToken);
+  const zone = zoneOf(objects, parseContextToken(request.contextToken).nodeName);
   streamValue({
     sink,
     schema: DestinationProfileSchema,
@@ -86,7 +87,7 @@ function getProfile(
   });
 }
 
-function clientZone(objects: Services['objects'], token: string): string | undefined {
-  const node = nodeOf(objects, parseContextToken(token).nodeName);
+function zoneOf(objects: Services['objects'], nodeName: string | undefined): string | undefined {
+  const node = nodeOf(objects, nodeName);
   return node === undefined ? undefined : labelOf(node, zoneLabel);
 }

@@ -30,6 +30,7 @@ const resolution: fc.Arbitrary<Resolution> = fc.oneof(
         endpoints: new Map(views.map((one) => [`${one.address}:${one.port}`, one])),
         labels: { service: 'cart' },
         enoughReady,
+        nodeLocal: false,
       })),
   },
 );
@@ -123,6 +124,7 @@ test('only what changed is sent', () => {
     endpoints: new Map(views.map((entry) => [`${entry.address}:${entry.port}`, entry])),
     labels: {},
     enoughReady: 1,
+    nodeLocal: false,
   });
   const updates = updatesBetween(known(one, two), known({ ...one }, { ...two, tier: 1 }), undefined);
   assert.equal(updates.length, 1);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { gatewayIdentity, identityName } from '@mesh/trust/names';
-import { type EndpointView, resolveEndpoints, type Scope } from './endpoints.ts';
+import { type EndpointView, resolveEndpoints, type Scope, seenFrom } from './endpoints.ts';
 import { ModelCluster, modelSettings } from './testing/model-cluster.ts';
 
 interface Question {
@@ -59,6 +59,7 @@ test('a meshed pod is reached by its proxy, another one directly', () => {
     hint: 'h2',
     transportPort: 4143,
     authority: undefined,
+    node: undefined,
     labels: {
       pod: 'cart-1',
       deployment: 'cart',
@@ -164,6 +165,25 @@ test('endpoints that are not ready, and unknown ports of a ClusterIP, are left o
   assert.deepEqual(endpoints(cluster, 'cart'), {});
   assert.deepEqual(endpoints(cluster, 'cart', { port: 81 }), {});
   assert.equal(resolve(cluster, 'nothing').kind, 'unknown');
+});
+
+test('a Service for its own node alone is told of endpoints there, and of other clusters', () => {
+  const cluster = federated();
+  cluster.pod({ name: 'cart-1', ip: '10.0.0.1', node: 'node-1' });
+  cluster.pod({ name: 'cart-2', ip: '10.0.0.2', node: 'node-2' });
+  const seen = (node: string | undefined, scope: Scope = 'all'): string[] => {
+    const resolution = seenFrom(resolve(cluster, 'cart', { scope }), node);
+    return resolution.kind === 'known' ? [...resolution.endpoints.keys()] : [];
+  };
+  const [one, two, remote] = ['10.0.0.1:8080', '10.0.0.2:8080', ['192.0.2.7:4143', '192.0.2.9:4143']];
+  assert.deepEqual(seen('node-1'), [one, two, ...remote]);
+  const cart = cluster.services.get('shop', 'cart') ?? assert.fail('it is gone');
+  cluster.services.put({ ...cart, spec: { ...cart.spec, internalTrafficPolicy: 'Local' } });
+  assert.deepEqual(seen('node-1'), [one, ...remote]);
+  assert.deepEqual(seen('node-2'), [two, ...remote]);
+  assert.deepEqual(seen('node-3'), remote);
+  assert.deepEqual(seen(undefined), [one, two, ...remote], 'who does not say where it is');
+  assert.deepEqual(seen('node-3', 'local'), [one, two], 'what comes through the gateway');
 });
 
 test('pods that are ending are called as long as they serve and none is ready, after other clusters', () => {

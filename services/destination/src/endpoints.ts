@@ -31,6 +31,8 @@ export interface EndpointView {
   readonly transportPort: number;
   /** Name and port to ask a gateway for; undefined for ordinary endpoints. */
   readonly authority: string | undefined;
+  /** That a local endpoint is on, where it is known. */
+  readonly node?: string | undefined;
   readonly labels: Readonly<Record<string, string>>;
 }
 
@@ -45,6 +47,8 @@ export type Resolution =
       readonly labels: Readonly<Record<string, string>>;
       /** Ready endpoints of the first tier that take all requests. */
       readonly enoughReady: number;
+      /** Of this cluster only endpoints on the caller's own node count. */
+      readonly nodeLocal: boolean;
     };
 
 /** `local`: without what lies in other clusters; for the gateway, which carries nothing through its cluster. */
@@ -101,7 +105,18 @@ export function resolveEndpoints(
     endpoints,
     labels: { service: name, namespace },
     enoughReady: spills ? enoughOf(objects, sources) : 1,
+    // What comes through the gateway has no node here.
+    nodeLocal: target.scope === 'all' && sources.local?.spec?.internalTrafficPolicy === 'Local',
   };
+}
+
+/** What is told to who asks from `node`; undefined: nobody knows where that is. */
+export function seenFrom(resolution: Resolution, node: string | undefined): Resolution {
+  if (resolution.kind === 'unknown' || !resolution.nodeLocal || node === undefined) return resolution;
+  const reached = [...resolution.endpoints].filter(
+    ([, view]) => view.node === node || view.labels['target_cluster'] !== undefined,
+  );
+  return { ...resolution, endpoints: new Map(reached) };
 }
 
 function isFederatedName(service: Service): boolean {
@@ -242,13 +257,15 @@ function describe(
   if (reference?.kind !== 'Pod' || reference.name === undefined) {
     const zone: Record<string, string> = endpoint.zone === undefined ? {} : { zone: endpoint.zone };
     const hint = opaqueByService ? 'opaque' : 'none';
-    return { ...plain, identity: undefined, hint, transportPort: 0, labels: zone };
+    const node = endpoint.nodeName;
+    return { ...plain, identity: undefined, hint, transportPort: 0, node, labels: zone };
   }
   const pod = objects.pods.get(reference.namespace ?? namespaceOf(slice), reference.name);
   if (pod === undefined) return undefined;
   return {
     ...plain,
     ...podTransport(pod, { namespace, port, opaqueByService, settings }),
+    node: pod.spec?.nodeName,
     labels: podLabels(pod, nodeOf(objects, pod.spec?.nodeName)),
   };
 }

@@ -155,6 +155,31 @@ test('a proxy follows the endpoints of a service', async (context) => {
   await eventually('nobody watches', () => registry.size === 0);
 });
 
+test('a proxy is told of the endpoints of its own node where the service asks for it', async (context) => {
+  const running = await start(context);
+  const { cluster } = running;
+  cluster.pod({ name: 'cart-1', ip: '10.0.0.1', node: 'node-1' });
+  cluster.pod({ name: 'cart-2', ip: '10.0.0.2', node: 'node-2' });
+  cluster.slice({ service: 'cart', pods: ['cart-1', 'cart-2'] });
+  cluster.service({ name: 'cart', clusterIP: '10.96.0.1' });
+  const proxy = client(context, running, credentialsFor(proxyIdentity, 'east'));
+  const { messages } = watch(proxy, Destination.method.get, {
+    path: 'cart.shop.svc.cluster.local:80',
+    contextToken: JSON.stringify({ ns: 'shop', nodeName: 'node-2' }),
+  });
+  await eventually('all of them', () => messages.length === 1);
+  const cart = cluster.services.get('shop', 'cart') ?? assert.fail('it is gone');
+  cluster.services.put({ ...cart, spec: { ...cart.spec, internalTrafficPolicy: 'Local' } });
+  await eventually('only its own', () => messages.length === 2);
+  cluster.service({ name: 'cart', clusterIP: '10.96.0.1' });
+  await eventually('all again', () => messages.length === 3);
+  assert.deepEqual(messages.map(describe), [
+    'add 10.0.0.1:8080@0 10.0.0.2:8080@0',
+    'remove 10.0.0.1',
+    'add 10.0.0.1:8080@0',
+  ]);
+});
+
 test('a service that is not there is followed too: who asks again after it is gone is told so, and when it comes', async (context) => {
   const running = await start(context);
   const { cluster } = running;
