@@ -28,6 +28,11 @@ export class LogReader {
     return await this.#advance();
   }
 
+  /** What was appended since, to the present end. False when told to stop. */
+  async readOn(): Promise<boolean> {
+    return await this.#advance();
+  }
+
   /** Goes on with what is appended, until `signal` aborts or `onLines` says stop. */
   async follow(signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;

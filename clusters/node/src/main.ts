@@ -106,7 +106,7 @@ async function main(): Promise<void> {
   const logs = new PodLogs({
     directory: config.MESH_NODE_LOG_DIR,
     pod: (namespace, name) => agent.pod(namespace, name),
-    wall: () => clock.wall(),
+    clock,
   });
   const kubelet = new KubeletServer({
     serving: readFileSync(config.MESH_NODE_SERVING_FILE, 'utf8'),

@@ -10,6 +10,7 @@ import { kubeletClient } from '@mesh/apiserver/credentials';
 import { systemClock } from '@mesh/clock/system';
 import type { Pod } from '@mesh/kube/types';
 import { eventually } from '@mesh/testkit/eventually';
+import { FakeClock } from '@mesh/testkit/fake-clock';
 import { assertNoLeaks } from '@mesh/testkit/leaks';
 import { KubeletServer } from './kubelet-server.ts';
 import { PodLogs } from './pod-logs.ts';
@@ -27,6 +28,7 @@ interface Answer {
 interface Fixture {
   file: string;
   pod: Pod;
+  clock: FakeClock;
   connection(credential?: KeyPair): RequestOptions;
   get(path: string, credential?: KeyPair): Promise<Answer>;
   stranger: KeyPair;
@@ -50,10 +52,11 @@ async function fixture(t: TestContext): Promise<Fixture> {
     metadata: { namespace: 'default', name: 'p', creationTimestamp: '2031-01-01T00:00:00Z' },
     spec: { containers: [{ name: 'app', image: 'none' }] },
   };
+  const clock = new FakeClock(Date.parse('2031-01-01T00:00:10Z'));
   const logs = new PodLogs({
     directory,
     pod: (namespace, name) => (namespace === 'default' && name === 'p' ? pod : undefined),
-    wall: () => Date.parse('2031-01-01T00:00:10Z'),
+    clock,
   });
   const server = new KubeletServer({
     serving: serving.certificatePem + serving.keyPem,
@@ -74,6 +77,7 @@ async function fixture(t: TestContext): Promise<Fixture> {
   return {
     file: join(directory, 'default', 'p', 'app.log'),
     pod,
+    clock,
     connection,
     stranger: await keys.issueClient('system:node:other', ['system:nodes']),
     get: (wanted, credential) =>
@@ -137,6 +141,39 @@ test('the run before is told apart by the times in the status', async (t) => {
   };
   assert.equal((await get(`${path}?previous=true`)).text, 'first run\n');
   assert.equal((await get(path)).text, 'second run\n');
+  assert.equal((await get(`${path}?previous=true&tailLines=1`)).text, 'first run\n');
+  pod.status = { containerStatuses: [{ ...appStatus, state: { waiting: { reason: 'PodInitializing' } } }] };
+  const early = await get(path);
+  assert.deepEqual(
+    [early.status, early.text],
+    [400, 'container "app" in pod "p" is waiting to start: PodInitializing'],
+  );
+});
+
+const appStatus = { name: 'app', image: '', imageID: '', ready: true, restartCount: 0 };
+
+test('a log that is followed ends with the run of its container', async (t) => {
+  const { file, pod, get, clock, connection } = await fixture(t);
+  const startedAt = '2031-01-01T00:00:01Z';
+  pod.status = { containerStatuses: [{ ...appStatus, state: { running: { startedAt } } }] };
+  writeFileSync(file, entry('01', 'one'));
+  let text = '';
+  let ended = false;
+  const request = httpsRequest({ ...connection(), path: `${path}?follow=true` }, (response) => {
+    response.on('data', (chunk) => (text += String(chunk)));
+    response.on('end', () => (ended = true));
+  });
+  request.end();
+  await eventually('the first line', () => text === 'one\n');
+  await clock.advanceAsync(5000, 1000);
+  assert.equal(ended, false, 'the container runs');
+  appendFileSync(file, entry('05', 'two'));
+  const run = { exitCode: 0, startedAt, finishedAt: '2031-01-01T00:00:05Z' };
+  pod.status = { containerStatuses: [{ ...appStatus, state: { terminated: run } }] };
+  await clock.advanceAsync(1000);
+  await eventually('the end', () => ended);
+  assert.equal(text, 'one\ntwo\n');
+  assert.equal((await get(`${path}?follow=true`)).text, 'one\ntwo\n', 'nothing more will come');
 });
 
 test('following shows what is appended, through rotation', async (t) => {

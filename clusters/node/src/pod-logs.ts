@@ -6,6 +6,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ServerResponse } from 'node:http';
+import type { Clock } from '@mesh/clock/clock';
 import type { Pod } from '@mesh/kube/types';
 import { nodeLimits } from './limits.ts';
 import { LogReader } from './log-reader.ts';
@@ -28,8 +29,11 @@ interface PodLogsOptions {
   directory: string;
   /** A pod of this node with its present status. */
   pod: (namespace: string, name: string) => Pod | undefined;
-  wall: () => number;
+  clock: Clock;
 }
+
+/** How often a log that is followed is compared with the state of its container. */
+const runCheckMs = 1000;
 
 const entryForm = /^(\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)) (?:stdout|stderr) ([FP]) ?/;
 
@@ -43,12 +47,22 @@ class Refusal extends Error {
   }
 }
 
-/** When the wanted run of the container was. Times in a status are whole seconds. @throws Refusal */
-function runSpan({ metadata, status }: Pod, container: string, previous: boolean): Span {
-  const known = [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])].find(
+function waitingToStart(pod: string | undefined, container: string, reason: string): Refusal {
+  return new Refusal(400, `container "${container}" in pod "${pod}" is waiting to start: ${reason}`);
+}
+
+type ContainerStatus = NonNullable<NonNullable<Pod['status']>['containerStatuses']>[number];
+
+function statusOf({ status }: Pod, container: string): ContainerStatus | undefined {
+  return [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])].find(
     ({ name }) => name === container,
   );
-  const { state, lastState } = known ?? {};
+}
+
+/** When the wanted run of the container was. Times in a status are whole seconds. @throws Refusal */
+function runSpan(pod: Pod, container: string, previous: boolean): Span {
+  const { metadata } = pod;
+  const { state, lastState } = statusOf(pod, container) ?? {};
   if (previous) {
     const { startedAt, finishedAt } = lastState?.terminated ?? {};
     if (startedAt === undefined || finishedAt === undefined) {
@@ -58,6 +72,9 @@ function runSpan({ metadata, status }: Pod, container: string, previous: boolean
       );
     }
     return { fromMs: Date.parse(startedAt), untilMs: Date.parse(finishedAt) + 1000 };
+  }
+  if (state?.waiting !== undefined && lastState?.terminated === undefined) {
+    throw waitingToStart(metadata?.name, container, state.waiting.reason ?? '');
   }
   const from =
     state?.running?.startedAt ??
@@ -114,48 +131,82 @@ export class PodLogs {
     const run = runSpan(pod, container, query.get('previous') === 'true');
     const sinceSeconds = numberOf(query, 'sinceSeconds');
     const sinceTime = Date.parse(query.get('sinceTime') ?? '');
-    const since = sinceSeconds === undefined ? sinceTime : this.#options.wall() - sinceSeconds * 1000;
+    const since = sinceSeconds === undefined ? sinceTime : this.#options.clock.wall() - sinceSeconds * 1000;
     const path = join(this.#options.directory, namespace, name, `${container}.log`);
     if ((await stat(path).catch(() => undefined)) === undefined) {
-      throw new Refusal(
-        400,
-        `container "${container}" in pod "${name}" is waiting to start: ContainerCreating`,
-      );
+      throw waitingToStart(name, container, 'ContainerCreating');
     }
     return { path, span: { ...run, fromMs: Math.max(run.fromMs, Number.isNaN(since) ? 0 : since) } };
   }
 
   async #stream(
-    { query }: LogRequest,
+    request: LogRequest,
     { path, span }: { path: string; span: Span },
     response: ServerResponse,
   ): Promise<void> {
+    const { query } = request;
     const timestamps = query.get('timestamps') === 'true';
     const tail = numberOf(query, 'tailLines');
+    const previous = query.get('previous') === 'true';
     let left = numberOf(query, 'limitBytes') ?? Number.POSITIVE_INFINITY;
     response.writeHead(200, { 'content-type': 'text/plain' });
     response.flushHeaders();
+    const send = async (text: string): Promise<boolean> => {
+      const bytes = Buffer.from(text);
+      await writeAll(response, Number.isFinite(left) ? bytes.subarray(0, left) : bytes);
+      left -= bytes.length;
+      return left > 0 && !response.destroyed;
+    };
+    // The last lines of a file may all be of a later run than the one before.
+    const last: string[] | undefined = previous && tail !== undefined ? [] : undefined;
     const reader = new LogReader({
       path,
       chunkBytes: nodeLimits.node_log_chunk_bytes.default,
       async onLines(lines) {
-        const text = lines.map((line) => present(line, span, timestamps) ?? '').join('');
-        const bytes = Buffer.from(text);
-        await writeAll(response, Number.isFinite(left) ? bytes.subarray(0, left) : bytes);
-        left -= bytes.length;
-        return left > 0 && !response.destroyed;
+        const texts = lines
+          .map((line) => present(line, span, timestamps) ?? '')
+          .filter((text) => text !== '');
+        if (last === undefined) return await send(texts.join(''));
+        last.push(...texts);
+        last.splice(0, Math.max(0, last.length - (tail ?? 0)));
+        return !response.destroyed;
       },
     });
-    const gone = new AbortController();
-    response.on('close', () => gone.abort());
-    const follow = query.get('follow') === 'true' && query.get('previous') !== 'true';
     try {
-      const more = await reader.readToEnd(tail);
-      if (more && follow) await reader.follow(gone.signal);
+      const more = await reader.readToEnd(last === undefined ? tail : undefined);
+      if (last !== undefined) await send(last.join(''));
+      else if (more && query.get('follow') === 'true') await this.#follow(request, reader, response);
     } finally {
       await reader.close();
     }
     response.end();
+  }
+
+  /** Until the client leaves, or the run ends whose log it is, as with a kubelet. */
+  async #follow(
+    { namespace, pod: name, container }: LogRequest,
+    reader: LogReader,
+    response: ServerResponse,
+  ): Promise<void> {
+    const uid = this.#options.pod(namespace, name)?.metadata?.uid;
+    let run: number | undefined;
+    const over = (): boolean => {
+      const pod = this.#options.pod(namespace, name);
+      if (pod === undefined || pod.metadata?.uid !== uid) return true;
+      const status = statusOf(pod, container);
+      run ??= status?.restartCount;
+      return status !== undefined && (status.state?.running === undefined || status.restartCount !== run);
+    };
+    const end = new AbortController();
+    response.on('close', () => end.abort());
+    const check = this.#options.clock.every(runCheckMs, () => over() && end.abort(), true);
+    try {
+      if (!over()) await reader.follow(end.signal);
+      // What was written before the end of the run that was noticed now.
+      if (!response.destroyed) await reader.readOn();
+    } finally {
+      check.cancel();
+    }
   }
 }
 
