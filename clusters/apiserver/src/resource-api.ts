@@ -13,7 +13,7 @@ import { groupVersion } from './resources.ts';
 import type { Reviews } from './reviews.ts';
 import { scaleOf } from './scale.ts';
 import { badRequest, methodNotAllowed, noSuchPath, success } from './status.ts';
-import { contextOf, type WriteApi } from './write-api.ts';
+import { contextOf, dryRunOf, type WriteApi } from './write-api.ts';
 import { deleteOptions, type Writer } from './writer.ts';
 
 interface ResourceApiOptions {
@@ -162,10 +162,13 @@ export class ResourceApi {
     const eviction = await this.#object(exchange);
     const options: Json | undefined = eviction['deleteOptions'];
     const { namespace, name } = target;
+    if ((eviction.metadata.name ?? name) !== name) {
+      throw badRequest(`name in URL does not match name in Eviction object: ${name}`);
+    }
     await this.#writer.delete(
       { info: resource, namespace, name, subresource: '' },
       deleteOptions(options, info.query),
-      contextOf(exchange),
+      { ...contextOf(exchange), ...dryRunOf(exchange, options) },
     );
     sendText(response, 201, JSON.stringify({ ...success({ name, kind: 'pods' }), code: 201 }));
   }

@@ -298,7 +298,8 @@ function targetOf({ resource, target }: ResourceExchange): Target {
   };
 }
 
-function dryRunOf(exchange: ResourceExchange, body: Json | undefined): { dryRun: boolean } {
+/** Whether the query or the DeleteOptions in `body` ask for no effect. */
+export function dryRunOf(exchange: ResourceExchange, body: Json | undefined): { dryRun: boolean } {
   const inBody =
     typeof body === 'object' && body !== null && !Array.isArray(body) ? body['dryRun'] : undefined;
   return { dryRun: contextOf(exchange).dryRun || (Array.isArray(inBody) && inBody.includes('All')) };
