@@ -48,7 +48,7 @@ test('label selectors', async (t) => {
   const api = await startFixture(t);
   for (const [name, labels] of [
     ['a', { app: 'cart', tier: 'back' }],
-    ['b', { app: 'shop' }],
+    ['b', { app: 'shop', weight: '7' }],
     ['c', {}],
   ] as const) {
     const body = configMap(name);
@@ -64,6 +64,9 @@ test('label selectors', async (t) => {
     ['app', ['a', 'b']],
     ['!app', ['c']],
     ['app in (cart,shop),!tier', ['b']],
+    ['weight>6', ['b']],
+    ['weight < 7', []],
+    ['app>1', []],
   ];
   for (const [selector, expected] of cases) {
     const answer = await api.call(`${maps}?labelSelector=${encodeURIComponent(selector)}`);

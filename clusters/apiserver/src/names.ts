@@ -1,6 +1,6 @@
 /** Names, labels and annotations: RFC 1123, RFC 1035 and the rules of metadata. */
 import type { Faults } from './faults.ts';
-import { isObject, listAt, textAt, type Json } from './json.ts';
+import { at, isObject, listAt, textAt, type Json } from './json.ts';
 import type { KubeObject } from './object.ts';
 import type { NameRule } from './resources.ts';
 
@@ -145,7 +145,14 @@ export function validateMetadata(
   for (const [index, finalizer] of listAt(metadata, 'finalizers').entries()) {
     validateFinalizer(finalizer, { field: `metadata.finalizers[${index}]`, ownFinalizers }, faults);
   }
-  for (const owner of listAt(metadata, 'ownerReferences')) {
+  const owners = listAt(metadata, 'ownerReferences');
+  const controllers = owners.filter((owner) => at(owner, 'controller') === true);
+  if (controllers.length > 1) {
+    const [first, second] = controllers.map((owner) => `${textAt(owner, 'kind')}/${textAt(owner, 'name')}`);
+    const why = `Only one reference can have Controller set to true. Found "true" in references for ${first} and ${second}`;
+    faults.invalid('metadata.ownerReferences', owners, why);
+  }
+  for (const owner of owners) {
     for (const member of ['apiVersion', 'kind', 'name', 'uid']) {
       if ((textAt(owner, member) ?? '') === '') {
         faults.invalid(`metadata.ownerReferences.${member}`, '', 'must not be empty');

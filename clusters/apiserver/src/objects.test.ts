@@ -164,6 +164,59 @@ test('a dry run changes nothing', async (t) => {
   assert.equal((await api.call(`${maps}/a`)).code, 200);
 });
 
+test('an eviction that is a dry run evicts nobody, and one of another pod is refused', async (t) => {
+  const api = await startFixture(t);
+  await createAccount(api, 'default');
+  const path = '/api/v1/namespaces/default/pods';
+  await api.call(path, { body: pod('p') });
+  const evict = (metadata: JsonObject, deleteOptions: JsonObject) =>
+    api.call(`${path}/p/eviction`, {
+      body: { apiVersion: 'policy/v1', kind: 'Eviction', metadata, deleteOptions },
+    });
+  assert.equal((await evict({ name: 'other' }, {})).code, 400);
+  assert.equal((await evict({ name: 'p' }, { dryRun: ['All'] })).code, 201);
+  assert.equal((await api.call(`${path}/p`)).code, 200);
+  assert.equal((await evict({ name: 'p' }, {})).code, 201);
+  assert.equal((await api.call(`${path}/p`)).code, 404);
+});
+
+test('two controllers of one object, and a rolling update that cannot move, are refused', async (t) => {
+  const api = await startFixture(t);
+  const owner = (name: string) => ({ apiVersion: 'v1', kind: 'X', name, uid: name, controller: true });
+  const body = { ...configMap('a'), metadata: { name: 'a', ownerReferences: [owner('x'), owner('y')] } };
+  const owned = await api.call(maps, { body });
+  assert.equal(owned.code, 422);
+  assert.match(owned.text, /Only one reference can have Controller set to true/);
+  const deploy = (maxSurge: Json, maxUnavailable: Json) =>
+    api.call('/apis/apps/v1/namespaces/default/deployments?dryRun=All', {
+      body: {
+        apiVersion: 'apps/v1',
+        kind: 'Deployment',
+        metadata: { name: 'd' },
+        spec: {
+          selector: { matchLabels: { app: 'x' } },
+          strategy: { rollingUpdate: { maxSurge, maxUnavailable } },
+          template: {
+            metadata: { labels: { app: 'x' } },
+            spec: { containers: [{ name: 'c', image: 'c' }] },
+          },
+        },
+      },
+    });
+  const cases: [maxSurge: Json, maxUnavailable: Json, code: number][] = [
+    [0, 0, 422],
+    ['0%', 0, 422],
+    [-1, 1, 422],
+    ['half', 1, 422],
+    [0, '101%', 422],
+    [0, '100%', 201],
+    ['200%', 0, 201],
+  ];
+  for (const [surge, unavailable, code] of cases) {
+    assert.equal((await deploy(surge, unavailable)).code, code, `${surge} ${unavailable}`);
+  }
+});
+
 test('duplicate members are refused, warned about or ignored as asked', async (t) => {
   const api = await startFixture(t);
   const body = '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{"x":"1","x":"2"}}';

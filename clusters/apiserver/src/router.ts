@@ -84,7 +84,7 @@ export class Router {
             subresource: resource.subresource,
             // A Namespace is authorized inside itself.
             namespace: resource.plural === 'namespaces' ? resource.name : resource.namespace,
-            name: resource.name,
+            name: resource.name === '' ? selectedName(info) : resource.name,
           };
     if (this.#authorizer.authorize(user, wanted).allowed) return;
     if (resource === undefined) {
@@ -188,6 +188,14 @@ export class Router {
     if (!request.complete) response.setHeader('connection', 'close');
     sendJson(response, error.code, error.status);
   }
+}
+
+/** The one name that a list or watch is about; a role that names objects may allow these, too. */
+function selectedName({ verb, query }: RequestInfo): string {
+  if (verb !== 'list' && verb !== 'watch') return '';
+  const terms = (query.get('fieldSelector') ?? '').split(',');
+  const names = terms.map((term) => /^\s*metadata\.name\s*==?\s*([^\s=]+)\s*$/.exec(term)?.[1]);
+  return names.find((name) => name !== undefined) ?? '';
 }
 
 /** Where no API is, there is no Status either. */

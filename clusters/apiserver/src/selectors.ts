@@ -26,6 +26,16 @@ function labelTest(term: string): LabelTest | undefined {
     if (!labelKey.test(key) || !labelValue.test(value)) return undefined;
     return operator === '!=' ? (labels) => labels[key] !== value : (labels) => labels[key] === value;
   }
+  const order = /^\s*([^\s!=,()<>]+)\s*([<>])\s*(-?\d+)\s*$/.exec(term);
+  if (order !== null) {
+    const [, key = '', operator, bound = ''] = order;
+    if (!labelKey.test(key)) return undefined;
+    return (labels) => {
+      const value = labels[key];
+      if (typeof value !== 'string' || !/^[-+]?\d+$/.test(value)) return false;
+      return operator === '>' ? BigInt(value) > BigInt(bound) : BigInt(value) < BigInt(bound);
+    };
+  }
   const existence = /^\s*(!?)\s*([^\s!=,()]+)\s*$/.exec(term);
   const key = existence?.[2];
   if (existence === null || key === undefined || !labelKey.test(key)) return undefined;

@@ -1,6 +1,6 @@
 /** Deployments, ReplicaSets and StatefulSets. */
 import type { Faults } from '../faults.ts';
-import { at, clone, deepEqual, isObject, objectAt, type JsonObject } from '../json.ts';
+import { at, clone, deepEqual, isObject, objectAt, type Json, type JsonObject } from '../json.ts';
 import type { KubeObject } from '../object.ts';
 import { labelSelectorMatches } from '../selectors.ts';
 import { defaultPodSpec, validateTemplate } from './pod.ts';
@@ -40,6 +40,30 @@ function validateWorkload(object: KubeObject, faults: Faults, current: KubeObjec
   }
 }
 
+/** A rolling update that may neither add a pod nor miss one never moves. */
+function validateRolling(rolling: Json | undefined, faults: Faults): void {
+  const field = 'spec.strategy.rollingUpdate';
+  for (const name of ['maxUnavailable', 'maxSurge']) {
+    const amount = at(rolling, name);
+    const here = `${field}.${name}`;
+    if (typeof amount === 'number' && amount < 0) {
+      faults.invalid(here, amount, 'must be greater than or equal to 0');
+    } else if (typeof amount === 'string' && !/^[0-9]+%$/.test(amount)) {
+      faults.invalid(here, amount, percentageFault);
+    }
+  }
+  const none = (amount: Json | undefined): boolean => amount === 0 || /^0+%$/.test(String(amount));
+  const unavailable = at(rolling, 'maxUnavailable');
+  if (none(unavailable) && none(at(rolling, 'maxSurge'))) {
+    faults.invalid(`${field}.maxUnavailable`, unavailable, 'may not be 0 when `maxSurge` is 0');
+  }
+  const percent = typeof unavailable === 'string' ? Number(/^([0-9]+)%$/.exec(unavailable)?.[1] ?? 0) : 0;
+  if (percent > 100) faults.invalid(`${field}.maxUnavailable`, unavailable, 'must not be greater than 100%');
+}
+
+const percentageFault =
+  "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
+
 export const deploymentRules: KindRules = {
   defaults(deployment) {
     const spec = defaultWorkload(deployment);
@@ -58,6 +82,9 @@ export const deploymentRules: KindRules = {
     const type = at(deployment, 'spec', 'strategy', 'type');
     if (type !== 'RollingUpdate' && type !== 'Recreate') {
       faults.unsupported('spec.strategy.type', type, ['Recreate', 'RollingUpdate']);
+    }
+    if (type === 'RollingUpdate') {
+      validateRolling(at(deployment, 'spec', 'strategy', 'rollingUpdate'), faults);
     }
     if (type === 'Recreate' && at(deployment, 'spec', 'strategy', 'rollingUpdate') !== undefined) {
       faults.forbidden(
