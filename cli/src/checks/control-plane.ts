@@ -1,16 +1,22 @@
 import { X509Certificate } from 'node:crypto';
-import { injectAnnotation } from '@mesh/multicluster/workload-names';
-import { parseStoredValues, version } from '@mesh/charts/values';
+import { issuerRemedy, verifyIssuer } from '@mesh/ca/issuer-check';
+import { injectionDecision, type PodTemplate } from '@mesh/charts/sidecar';
+import { parseStoredValues, type Values, version } from '@mesh/charts/values';
 import type { Clock } from '@mesh/clock/clock';
 import { MeshError } from '@mesh/errors/mesh-error';
 import type { KubeClient } from '@mesh/kube/client';
 import { configMaps, mutatingWebhookConfigurations, namespaces, pods, secrets } from '@mesh/kube/resources';
+import type { Pod, Stored } from '@mesh/kube/types';
+import { keyOf } from '@mesh/kube/objects';
+import { controlPlaneLabel } from '@mesh/multicluster/workload-names';
 import { splitPem } from '@mesh/trust/pem';
 import { controlPlaneDeployments } from '../parts.ts';
 import { deploymentReady, podTrouble } from './deployment.ts';
 import type { Category } from './run.ts';
 
 const dayMs = 86_400_000;
+const issuerSecret = { namespace: 'mesh', name: 'mesh-identity-issuer' };
+const sidecarContainers: ReadonlySet<string> = new Set(['mesh-init', 'mesh-proxy']);
 const soonDays = 60;
 const install = 'mesh install --cluster NAME --trust DIR --apply';
 
@@ -26,8 +32,12 @@ export function controlPlaneChecks({ client, clock, namespace }: Options): Categ
     const roots = await client.get(configMaps, { namespace: 'mesh', name: 'mesh-trust-roots' });
     return roots.data?.['ca-bundle.crt'] ?? '';
   };
+  const installed = async (): Promise<Values> => {
+    const config = await client.get(configMaps, { namespace: 'mesh', name: 'mesh-config' });
+    return parseStoredValues(config.data?.['values'] ?? '');
+  };
   const issuer = async (): Promise<X509Certificate> => {
-    const secret = await client.get(secrets, { namespace: 'mesh', name: 'mesh-identity-issuer' });
+    const secret = await client.get(secrets, issuerSecret);
     return new X509Certificate(Buffer.from(secret.data?.['tls.crt'] ?? '', 'base64'));
   };
   return [
@@ -92,23 +102,19 @@ export function controlPlaneChecks({ client, clock, namespace }: Options): Categ
           run: async () => checkLasting(await issuer(), 'issuer', clock),
         },
         {
-          description: 'issuer is signed by a trust anchor',
+          description: 'issuer is signed by a trust anchor, for this cluster',
           async run() {
-            const certificate = await issuer();
-            const anchors = splitPem(await anchorsPem()).map((pem) => new X509Certificate(pem));
-            if (
-              !anchors.some(
-                (anchor) => certificate.checkIssued(anchor) && certificate.verify(anchor.publicKey),
-              )
-            ) {
-              throw new MeshError(
-                'not-installed',
-                `the issuer (${certificate.subject}) was signed by none of the trust anchors`,
-                {
-                  remedy: `Install again with the directory that holds the anchor: ${install}`,
-                },
-              );
-            }
+            const { cluster, trustSuffix } = await installed();
+            const secret = await client.get(secrets, issuerSecret);
+            const text = (key: string): string => Buffer.from(secret.data?.[key] ?? '', 'base64').toString();
+            const loaded = verifyIssuer(
+              { certificatePem: text('tls.crt'), keyPem: text('tls.key'), anchorsPem: await anchorsPem() },
+              { cluster, suffix: trustSuffix, now: clock.wall() },
+            );
+            if (!('fault' in loaded)) return;
+            throw new MeshError('issuer-refused', loaded.detail, {
+              remedy: `${issuerRemedy(loaded.fault, cluster, trustSuffix)} Then: ${install}`,
+            });
           },
         },
       ],
@@ -154,13 +160,11 @@ export function controlPlaneChecks({ client, clock, namespace }: Options): Categ
           description: 'command and control plane have the same version',
           warning: true,
           async run() {
-            const config = await client.get(configMaps, { namespace: 'mesh', name: 'mesh-config' });
-            const server = parseStoredValues(config.data?.['values'] ?? '').version;
-            if (server !== version)
-              throw new MeshError(
-                'install-config',
-                `the control plane is ${server}, this command ${version}`,
-              );
+            const server = (await installed()).version;
+            if (server === version) return;
+            throw new MeshError('install-config', `the control plane is ${server}, this command ${version}`, {
+              remedy: `Use the command of version ${server}, or bring the control plane to ${version}: ${install}`,
+            });
           },
         },
       ],
@@ -171,46 +175,67 @@ export function controlPlaneChecks({ client, clock, namespace }: Options): Categ
         {
           description: 'sidecars are ready',
           async run() {
+            if (
+              namespace !== undefined &&
+              (await client.find(namespaces, { name: namespace })) === undefined
+            ) {
+              throw new MeshError('cli-input', `there is no namespace ${namespace}`, {
+                remedy: 'Name one that the cluster has: kubectl get namespaces',
+              });
+            }
             const { items } = await client.listAll(pods, {
               namespace,
-              labelSelector: 'mesh.io/control-plane-ns',
+              labelSelector: controlPlaneLabel,
             });
             const trouble = items.flatMap((pod) =>
-              podTrouble(pod).map((line) => `${pod.metadata.namespace}/${line}`),
+              podTrouble(pod, sidecarContainers).map((line) => `${pod.metadata.namespace}/${line}`),
             );
             if (trouble.length > 0) throw new MeshError('cli-not-ready', trouble.join('\n'));
           },
         },
         {
-          description: 'every pod of an injected namespace has its sidecar',
+          description: 'every pod that is to have a sidecar has one',
           warning: true,
           async run() {
-            const homes = (await client.listAll(namespaces)).items.filter(
-              ({ metadata }) =>
-                metadata.annotations?.[injectAnnotation] === 'enabled' &&
-                (namespace === undefined || metadata.name === namespace),
+            const homes = new Map(
+              (await client.listAll(namespaces)).items
+                .filter(({ metadata }) => metadata.labels?.['mesh.io/is-control-plane'] === undefined)
+                .map(({ metadata }) => [metadata.name, metadata.annotations ?? {}]),
             );
-            const bare: string[] = [];
-            for (const { metadata } of homes) {
-              const { items } = await client.listAll(pods, {
-                namespace: metadata.name,
-                labelSelector: '!mesh.io/control-plane-ns',
-              });
-              for (const pod of items) {
-                if (pod.metadata.annotations?.[injectAnnotation] !== 'disabled')
-                  bare.push(`${metadata.name}/${pod.metadata.name}`);
-              }
-            }
+            const { items } = await client.listAll(pods, {
+              namespace,
+              labelSelector: `!${controlPlaneLabel},!mesh.io/component`,
+            });
+            const bare = items.filter((pod) =>
+              shouldHaveSidecar(pod, homes.get(pod.metadata.namespace ?? '')),
+            );
             if (bare.length > 0) {
-              throw new MeshError('cli-not-ready', `made before the injector was there: ${bare.join(', ')}`, {
-                remedy: 'Restart them: kubectl -n NAMESPACE rollout restart deploy',
-              });
+              throw new MeshError(
+                'cli-not-ready',
+                `made while no injector was there: ${bare.map(keyOf).join(', ')}`,
+                {
+                  remedy:
+                    'Have them made anew: kubectl -n NAMESPACE rollout restart deploy, or delete those that belong to none.',
+                },
+              );
             }
           },
         },
       ],
     },
   ];
+}
+
+/** Whether the injector would give this pod a sidecar, were it made now. */
+function shouldHaveSidecar(
+  { metadata, spec, status }: Stored<Pod>,
+  home: Readonly<Record<string, string>> | undefined,
+): boolean {
+  // Where the webhook is not asked at all.
+  if (home === undefined || metadata.namespace === 'kube-system') return false;
+  if (metadata.deletionTimestamp !== undefined) return false;
+  if (status?.phase === 'Succeeded' || status?.phase === 'Failed') return false;
+  return injectionDecision({ metadata, spec } as unknown as PodTemplate, home).inject;
 }
 
 function checkValidity(certificate: X509Certificate, what: string, clock: Clock): void {

@@ -29,21 +29,22 @@ export function deploymentReady(
         labelSelector: selector.join(','),
       });
       const ready = `${found.status?.readyReplicas ?? 0} of ${found.spec?.replicas ?? 1} replicas are ready`;
-      throw new MeshError('cli-not-ready', [ready, ...items.flatMap(podTrouble)].join('\n'), {
+      throw new MeshError('cli-not-ready', [ready, ...items.flatMap((pod) => podTrouble(pod))].join('\n'), {
         remedy: `kubectl -n ${ref.namespace} describe pods -l ${selector.join(',')}`,
       });
     },
   };
 }
 
-/** What the containers that are not ready say of themselves. */
-export function podTrouble({ metadata, status }: Pod): string[] {
-  // One that is going away owes nobody anything.
+/** What the containers that are not ready say of themselves: all of them, or those that are `asked` for. */
+export function podTrouble({ metadata, status }: Pod, asked?: ReadonlySet<string>): string[] {
+  // One that is going away owes nobody anything, nor does one that has ended, as those of Jobs do.
   if (metadata?.deletionTimestamp !== undefined) return [];
+  if (status?.phase === 'Succeeded' || status?.phase === 'Failed') return [];
   const containers = [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])];
   return containers.flatMap(({ name, ready, state, restartCount, lastState }) => {
-    if (ready || state?.terminated?.exitCode === 0) return [];
-    const why = state?.waiting ?? lastState?.terminated;
+    if (ready || state?.terminated?.exitCode === 0 || asked?.has(name) === false) return [];
+    const why = state?.waiting ?? state?.terminated ?? lastState?.terminated;
     const reason = why?.reason ?? (state?.running === undefined ? 'not started' : 'running, not ready');
     const detail = why?.message === undefined ? '' : `: ${why.message}`;
     return [`${metadata?.name ?? ''}/${name}: ${reason}${detail} (${restartCount} restarts)`];
