@@ -15,13 +15,26 @@ import { startHostilePeer, TestTrust } from './testing/test-mirror.ts';
 const ports = [{ name: 'http', port: 80, protocol: 'TCP' }];
 const cart = { namespace: 'shop', name: 'cart', mode: Mode.GATEWAY, ports, readyEndpoints: 1 };
 
+/** Its time may also pass without a timer, as where the process stands still. */
+class StandingClock extends FakeClock {
+  #stoodMs = 0;
+
+  override now(): number {
+    return super.now() + this.#stoodMs;
+  }
+
+  standStill(forMs: number): void {
+    this.#stoodMs += forMs;
+  }
+}
+
 /** A session whose time moves only when told to. */
 function startSession(
   t: TestContext,
   connect: PeerSessionOptions['connect'],
   { known = [] }: { known?: string[] } = {},
 ) {
-  const clock = new FakeClock();
+  const clock = new StandingClock();
   const changed: string[] = [];
   let states = 0;
   const session = new PeerSession({
@@ -113,6 +126,22 @@ test('a gateway that answers no probe is left for that reason', async (t) => {
   clock.advance(4000);
   await eventually('it is left', () => !session.status().connected);
   assert.equal(session.status().fault?.reason, 'NoAnswer');
+});
+
+test('a mirror controller that stood still does not hold it against its peers', async (t) => {
+  const { peer, connect } = await startPeer(t);
+  peer.exports = [cart];
+  const { clock, session } = startSession(t, connect);
+  await eventually('a snapshot', () => session.view.synced);
+  // A probe is under way.
+  clock.advance(1000);
+  clock.standStill(60_000);
+  clock.advance(1000);
+  assert.equal(session.state, 'alive');
+  assert.deepEqual([session.status().fault, session.status().connected], [undefined, true]);
+  // Silence of its own counts from then on.
+  clock.advance(3500);
+  assert.equal(session.state, 'dead');
 });
 
 test('what an earlier run left of a peer that does not come back goes at its age', async (t) => {

@@ -77,6 +77,8 @@ export class PeerSession {
   #stopped = false;
   #lastState: PeerState | undefined;
   #startedAt: number;
+  /** When a timer last came. */
+  #lookedAt: number;
 
   constructor(options: PeerSessionOptions) {
     this.#options = options;
@@ -84,11 +86,13 @@ export class PeerSession {
     this.view = new PeerView({ cluster: link.cluster, maxExports, known });
     this.#verdict = new Verdict({ staleMs, failureThreshold: probe.failureThreshold });
     this.#startedAt = clock.now();
+    this.#lookedAt = this.#startedAt;
   }
 
   /** Nothing happens once it was stopped. */
   start(): void {
     if (this.#stopped) return;
+    this.#lookedAt = this.#options.clock.now();
     const { clock, probe } = this.#options;
     this.#timers = [
       clock.every(probe.periodMs, () => this.#probe()),
@@ -235,11 +239,23 @@ export class PeerSession {
     this.#pingSentAt = undefined;
   }
 
+  /** The time. A timer comes each `tickMs`; by how much it is late, this process stood still, and not the peer. */
+  #look(): number {
+    const now = this.#options.clock.now();
+    const lateMs = now - this.#lookedAt - tickMs;
+    this.#lookedAt = now;
+    if (lateMs > 0) {
+      this.#verdict.excuse(lateMs, now);
+      if (this.#pingSentAt !== undefined) this.#pingSentAt = Math.min(now, this.#pingSentAt + lateMs);
+    }
+    return now;
+  }
+
   #probe(): void {
     const { clock, probe } = this.#options;
+    const now = this.#look();
     const connection = this.#connection;
     if (connection === undefined || !connection.usable) return;
-    const now = clock.now();
     if (this.#pingSentAt !== undefined) {
       if (now - this.#pingSentAt < probe.timeoutMs) return;
       this.#verdict.failed();
@@ -259,8 +275,8 @@ export class PeerSession {
   }
 
   #tick(): void {
-    const { clock, maxAgeMs, onState } = this.#options;
-    const now = clock.now();
+    const { maxAgeMs, onState } = this.#options;
+    const now = this.#look();
     this.#publish(this.view.settle(now));
     if (!this.view.empty && now - (this.#verdict.lastEvent ?? this.#startedAt) > maxAgeMs)
       this.#publish(this.view.clear());

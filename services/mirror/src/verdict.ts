@@ -38,6 +38,11 @@ export class Verdict {
     this.#failures = 0;
   }
 
+  /** We stood still ourselves for `lateMs`, until now: what was said meanwhile is still to be read. */
+  excuse(lateMs: number, now: number): void {
+    if (this.#lastEvent !== undefined) this.#lastEvent = Math.min(now, this.#lastEvent + lateMs);
+  }
+
   answered(now: number): void {
     this.#lastAnswer = now;
     this.#failures = 0;
