@@ -3,6 +3,7 @@ import test from 'node:test';
 import { create, fromBinary, type JsonValue, toBinary, toJson } from '@bufbuild/protobuf';
 import { tcpAddressToHostPort } from '@mesh/control-api/convert';
 import { type Update, UpdateSchema, WeightedAddrSchema } from '@mesh/control-api/gen/linkerd/destination_pb';
+import { grpcLimits } from '@mesh/control-api/limits';
 import fc from 'fast-check';
 import { type Told, updatesBetween, weightedAddr } from './endpoint-messages.ts';
 import type { EndpointView, Resolution } from './endpoints.ts';
@@ -104,6 +105,33 @@ test('deltas bring every client to the state that a fresh one is told', () => {
       }
     }),
   );
+});
+
+test('a large set is told in messages that clients take', () => {
+  const views = Array.from({ length: 12_000 }, (_, index): [string, EndpointView] => {
+    const address = `10.0.${index >> 8}.${index & 255}`;
+    const identity = 'checkout.production.serviceaccount.identity.mesh.eu-central.mesh.local';
+    const labels = {
+      pod: `checkout-7d4b9c6f5d-${index}`,
+      deployment: 'checkout',
+      serviceaccount: 'checkout',
+    };
+    const plain = { port: 80, tier: 0, readyBehind: 0, authority: undefined, transportPort: 4143 };
+    return [`${address}:80`, { ...plain, address, identity, hint: 'h2', labels }];
+  });
+  const state: Resolution = {
+    kind: 'known',
+    endpoints: new Map(views),
+    labels: {},
+    enoughReady: 1,
+    nodeLocal: false,
+  };
+  const sizes = updatesBetween({ kind: 'nothing' }, state, undefined).map(
+    (update) => toBinary(UpdateSchema, create(UpdateSchema, update)).length,
+  );
+  assert.ok(Math.max(...sizes) < grpcLimits.grpc_message_bytes.default / 4, sizes.join(' '));
+  assert.ok(sizes.length < grpcLimits.grpc_queued_messages.default / 2);
+  assert.equal(freshClient(state).known.size, views.length);
 });
 
 test('only what changed is sent', () => {

@@ -9,6 +9,8 @@ export type WeightedAddrMessage = MessageInitShape<typeof WeightedAddrSchema>;
 
 /** Weight of one ordinary endpoint. */
 const unitWeight = 10_000;
+/** In one message, of 400 bytes each: a client takes one of 4 MiB at most (`grpc_message_bytes`). */
+const mostAddresses = 1000;
 const keepAlive = { interval: durationFromMs(10_000), timeout: durationFromMs(3000), whileIdle: true };
 
 /** Undefined for an address that the control API cannot carry. `clientZone` is the zone of who asks, if known. */
@@ -79,13 +81,18 @@ export function updatesBetween(
   const addrs = changed
     .map(([, view]) => weightedAddr(view, clientZone))
     .filter((message) => message !== undefined);
-  if (addrs.length > 0)
+  for (let from = 0; from < addrs.length; from += mostAddresses) {
     updates.push({
       update: {
         case: 'add',
-        value: { addrs, metricLabels: { ...next.labels }, enoughReady: next.enoughReady },
+        value: {
+          addrs: addrs.slice(from, from + mostAddresses),
+          metricLabels: { ...next.labels },
+          enoughReady: next.enoughReady,
+        },
       },
     });
+  }
   const removed = [...before]
     .filter(([key]) => !next.endpoints.has(key))
     .map(([, view]) => tcpAddress(view.address, view.port))
