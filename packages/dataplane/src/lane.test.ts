@@ -13,10 +13,15 @@ class Connection implements ClientConnection {
   drained = false;
   destroyed = false;
   onChange: () => void = () => {};
-  readonly #streams: number;
+  #streams: number;
 
   constructor(streams: number) {
     this.#streams = streams;
+  }
+
+  allow(streams: number): void {
+    this.#streams = streams;
+    this.onChange();
   }
 
   get capacity(): number {
@@ -242,6 +247,30 @@ void test('HTTP/1: a tunnel keeps its place as long as it is open', async () => 
   tunnels[0]?.connection?.release();
   await connect();
   assert.equal(next.connection, opened[3]);
+});
+
+void test('a connection that ends before it had room for a request is a failed connect', async () => {
+  const { opened, dials, verdicts, submit, connect } = setup({
+    streams: 0,
+    exclusive: false,
+    maxConnections: 1,
+  });
+  const request = submit();
+  await connect();
+  assert.deepEqual([request.connection, verdicts], [undefined, []]);
+  opened[0]?.destroy();
+  assert.deepEqual([request.fault?.kind, verdicts], ['refused', ['refused']]);
+  assert.equal(dials.length, 0, 'who waited decides where to go');
+});
+
+void test('a connection that has room for a request later counts then', async () => {
+  const { opened, verdicts, submit, connect } = setup({ streams: 0, exclusive: false, maxConnections: 1 });
+  const request = submit();
+  await connect();
+  opened[0]?.allow(1);
+  assert.deepEqual([request.connection, verdicts], [opened[0], ['ok']]);
+  opened[0]?.destroy();
+  assert.deepEqual(verdicts, ['ok']);
 });
 
 void test('a failed connect is told to the peer first, then to all who wait', async () => {

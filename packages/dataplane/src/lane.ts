@@ -7,7 +7,7 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '@mesh/clock/clock';
 import type { ClientConnection } from '@mesh/http/message';
-import { type ConnectFault, connectFault } from './connector.ts';
+import { ConnectError, type ConnectFault, connectFault } from './connector.ts';
 
 /** Who waits for a connection. Exactly one of the two is called, unless it is withdrawn first. */
 export interface Submission {
@@ -50,6 +50,7 @@ export interface LaneOptions {
   maxWaiters: number;
   /** `begun`: when the connect that failed was started, ms of the clock. */
   onFailure: (fault: ConnectFault, begun: number) => void;
+  /** A connection has room for a request. */
   onSuccess: () => void;
   onLimit: (name: 'connections' | 'waiters' | 'idle' | 'age' | 'expiry') => void;
 }
@@ -62,6 +63,8 @@ interface Entry {
   listed: boolean;
   idleSince: number;
   draining: boolean;
+  /** It had room for a request, so that the peer counts as reached; or it ended without. */
+  served: boolean;
 }
 
 export class Lane {
@@ -248,10 +251,10 @@ export class Lane {
       listed: false,
       idleSince: now,
       draining: false,
+      served: false,
     };
     this.#entries.add(entry);
     connection.onChange = () => this.#changed(entry);
-    this.#options.onSuccess();
     this.#changed(entry);
   }
 
@@ -274,7 +277,8 @@ export class Lane {
     if (!connection.usable) {
       this.#unlist(entry);
       if (connection.activeStreams === 0) this.#entries.delete(entry);
-      if (this.#waiters.length > 0) this.#open();
+      if (!entry.served) this.#endedUnserved(entry);
+      else if (this.#waiters.length > 0) this.#open();
       return;
     }
     if (entry.draining || this.#closed) return;
@@ -284,6 +288,16 @@ export class Lane {
       this.#available.push(entry);
     }
     this.#serveWaiters();
+    if (entry.served || (connection.capacity === 0 && connection.activeStreams === 0)) return;
+    entry.served = true;
+    this.#options.onSuccess();
+  }
+
+  /** As good as none: the next one would end like it, and be followed by a third. */
+  #endedUnserved(entry: Entry): void {
+    entry.served = true;
+    const detail = 'a new connection ended before it had room for a request';
+    this.#failed(new ConnectError(detail, { kind: 'refused' }), entry.openedAt);
   }
 
   #serveWaiters(): void {
