@@ -13,6 +13,8 @@ export const topics = {
   pods: (namespace: string) => `pods:${namespace}`,
   /** Settings of a namespace. */
   namespace: (namespace: string) => `namespace:${namespace}`,
+  node: (name: string) => `node:${name}`,
+  /** Any of them: for endpoints, as with pods. */
   nodes: 'nodes',
   gateway: 'gateway',
 } as const;
@@ -85,7 +87,7 @@ export function namespaceTopics({ object, previous }: Pair<Namespace>): string[]
 
 /** Nodes report every few seconds; only their zone matters here. */
 export function nodeTopics({ object, previous }: Pair<Node>): string[] {
-  return object?.metadata?.labels?.[zoneLabel] === previous?.metadata?.labels?.[zoneLabel]
-    ? []
-    : [topics.nodes];
+  const name = (object ?? previous)?.metadata?.name;
+  const same = object?.metadata?.labels?.[zoneLabel] === previous?.metadata?.labels?.[zoneLabel];
+  return name === undefined || same ? [] : [topics.nodes, topics.node(name)];
 }

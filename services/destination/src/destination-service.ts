@@ -11,7 +11,6 @@ import type { GrpcSink } from '@mesh/control-api/response-sink';
 import { GrpcError, grpcCode } from '@mesh/control-api/status';
 import { labelOf } from '@mesh/kube/objects';
 import { gatewayIdentity, type PeerIdentity } from '@mesh/trust/names';
-import { topics } from './changes.ts';
 import { parseContextToken } from './client-context.ts';
 import { type Told, updatesBetween } from './endpoint-messages.ts';
 import { nodeOf, type Scope, seenFrom } from './endpoints.ts';
@@ -77,7 +76,7 @@ function getProfile(
     sink,
     schema: DestinationProfileSchema,
     notifier,
-    topics: () => [...profileTopics(objects, address, settings.clusterDomain), topics.nodes],
+    topics: () => profileTopics(objects, address, settings.clusterDomain),
     compute: () => {
       const profile = profileOf(objects, { address, clientZone: zone }, settings);
       return 'fault' in profile

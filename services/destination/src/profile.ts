@@ -34,8 +34,14 @@ export function profileTopics(
 ): string[] {
   if (isIP(host) !== 0) {
     const [service] = objects.services.byIndex(byAddress, host);
-    const owner = service ?? podAt(objects, host);
-    return [topics.address(host), ...(owner === undefined ? [] : [topics.namespace(namespaceOf(owner))])];
+    const pod = service === undefined ? podAt(objects, host) : undefined;
+    const owner = service ?? pod;
+    const node = pod?.spec?.nodeName;
+    return [
+      topics.address(host),
+      ...(owner === undefined ? [] : [topics.namespace(namespaceOf(owner))]),
+      ...(node === undefined ? [] : [topics.node(node)]),
+    ];
   }
   const target = parseTarget(`${host}:${port}`, clusterDomain);
   return 'fault' in target
