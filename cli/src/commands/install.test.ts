@@ -5,8 +5,10 @@ import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { type Authority, createAnchor, createIssuer } from '@mesh/ca/authority';
 import { systemClock as clock } from '@mesh/clock/system';
-import { namespaces } from '@mesh/kube/resources';
-import { startClusters } from '../testing/test-clusters.ts';
+import { parseStoredValues } from '@mesh/charts/values';
+import type { KubeClient } from '@mesh/kube/client';
+import { configMaps, deployments, namespaces } from '@mesh/kube/resources';
+import { type Ran, startClusters } from '../testing/test-clusters.ts';
 import { installCommand } from './install.ts';
 
 const anchor = createAnchor({ clock });
@@ -66,4 +68,56 @@ test('an issuer that fits is installed, and its remaining life is stated', async
   assert.equal(code, 0, notes);
   assert.match(notes, /issuer of cluster east: [0-9A-F:]{95}, ends 20.* \(in 20 days\)/);
   assert.match(out, /name: mesh-identity-issuer/);
+});
+
+/** Plays the controllers: every Deployment has its replicas. */
+function playControllers(t: TestContext, client: KubeClient): void {
+  let busy: Promise<void> = Promise.resolve();
+  const look = async (): Promise<void> => {
+    for (const found of (await client.listAll(deployments)).items) {
+      const { generation: observedGeneration = 1 } = found.metadata;
+      const [replicas, updatedReplicas, readyReplicas] = [1, 1, 1];
+      const status = { observedGeneration, replicas, updatedReplicas, readyReplicas };
+      if (found.status?.observedGeneration !== observedGeneration)
+        await client.updateStatus(deployments, { ...found, status });
+    }
+  };
+  const timer = clock.every(50, () => {
+    busy = busy.then(look).catch(() => {});
+  });
+  t.after(async () => {
+    timer.cancel();
+    await busy;
+  });
+}
+
+test('applying again keeps what was set, and takes no cluster for another one', async (t) => {
+  const clusters = await startClusters(t, [{ context: 'east' }]);
+  const client = clusters.client('east');
+  playControllers(t, client);
+  const apply = async (cluster: string, flags = ''): Promise<Ran> => {
+    const issuer = issuerFlags(t, createIssuer({ anchor, cluster, clock }));
+    return await clusters.run([installCommand], `install --cluster ${cluster} ${issuer}${flags} --apply`);
+  };
+  const stored = async (): Promise<unknown[]> => {
+    const { data } = await client.get(configMaps, { namespace: 'mesh', name: 'mesh-config' });
+    const { cluster, inboundPolicy, logLevel, image } = parseStoredValues(data?.['values'] ?? '');
+    return [cluster, inboundPolicy, logLevel, image];
+  };
+  const first = await apply(
+    'east',
+    ' --default-inbound-policy deny --log-level warn --image registry.example/mesh:1',
+  );
+  assert.equal(first.code, 0, first.notes);
+  assert.equal((await apply('east')).code, 0);
+  assert.deepEqual(await stored(), ['east', 'deny', 'warn', 'registry.example/mesh:1']);
+  assert.equal((await apply('east', ' --log-level info')).code, 0);
+  assert.deepEqual(await stored(), ['east', 'deny', 'info', 'registry.example/mesh:1']);
+  const other = await apply('west');
+  assert.equal(other.code, 1);
+  assert.match(
+    other.notes,
+    /is cluster east, not west\n {2}remedy: Name the context of west with --context\./,
+  );
+  assert.deepEqual(await stored(), ['east', 'deny', 'info', 'registry.example/mesh:1']);
 });

@@ -2,9 +2,18 @@ import { readFile } from 'node:fs/promises';
 import { issuerFor, readTrust } from '@mesh/ca/files';
 import { issuerRemedy, verifyIssuer } from '@mesh/ca/issuer-check';
 import { controlPlane } from '@mesh/charts/control-plane';
-import { inboundPolicies, type IssuerMaterial, resolveValues, type Values } from '@mesh/charts/values';
+import {
+  inboundPolicies,
+  type IssuerMaterial,
+  parseStoredValues,
+  resolveValues,
+  type Values,
+  version,
+} from '@mesh/charts/values';
 import type { Clock } from '@mesh/clock/clock';
 import { MeshError } from '@mesh/errors/mesh-error';
+import type { KubeClient } from '@mesh/kube/client';
+import { configMaps } from '@mesh/kube/resources';
 import { fingerprintOf } from '@mesh/trust/pem';
 import { applyAll, waitForDeployments } from '../apply.ts';
 import { connectCluster } from '../cluster-access.ts';
@@ -17,7 +26,8 @@ export const installCommand = command({
   summary: 'Print, or apply, the control plane of a cluster',
   details:
     'Prints YAML for kubectl; nothing is sent to a cluster without --apply. The cluster gets an issuer of its own,\n' +
-    "signed by the shared anchor and constrained to the cluster's trust domain.",
+    "signed by the shared anchor and constrained to the cluster's trust domain. Where the mesh is installed already,\n" +
+    '--apply keeps the settings that no flag names.',
   flags: {
     ...clusterFlags,
     cluster: {
@@ -39,13 +49,17 @@ export const installCommand = command({
     },
     'default-inbound-policy': {
       kind: 'text',
-      doc: 'Whom sidecars admit where no annotation says it.',
+      doc: 'Whom sidecars admit where no annotation says it. Default: all-unauthenticated.',
       value: 'POLICY',
-      default: 'all-unauthenticated',
       choices: inboundPolicies,
     },
     image: { kind: 'text', doc: 'Container image of every part.', value: 'IMAGE' },
-    'log-level': logLevelFlag,
+    'log-level': {
+      kind: 'text',
+      doc: `${logLevelFlag.doc} Default: ${logLevelFlag.default}.`,
+      value: 'LEVEL',
+      choices: logLevelFlag.choices,
+    },
     apply: { kind: 'boolean', doc: 'Apply to the cluster and wait until it is ready.' },
     output: outputFlag('yaml', 'json'),
   },
@@ -54,15 +68,16 @@ export const installCommand = command({
     'mesh install --cluster east --trust ~/mesh-trust --apply --context east',
   ],
   async run({ flags, output, clock, environment }) {
-    const { values, issuer } = await gather(flags, clock);
-    output.note(issuerSummary(values, issuer, clock));
-    const objects = controlPlane(values, issuer);
+    const { values: asked, issuer } = await gather(flags, clock);
+    output.note(issuerSummary(asked, issuer, clock));
     if (!flags.apply) {
-      output.print(printManifests(objects, flags.output));
+      output.print(printManifests(controlPlane(asked, issuer), flags.output));
       return;
     }
     const client = connectCluster({ flags, environment, clock });
     try {
+      const values = { ...asked, ...(await keptSettings(client, asked.cluster)), ...settingsOf(flags) };
+      const objects = controlPlane(values, issuer);
       await applyAll(client, objects, { clock });
       output.note(`applied ${objects.length} objects to ${client.server}; waiting until they are ready`);
       await waitForDeployments(client, controlPlaneDeployments, { clock, timeoutMs: 120_000 });
@@ -75,15 +90,51 @@ export const installCommand = command({
   },
 });
 
+type Settings = Partial<Pick<Values, 'inboundPolicy' | 'logLevel' | 'image'>>;
+
+/**
+ * What the cluster was installed with before, so that an install that only renews the issuer opens nothing that was closed.
+ * @throws MeshError install-cluster-name when it is another cluster
+ */
+async function keptSettings(client: KubeClient, cluster: string): Promise<Settings> {
+  const stored = await client.find(configMaps, { namespace: 'mesh', name: 'mesh-config' });
+  if (stored === undefined) return {};
+  const before = parseStoredValues(stored.data?.['values'] ?? '');
+  if (before.cluster !== cluster) {
+    throw new MeshError(
+      'install-cluster-name',
+      `${client.server} is cluster ${before.cluster}, not ${cluster}`,
+      {
+        remedy:
+          `Name the context of ${cluster} with --context. To give this cluster another name, with which all its identities ` +
+          'change and its links end: mesh install --cluster NAME --trust DIR | kubectl apply -f -',
+      },
+    );
+  }
+  const { inboundPolicy, logLevel, image } = before;
+  // An image is that of its version.
+  return { inboundPolicy, logLevel, ...(before.version === version && { image }) };
+}
+
 interface TrustFlags {
   readonly cluster: string | undefined;
   readonly trust: string | undefined;
   readonly 'issuer-cert': string | undefined;
   readonly 'issuer-key': string | undefined;
   readonly 'trust-anchors': string | undefined;
-  readonly 'default-inbound-policy': (typeof inboundPolicies)[number];
-  readonly 'log-level': (typeof logLevelFlag.choices)[number];
+  readonly 'default-inbound-policy': Values['inboundPolicy'] | undefined;
+  readonly 'log-level': Values['logLevel'] | undefined;
   readonly image: string | undefined;
+}
+
+/** What the flags say. */
+function settingsOf(flags: TrustFlags): Settings {
+  const { image, 'default-inbound-policy': inboundPolicy, 'log-level': logLevel } = flags;
+  return {
+    ...(inboundPolicy !== undefined && { inboundPolicy }),
+    ...(logLevel !== undefined && { logLevel }),
+    ...(image !== undefined && { image }),
+  };
 }
 
 async function gather(flags: TrustFlags, clock: Clock): Promise<{ values: Values; issuer: IssuerMaterial }> {
@@ -93,11 +144,7 @@ async function gather(flags: TrustFlags, clock: Clock): Promise<{ values: Values
       remedy: 'mesh install --cluster east --trust DIR',
     });
   }
-  const settings = {
-    inboundPolicy: flags['default-inbound-policy'],
-    logLevel: flags['log-level'],
-    ...(flags.image === undefined ? {} : { image: flags.image }),
-  };
+  const settings = settingsOf(flags);
   const own = [flags['issuer-cert'], flags['issuer-key'], flags['trust-anchors']];
   const [certificate, key, anchors] = own;
   if (flags.trust !== undefined && own.every((file) => file === undefined)) {

@@ -71,8 +71,10 @@ export const errorCodes = {
     remedy: 'See: mesh multicluster check',
   },
   'install-cluster-name': {
-    meaning: 'The cluster name given at install is no DNS label of at most 20 characters.',
-    remedy: 'Give --cluster a DNS label of at most 20 characters.',
+    meaning:
+      'The cluster name given at install is no DNS label of at most 20 characters, or not that of the cluster at hand.',
+    remedy:
+      'Give --cluster a DNS label of at most 20 characters, and --context the cluster that has that name.',
   },
   'issuer-refused': {
     meaning: 'The issuer given at install cannot sign for the cluster.',
