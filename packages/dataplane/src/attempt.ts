@@ -131,6 +131,13 @@ export class Attempt implements ClientHandler, Submission {
     this.stream?.consume(owed);
   }
 
+  /** The client is answered `status` by this proxy, for what is not the endpoint's fault. */
+  overrule(status: number): void {
+    this.stream?.reset('cancel');
+    this.#status = status;
+    if (!this.#settled) this.#settle('proxy');
+  }
+
   /** The client is gone. */
   cancel(): void {
     if (this.stream === undefined) this.lane.withdraw(this);
@@ -165,7 +172,7 @@ export class Attempt implements ClientHandler, Submission {
     this.#settled = true;
     const member = this.#member;
     member.end();
-    if (fault === 'cancel') member.forgo();
+    if (fault === 'cancel' || fault === 'proxy') member.forgo();
     else if (fault === 'refused') member.refuse(this.#startedAt);
     else if (fault !== 'none' || isFailure(this.#status, this.#grpcStatus)) member.fail();
     else member.succeed();

@@ -202,7 +202,7 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
   }
 
   endSlow(): void {
-    this.#attempt?.cancel();
+    this.#attempt?.overrule(syntheticCauses['slow-body'].status);
     this.#attempt = undefined;
     this.#answer('slow-body', 'the request brings its body too slowly while others wait');
   }

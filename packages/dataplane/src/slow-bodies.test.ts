@@ -166,6 +166,10 @@ void test('who waits for a connection, where no more may be opened, gets that of
   await eventually('it waits no longer', () => answered === 200);
   assert.equal(proxy.limits.hits('slow_body_bytes_per_s'), 1);
   assert.equal(await Promise.race([drip.status, other.status]), 408);
+  assert.match(
+    proxy.registry.render(),
+    /status_code="408",classification="failure",grpc_status="",error="proxy"\} 1\n/,
+  );
   steady.end();
   assert.equal(await steady.status, 200);
   assert.equal(proxy.pool.bodies.size, 1, 'the other drips on');
