@@ -15,7 +15,7 @@ export const injectorLimits = {
   injector_connections: {
     default: 1024,
     unit: 'count',
-    why: 'Open connections; only API servers have a reason to call, and they keep a few.',
+    why: 'Open connections; only API servers have a reason to call, and they keep a few. For one more the one is closed whose last request is longest ago.',
   },
 } as const satisfies Record<string, LimitSpec>;
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
-import { request as httpsRequest } from 'node:https';
+import { Agent, request as httpsRequest } from 'node:https';
 import { connect } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
@@ -10,6 +10,7 @@ import { createLogger, type Logger, silentLogger } from '@mesh/telemetry/log';
 import { MetricRegistry } from '@mesh/telemetry/metrics';
 import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
+import type { InjectorLimit } from './limits.ts';
 import { InjectorServer } from './server.ts';
 import { makeServingCertificate, type ServingMaterial } from './serving-certificate.ts';
 
@@ -23,10 +24,12 @@ const material = (): Promise<ServingMaterial> =>
 async function serve(
   test: TestContext,
   log: Logger = silentLogger,
+  limits: Partial<Record<InjectorLimit, number>> = {},
 ): Promise<{ server: InjectorServer; material: ServingMaterial }> {
   const server = new InjectorServer({
     port: 0,
     log,
+    limits,
     clock: new FakeClock(),
     reviews: new MetricRegistry().counter('reviews', ''),
     cluster: {
@@ -40,7 +43,12 @@ async function serve(
   return { server, material: first };
 }
 
-function post(port: number, ca: string, body: string): Promise<{ status: number; text: string }> {
+function post(
+  port: number,
+  ca: string,
+  body: string,
+  agent: Agent | false = false,
+): Promise<{ status: number; text: string; reused: boolean }> {
   return new Promise((resolve, reject) => {
     const options = {
       port,
@@ -50,11 +58,15 @@ function post(port: number, ca: string, body: string): Promise<{ status: number;
       method: 'POST',
       path: '/inject',
     };
-    const sent = httpsRequest({ ...options, agent: false }, (response: IncomingMessage) => {
+    const sent = httpsRequest({ ...options, agent }, (response: IncomingMessage) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('end', () =>
-        resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }),
+        resolve({
+          status: response.statusCode ?? 0,
+          text: Buffer.concat(chunks).toString(),
+          reused: sent.reusedSocket,
+        }),
       );
     });
     sent.on('error', reject);
@@ -105,6 +117,27 @@ test('whoever sends what is no review does not fill the log', async (t) => {
     assert.equal((await post(server.port, served.ca, 'not json')).status, 400);
   assert.equal(lines.length, most);
   assert.equal(server.peerLimits.hits('peer_log_lines'), 5);
+});
+
+test('whoever holds connections keeps no API server out: the one without a request for longest makes room', async (t) => {
+  const { server, material: served } = await serve(t, silentLogger, { injector_connections: 4 });
+  const silent = Array.from({ length: 3 }, () => connect({ port: server.port, host: '127.0.0.1' }));
+  t.after(() => {
+    for (const socket of silent) socket.destroy();
+  });
+  for (const socket of silent) {
+    socket.on('error', () => {});
+    await once(socket, 'connect');
+  }
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  t.after(() => agent.destroy());
+  assert.equal((await post(server.port, served.ca, pod, agent)).status, 200);
+  const late = connect({ port: server.port, host: '127.0.0.1' });
+  t.after(() => late.destroy());
+  await eventually('the oldest is gone', () => silent[0]?.resume().closed);
+  assert.equal(server.limits.hits('injector_connections'), 1);
+  const { status, reused } = await post(server.port, served.ca, pod, agent);
+  assert.deepEqual([status, reused], [200, true]);
 });
 
 test('reviews that never end hold no more than they may together, and one of a pod passes', async (t) => {

@@ -7,7 +7,6 @@ import { type DataplaneLimit, dataplaneLimits } from '@mesh/dataplane/limits';
 import { PeerLog } from '@mesh/dataplane/peer-log';
 import { describeError } from '@mesh/errors/mesh-error';
 import { LimitLedger } from '@mesh/limits/limits';
-import { capConnections } from '@mesh/sockets/connection-cap';
 import type { Logger } from '@mesh/telemetry/log';
 import type { Counter, Family } from '@mesh/telemetry/metrics';
 import { type InjectorLimit, injectorLimits } from './limits.ts';
@@ -20,23 +19,31 @@ interface Options {
   log: Logger;
   clock: Clock;
   reviews: Family<Counter>;
+  /** Other values than the defaults. */
+  limits?: Partial<Record<InjectorLimit, number>>;
+}
+
+/** The same of a TLS socket and of the one that it is on. */
+function clientOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
 }
 
 /** The HTTPS side of the webhook; its certificate can be swapped while it serves. */
 export class InjectorServer {
-  readonly limits: LimitLedger<InjectorLimit> = new LimitLedger(injectorLimits);
+  readonly limits: LimitLedger<InjectorLimit>;
   readonly peerLimits: LimitLedger<DataplaneLimit> = new LimitLedger(dataplaneLimits);
   readonly #options: Options;
   readonly #log: PeerLog;
   /** Bytes that came of reviews which are not complete. */
   readonly #pending: Map<IncomingMessage, number> = new Map();
   #pendingBytes = 0;
-  /** Those in a handshake, too, of which the HTTP server does not know. */
-  readonly #open: Set<Socket> = new Set();
+  /** Those in a handshake, too, of which the HTTP server does not know, by the client's end; longest without a request first. */
+  readonly #open: Map<string, Socket> = new Map();
   #server: Server | undefined;
 
   constructor(options: Options) {
     this.#options = options;
+    this.limits = new LimitLedger(injectorLimits, options.limits);
     this.#log = new PeerLog({ ...options, limits: this.peerLimits });
   }
 
@@ -66,12 +73,7 @@ export class InjectorServer {
         response.writeHead(400, { 'content-type': 'text/plain' }).end(`${describeError(failure)}\n`);
       });
     });
-    const { limits } = this;
-    server.on('connection', (socket: Socket) => {
-      this.#open.add(socket);
-      socket.once('close', () => this.#open.delete(socket));
-    });
-    capConnections(server, limits.values.injector_connections, () => limits.hit('injector_connections'));
+    server.on('connection', (socket: Socket) => this.#accepted(socket));
     server.listen(this.#options.port);
     await once(server, 'listening');
     this.#server = server;
@@ -82,11 +84,29 @@ export class InjectorServer {
     if (server === undefined) return;
     const closed = once(server, 'close');
     server.close();
-    for (const socket of this.#open) socket.destroy();
+    for (const socket of this.#open.values()) socket.destroy();
     await closed;
   }
 
+  #accepted(socket: Socket): void {
+    const client = clientOf(socket);
+    this.#open.set(client, socket);
+    socket.once('close', () => {
+      if (this.#open.get(client) === socket) this.#open.delete(client);
+    });
+    const [idlest] = this.#open.values();
+    if (this.#open.size <= this.limits.values.injector_connections || idlest === undefined) return;
+    this.limits.hit('injector_connections');
+    idlest.destroy();
+  }
+
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const client = clientOf(request.socket);
+    const raw = this.#open.get(client);
+    if (raw !== undefined) {
+      this.#open.delete(client);
+      this.#open.set(client, raw);
+    }
     if (request.method !== 'POST' || request.url?.split('?')[0] !== '/inject') {
       response.writeHead(404, { 'content-type': 'text/plain' }).end('only POST /inject is served\n');
       return;
