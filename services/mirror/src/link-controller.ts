@@ -62,6 +62,8 @@ interface Linked {
   gateways: readonly string[];
   imports: Map<string, ImportedService>;
   statusWrittenAt: number;
+  /** The status will be looked at for what became of exports. */
+  outcomesDue: boolean;
 }
 
 /** Round trips and times of the last sign are written at most this often when nothing else changed. */
@@ -221,7 +223,21 @@ export class LinkController {
     const before = JSON.stringify(linked.imports.get(key));
     if (outcome === undefined) linked.imports.delete(key);
     else linked.imports.set(key, outcome);
-    if (JSON.stringify(outcome) !== before) this.#links.add(`${multiclusterNamespace}/${cluster}`);
+    if (JSON.stringify(outcome) !== before) this.#outcomesChanged(linked);
+  }
+
+  /** Not at each: the status is made of all of them. */
+  #outcomesChanged(linked: Linked): void {
+    if (linked.outcomesDue) return;
+    linked.outcomesDue = true;
+    const { clock } = this.#options;
+    const waitMs = importsIntervalMs - (clock.now() - linked.statusWrittenAt);
+    const look = (): void => {
+      linked.outcomesDue = false;
+      this.#links.add(`${multiclusterNamespace}/${linked.link.metadata.name}`);
+    };
+    if (waitMs > 0) clock.after(waitMs, look, true);
+    else look();
   }
 
   async #reconcileLink(key: string): Promise<ReconcileResult> {
@@ -284,6 +300,7 @@ export class LinkController {
       gateways: link.spec.gatewayAddresses.filter((address) => parseIPv4(address) !== undefined),
       imports: new Map(),
       statusWrittenAt: Number.NEGATIVE_INFINITY,
+      outcomesDue: false,
     };
     this.#linked.set(name, linked);
     this.#metrics.add(name, () => session.status());
