@@ -51,3 +51,17 @@ void test('whoever asks for every port has the longest unused forgotten, and non
   peers.close();
   assert.equal(clock.pending, 0);
 });
+
+void test('what was known of an address holds while it is used, when nobody answers any more', () => {
+  const { targets } = setup();
+  const known = { ...plainEndpoint('10.0.0.1', 80), identity: 'cart' };
+  const plain = plainEndpoint('10.0.0.1', 80);
+  const identity = (): string | undefined => {
+    const [member] = targets.hold(plain, { guess: true }).pool.members();
+    return member?.target.spec.identity;
+  };
+  targets.hold(known);
+  assert.equal(identity(), 'cart');
+  targets.hold(plain);
+  assert.equal(identity(), undefined, 'it is said to be a stranger');
+});

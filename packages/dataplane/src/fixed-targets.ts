@@ -38,7 +38,8 @@ export class FixedTargets {
     return this.#entries.size;
   }
 
-  hold(spec: EndpointSpec): FixedTarget {
+  /** @param guess nothing is known of the address now: what was known of it holds as long as somebody uses it */
+  hold(spec: EndpointSpec, { guess = false }: { guess?: boolean } = {}): FixedTarget {
     let entry = this.#entries.get(spec.key);
     if (entry === undefined) {
       this.#makeRoom();
@@ -46,7 +47,7 @@ export class FixedTargets {
       entry = { pool, budget: new RetryBudget(this.#options.clock), spec, holders: 0, idle: undefined };
       this.#entries.set(spec.key, entry);
       pool.apply([spec], { replace: true });
-    } else if (!sameEndpoint(entry.spec, spec)) {
+    } else if (!guess && !sameEndpoint(entry.spec, spec)) {
       entry.spec = spec;
       entry.pool.apply([spec], { replace: true });
     }

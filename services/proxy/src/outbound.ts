@@ -13,7 +13,7 @@ import type { ForwardContext } from '@mesh/dataplane/exchange';
 import { FixedTargets } from '@mesh/dataplane/fixed-targets';
 import { ApplicationListener } from '@mesh/dataplane/http-forwarder';
 import { PeerLog } from '@mesh/dataplane/peer-log';
-import type { Profile, Profiles } from '@mesh/dataplane/profiles';
+import { noProfile, type Profile, type Profiles } from '@mesh/dataplane/profiles';
 import { type DetectCells, detectProtocol } from '@mesh/dataplane/protocol-detection';
 import { serveHttp } from '@mesh/dataplane/serve-http';
 import { forwardTcp } from '@mesh/dataplane/tcp-forwarder';
@@ -139,7 +139,7 @@ export class Outbound {
       return { pool: held.pool, release: () => discovery.release(held) };
     }
     const spec: EndpointSpec = profile.endpoint ?? plainEndpoint(target.host, target.port);
-    const fixed = this.#fixed.hold(spec);
+    const fixed = this.#fixed.hold(spec, { guess: profile === noProfile });
     return { pool: fixed.pool, release: () => this.#fixed.release(fixed) };
   }
 
