@@ -274,6 +274,14 @@ export class Http2Client extends Connection implements Http2ClientConnection {
     }
   }
 
+  /** With nobody else left on the connection there is no reason to wait. */
+  protected override finish(): void {
+    for (const { streamId, code, moreMayCome } of this.#lateResets.splice(0)) {
+      if (this.state === 'open') this.sendReset(streamId, code, moreMayCome);
+    }
+    super.finish();
+  }
+
   /** Requests whose owners hear that they were refused, so that they may go elsewhere, must not go out behind that. */
   protected override fail(code: number): false {
     if (this.state === 'open') this.dropUnsent();

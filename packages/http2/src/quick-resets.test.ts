@@ -55,13 +55,15 @@ test('of many resets at once half of what a server bears leave, the others when 
 });
 
 test('a client that leaves before its resets are told leaves no timer behind', async () => {
-  const { client, clock, limits } = startClient();
+  const { client, clock, limits, transport } = startClient();
   const requests = Array.from({ length: limits.values.http2_peer_resets }, () =>
     client.request(requestHead('/'), true, new Collector()),
   );
   for (const request of requests) request.reset('cancel');
   await turn();
   client.drain();
+  await turn();
+  assert.equal(transport.of(RST_STREAM).length, requests.length, 'all are told before the end');
   client.destroy();
   assert.equal(clock.pending, 0);
 });
