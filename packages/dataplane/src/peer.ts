@@ -13,7 +13,7 @@ import { connectHttp2, type Http2ClientConnection } from '@mesh/http2/client';
 import { http2Limits, type Http2LimitName } from '@mesh/http2/limits';
 import { WindowBudget } from '@mesh/http2/window-budget';
 import { LimitLedger } from '@mesh/limits/limits';
-import { setUserTimeout } from '@mesh/transport/socket-options';
+import { endWasReset, setUserTimeout } from '@mesh/transport/socket-options';
 import type { SessionProtocol } from '@mesh/transport/transport-header';
 import { dialledUntil } from '@mesh/trust/dial';
 import {
@@ -116,7 +116,11 @@ export class Peer {
       maxConnections: limits.values.http1_connections_per_endpoint,
       limit: 'http1_connections_per_endpoint',
       wrap: (socket) => ({
-        connection: connectHttp1(socket, { clock: environment.clock, limits: environment.http1Limits }),
+        connection: connectHttp1(socket, {
+          clock: environment.clock,
+          limits: environment.http1Limits,
+          endWasReset,
+        }),
         confirmed: undefined,
       }),
     });

@@ -11,6 +11,7 @@ import {
 } from '@mesh/sockets/spare-buffers';
 import { resetSocket } from '@mesh/sockets/reset-socket';
 import { atTurnEnd, type TurnTask } from '@mesh/sockets/turn';
+import { endWasReset } from '@mesh/transport/socket-options';
 import { ReadShare, type Transfer } from './read-share.ts';
 
 export interface Spliced {
@@ -120,6 +121,11 @@ class Pump implements TurnTask, Transfer, ByteSink {
       return;
     }
     from.on('end', () => {
+      if (endWasReset(from)) {
+        this.#send();
+        resetSocket(to);
+        return;
+      }
       this.#ended = true;
       this.#send();
     });

@@ -421,6 +421,20 @@ for (const [how, breakOff] of Object.entries({
   });
 }
 
+test('the end of a tunnel is none where it was a reset', async (context) => {
+  const [client, server] = await socketPair(context);
+  const connection = connectHttp1(client, {
+    clock: new FakeClock(),
+    limits: new LimitLedger(http1Limits),
+    endWasReset: () => true,
+  });
+  const seen = new Seen();
+  connection.request(requestHead({ method: 'CONNECT', authority: 'cart:1', path: '' }), false, seen);
+  server.end('HTTP/1.1 200 OK\r\n\r\n');
+  await eventually('over', () => seen.reset !== undefined);
+  assert.deepEqual(seen.events, ['response 200', 'reset closed']);
+});
+
 test('a refused tunnel: what was sent ahead is dropped, and the connection takes no other request', async (context) => {
   const { ask, asked, connection, server } = await connected(context);
   const seen = ask({ upgrade: 'websocket' }, false);

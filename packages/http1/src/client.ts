@@ -29,6 +29,8 @@ export interface Http1ClientOptions {
   limits: LimitLedger<Http1LimitName>;
   /** Told of each response that was refused. */
   onFault?: (fault: Http1Fault) => void;
+  /** Whether the end that was read of this socket was a reset. Asked at the end of a tunnel. */
+  endWasReset?: (socket: Socket) => boolean;
 }
 
 /**
@@ -52,6 +54,7 @@ class Http1ClientConnection
   readonly #ledger: LimitLedger<Http1LimitName>;
   readonly #limits: Http1LimitValues;
   readonly #onFault: ((fault: Http1Fault) => void) | undefined;
+  readonly #endWasReset: ((socket: Socket) => boolean) | undefined;
   readonly #reader: MessageReader;
   readonly #facts: FieldFacts = new FieldFacts();
   readonly #headDeadline: Deadline;
@@ -75,12 +78,13 @@ class Http1ClientConnection
   /** The exchange is complete; the connection is not yet free. */
   #settling = false;
 
-  constructor(socket: Socket, { clock, limits, onFault }: Http1ClientOptions) {
+  constructor(socket: Socket, { clock, limits, onFault, endWasReset }: Http1ClientOptions) {
     this.#socket = socket;
     this.#connected = !socket.connecting;
     this.#ledger = limits;
     this.#limits = limits.values;
     this.#onFault = onFault;
+    this.#endWasReset = endWasReset;
     this.output = new SocketOutput(socket);
     this.#reader = new MessageReader(this, this.#limits);
     this.#headDeadline = new Deadline(clock, this);
@@ -198,7 +202,8 @@ class Http1ClientConnection
 
   #onSocketEnd(): void {
     const exchange = this.#exchange;
-    if (exchange !== null && this.#reader.endsWithConnection && exchange.responded) {
+    const broken = exchange?.isTunnel === true && this.#endWasReset?.(this.#socket) === true;
+    if (exchange !== null && !broken && this.#reader.endsWithConnection && exchange.responded) {
       this.#persists = false;
       exchange.responseEnded(null);
       // A tunnel's other direction may go on; a request that is still being sent has lost its reader.

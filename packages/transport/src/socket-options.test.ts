@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
+import { connect, createServer, type TLSSocket } from 'node:tls';
 import { eventually } from '@mesh/testkit/eventually';
 import { socketPair } from '@mesh/testkit/servers';
-import { isReset, setUserTimeout, tcpPath, userTimeout } from './socket-options.ts';
+import { endWasReset, isReset, setUserTimeout, tcpPath, userTimeout } from './socket-options.ts';
 import { whyNoNamespace, inNamespace } from './testing/namespace.ts';
 
 void test('the user timeout is set, and read back', async (test) => {
@@ -39,6 +42,41 @@ void test('the kernel tells of a paused socket that its other end reset it', asy
   assert.equal(server.destroyed, false);
   server.destroy();
   assert.equal(isReset(server), false);
+});
+
+/** A TLS connection without certificates, and the server's socket below. */
+async function tlsPair(test: TestContext): Promise<{ client: TLSSocket; server: TLSSocket; below: Socket }> {
+  const [near, below] = await socketPair(test);
+  const psk = Buffer.alloc(16, 1);
+  const acceptor = createServer({ ciphers: 'PSK', pskCallback: () => psk });
+  acceptor.emit('connection', below);
+  const client = connect({
+    socket: near,
+    ciphers: 'PSK',
+    pskCallback: () => ({ psk, identity: 'client' }),
+    checkServerIdentity: () => undefined,
+  });
+  client.allowHalfOpen = true;
+  const [[server]] = (await Promise.all([
+    once(acceptor, 'secureConnection'),
+    once(client, 'secureConnect'),
+  ])) as [[TLSSocket], unknown];
+  for (const socket of [client, server]) socket.on('error', () => {});
+  return { client, server, below };
+}
+
+void test('an end that is read of a TLS socket whose other end was reset is none', async (test) => {
+  const reset = await tlsPair(test);
+  reset.client.pause();
+  assert.equal(endWasReset(reset.client), false);
+  reset.below.resetAndDestroy();
+  await eventually('the reset came', () => endWasReset(reset.client));
+
+  const ended = await tlsPair(test);
+  ended.client.resume();
+  ended.server.end();
+  await once(ended.client, 'end');
+  assert.equal(endWasReset(ended.client), false);
 });
 
 void test('a machine that is gone ends the connection after the user timeout', {

@@ -83,6 +83,14 @@ export function isReset(socket: Socket): boolean {
   return socketOption(socket, ipProtoTcp, tcpInfo, tcpInfoBytes)?.[infoAt.state] === tcpClose;
 }
 
+/**
+ * Whether the end that was read of a TLS socket was a reset. Where a write of ours met the reset first, as that of our own goodbye
+ * (close_notify), it took the error, and the next read found nothing more, as behind a FIN.
+ */
+export function endWasReset(socket: Socket): boolean {
+  return 'encrypted' in socket && !socket.writableFinished && isReset(socket);
+}
+
 /** `TCP_INFO`; undefined on a closed socket. */
 export function tcpPath(socket: Socket): TcpPath | undefined {
   const info = socketOption(socket, ipProtoTcp, tcpInfo, tcpInfoBytes);
