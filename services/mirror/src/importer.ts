@@ -7,7 +7,7 @@ import { ensureObject } from '@mesh/kube/apply';
 import type { KubeClient } from '@mesh/kube/client';
 import type { ReconcileResult } from '@mesh/kube/controller';
 import type { Informer } from '@mesh/kube/informer';
-import { annotationOf, labelOf, parseKey, serviceNameLabel } from '@mesh/kube/objects';
+import { annotationOf, isDeleting, labelOf, parseKey, serviceNameLabel } from '@mesh/kube/objects';
 import { endpointSlices, services as servicesType } from '@mesh/kube/resources';
 import type { EndpointSlice, Namespace, Service } from '@mesh/kube/types';
 import { importLimits } from '@mesh/multicluster/limits';
@@ -224,8 +224,9 @@ export class Importer {
     if ('reason' in record) return { state: 'Refused', ...record };
     const { namespace, name } = record;
     const home = namespaces.get(undefined, namespace);
-    if (home === undefined) {
-      const message = `namespace ${namespace} does not exist here; it is imported as soon as it does`;
+    if (home === undefined || isDeleting(home)) {
+      const what = home === undefined ? 'does not exist here' : 'is being deleted';
+      const message = `namespace ${namespace} ${what}; it is imported as soon as there is one`;
       return { state: 'Waiting', reason: 'MissingNamespace', message };
     }
     const names: string[] = [];

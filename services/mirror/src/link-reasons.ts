@@ -63,7 +63,7 @@ export type ImportRefusal = keyof typeof importRefusals;
 /** State `Waiting` of an import: it comes by itself once what is missing is there. */
 export const importWaits = {
   MissingNamespace: {
-    meaning: 'The namespace does not exist here.',
+    meaning: 'The namespace does not exist here, or is being deleted.',
     remedy: 'Make it, or leave it: nothing else waits for it.',
   },
   NoLocalMember: {

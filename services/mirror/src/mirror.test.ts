@@ -244,6 +244,20 @@ test('a missing namespace waits with a status, and is filled once it is there', 
   await waitFor('the mirror', async () => (await findService(east, 'bills-west', 'billing')) !== undefined);
 });
 
+test('nothing is made in a namespace that is being deleted, and what was made there goes', async (t) => {
+  const { east, west } = await startPair(t);
+  await makeService(west, 'cart', { labels: exported });
+  await waitImport(east, 'west', 'cart', /^Mirrored/);
+  // No controller empties it here.
+  await east.client.delete(namespaces, { name: 'shop' });
+  await waitImport(east, 'west', 'cart', /^Waiting MissingNamespace: namespace shop is being deleted/);
+  await waitOwned(east, []);
+  assert.deepEqual(
+    east.log.filter((line) => line.includes('import failed')),
+    [],
+  );
+});
+
 test('names that are too long or taken are refused with a status, and nothing else suffers', async (t) => {
   const { east, west } = await startPair(t);
   const long = `a${'b'.repeat(58)}`;
