@@ -54,7 +54,7 @@ async function main(): Promise<void> {
     log,
     namespace: client.namespace,
     lifetimeMs: config.MESH_INJECTOR_CERT_LIFETIME,
-    onMaterial: (material) => void server.use(material),
+    onMaterial: (material) => server.use(material),
   });
   const admin = await startAdmin({
     clock: systemClock,

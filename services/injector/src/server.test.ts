@@ -89,6 +89,21 @@ test('serves reviews under the name the API server asks for', async (t) => {
   assert.equal((JSON.parse(text) as { response: { allowed: boolean } }).response.allowed, true);
 });
 
+test('idle connections are left to the API server to close', async (t) => {
+  const { server, material: served } = await serve(t);
+  const socket = connectTls({
+    port: server.port,
+    host: '127.0.0.1',
+    ca: served.ca,
+    servername: 'mesh-injector.mesh.svc',
+  });
+  t.after(() => socket.destroy());
+  socket.write('GET / HTTP/1.1\r\nhost: mesh-injector\r\n\r\n');
+  const [head] = (await once(socket, 'data')) as [Buffer];
+  const seconds = Number(/keep-alive: timeout=(\d+)/i.exec(head.toString())?.[1]);
+  assert.ok(seconds > 90, head.toString());
+});
+
 test('a renewed certificate is served without a new listener', async (t) => {
   const { server, material: first } = await serve(t);
   const { port } = server;

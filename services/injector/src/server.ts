@@ -28,6 +28,12 @@ function clientOf({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress} ${remotePort}`;
 }
 
+/**
+ * Longer than API servers keep idle connections (90 s), so that it is they who close them: a review that meets our end of one
+ * fails, and its pod gets no sidecar.
+ */
+const keepAliveTimeout = 120_000;
+
 /** The HTTPS side of the webhook; its certificate can be swapped while it serves. */
 export class InjectorServer {
   readonly limits: LimitLedger<InjectorLimit>;
@@ -67,12 +73,15 @@ export class InjectorServer {
       this.#server.setSecureContext(context);
       return;
     }
-    const server = createServer({ ...context, requestTimeout: 15_000 }, (request, response) => {
-      this.#answer(request, response).catch((failure: unknown) => {
-        this.#log.warn('admission review failed', { error: describeError(failure) });
-        response.writeHead(400, { 'content-type': 'text/plain' }).end(`${describeError(failure)}\n`);
-      });
-    });
+    const server = createServer(
+      { ...context, requestTimeout: 15_000, keepAliveTimeout },
+      (request, response) => {
+        this.#answer(request, response).catch((failure: unknown) => {
+          this.#log.warn('admission review failed', { error: describeError(failure) });
+          response.writeHead(400, { 'content-type': 'text/plain' }).end(`${describeError(failure)}\n`);
+        });
+      },
+    );
     server.on('connection', (socket: Socket) => this.#accepted(socket));
     server.listen(this.#options.port);
     await once(server, 'listening');

@@ -6,12 +6,14 @@
 import 'reflect-metadata';
 import { webcrypto } from 'node:crypto';
 import {
+  AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
   ExtendedKeyUsage,
   ExtendedKeyUsageExtension,
   KeyUsageFlags,
   KeyUsagesExtension,
   SubjectAlternativeNameExtension,
+  SubjectKeyIdentifierExtension,
   X509CertificateGenerator,
 } from '@peculiar/x509';
 import type { Clock } from '@mesh/clock/clock';
@@ -52,6 +54,8 @@ export async function makeServingCertificate({
       extensions: [
         new BasicConstraintsExtension(true, 0, true),
         new KeyUsagesExtension(KeyUsageFlags.keyCertSign, true),
+        // By which a verifier tells it from the one before, whose name is the same.
+        await SubjectKeyIdentifierExtension.create(caKeys.publicKey, false, webcrypto),
       ],
     },
     webcrypto,
@@ -69,6 +73,7 @@ export async function makeServingCertificate({
         new BasicConstraintsExtension(false, undefined, true),
         new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
         new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
+        await AuthorityKeyIdentifierExtension.create(caKeys.publicKey, false, webcrypto),
         new SubjectAlternativeNameExtension(dnsNames.map((value) => ({ type: 'dns', value }))),
       ],
     },
