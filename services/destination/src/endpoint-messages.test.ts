@@ -107,6 +107,31 @@ test('deltas bring every client to the state that a fresh one is told', () => {
   );
 });
 
+test('the difference between two sets is worked out once for all clients of a zone', () => {
+  const state = (count: number): Resolution => ({
+    kind: 'known',
+    endpoints: new Map(
+      Array.from({ length: count }, (_, index): [string, EndpointView] => {
+        const address = `10.0.0.${index}`;
+        const plain = { port: 80, tier: 0, readyBehind: 0, identity: undefined, hint: 'none' } as const;
+        return [
+          `${address}:80`,
+          { ...plain, address, authority: undefined, transportPort: 0, labels: { zone: 'a' } },
+        ];
+      }),
+    ),
+    labels: {},
+    enoughReady: 1,
+    nodeLocal: false,
+  });
+  const [one, two, three] = [state(1), state(2), state(3)];
+  const first = updatesBetween(one, two, 'a');
+  assert.equal(updatesBetween(one, two, 'a'), first);
+  assert.notDeepEqual(updatesBetween(one, two, 'b'), first, 'another zone');
+  assert.notDeepEqual(updatesBetween(one, three, 'a'), first, 'another step');
+  assert.deepEqual(updatesBetween(one, two, 'a'), first);
+});
+
 test('a large set is told in messages that clients take', () => {
   const views = Array.from({ length: 12_000 }, (_, index): [string, EndpointView] => {
     const address = `10.0.${index >> 8}.${index & 255}`;

@@ -57,13 +57,37 @@ export type Told = { readonly kind: 'nothing' } | Resolution;
 
 /**
  * Messages that bring a client from `told` to `next`; none when it knows already. The first message of a stream
- * replaces what the client had, so an empty set is said by NoEndpoints and never by silence.
+ * replaces what the client had, so an empty set is said by NoEndpoints and never by silence. Of clients that were told the same, all
+ * but the first of each zone get what was worked out for that one.
  */
 export function updatesBetween(
   told: Told,
   next: Resolution,
   clientZone: string | undefined,
-): UpdateMessage[] {
+): readonly UpdateMessage[] {
+  if (told.kind === 'nothing') return difference(told, next, clientZone);
+  let step = steps.get(told);
+  if (step?.next.deref() !== next) {
+    step = { next: new WeakRef(next), byZone: new Map() };
+    steps.set(told, step);
+  }
+  const known = step.byZone.get(clientZone);
+  if (known !== undefined) return known;
+  const updates = difference(told, next, clientZone);
+  step.byZone.set(clientZone, updates);
+  return updates;
+}
+
+interface Step {
+  /** Weak: else one client that reads nothing would keep alive all that the others were told since. */
+  readonly next: WeakRef<Resolution>;
+  readonly byZone: Map<string | undefined, readonly UpdateMessage[]>;
+}
+
+/** From what was told to what was told next. */
+const steps: WeakMap<Told, Step> = new WeakMap();
+
+function difference(told: Told, next: Resolution, clientZone: string | undefined): UpdateMessage[] {
   if (next.kind === 'unknown') {
     return told.kind === 'unknown' ? [] : [{ update: { case: 'noEndpoints', value: { exists: false } } }];
   }
