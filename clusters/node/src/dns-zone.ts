@@ -35,6 +35,9 @@ interface Member {
   ports: { name: string; protocol: string; port: number }[];
 }
 
+/** Aliases of aliases that are followed; they may go in circles. */
+const maxAliases = 8;
+
 const nothing: DnsAnswer = { exists: false, records: [], additional: [] };
 const empty: DnsAnswer = { exists: true, records: [], additional: [] };
 
@@ -60,8 +63,20 @@ export class DnsZone {
     return lower === this.#domainText || lower.endsWith(`.${this.#domainText}`);
   }
 
+  /** The alias, and what it stands for where that is a name of this zone: stub resolvers ask nobody else. */
+  #alias(name: string, type: string, target: string, depth: number): DnsAnswer {
+    const alias: DnsRecord = { type: 'CNAME', name, target };
+    const follow = type !== 'CNAME' && depth < maxAliases && this.owns(target);
+    const { records } = follow ? this.#answer(target, type, depth + 1) : empty;
+    return { ...empty, records: [alias, ...records] };
+  }
+
   /** @param type A, SRV, PTR, CNAME, AAAA, …; unknown types of known names give NODATA */
   answer(name: string, type: string): DnsAnswer {
+    return this.#answer(name, type, 0);
+  }
+
+  #answer(name: string, type: string, depth: number): DnsAnswer {
     const lower = name.toLowerCase();
     if (lower === 'localhost') {
       return type === 'A' ? { ...empty, records: [{ type, name, address: '127.0.0.1' }] } : empty;
@@ -76,15 +91,17 @@ export class DnsZone {
     if (serviceName === undefined) return this.#catalog.hasNamespace(namespace) ? empty : nothing;
     const service = this.#catalog.service(namespace, serviceName);
     if (service === undefined) return nothing;
-    return this.#ofService(service, { name, type, rest });
+    return this.#ofService(service, { name, type, rest, depth });
   }
 
-  #ofService(service: Service, question: { name: string; type: string; rest: string[] }): DnsAnswer {
-    const { name, type, rest } = question;
+  #ofService(
+    service: Service,
+    { name, type, rest, depth }: { name: string; type: string; rest: string[]; depth: number },
+  ): DnsAnswer {
     const { spec } = service;
     if (spec?.type === 'ExternalName') {
       if (rest.length > 0) return nothing;
-      return { ...empty, records: [{ type: 'CNAME', name, target: spec.externalName ?? '' }] };
+      return this.#alias(name, type, (spec.externalName ?? '').replace(/\.$/, ''), depth);
     }
     const clusterIp = spec?.clusterIP;
     const headless = clusterIp === 'None';

@@ -24,6 +24,14 @@ const services: Record<string, Service> = {
     metadata: { name: 'away', namespace: 'shop' },
     spec: { type: 'ExternalName', externalName: 'example.org' },
   },
+  'shop/alias': {
+    metadata: { name: 'alias', namespace: 'shop' },
+    spec: { type: 'ExternalName', externalName: 'cart.shop.svc.cluster.local' },
+  },
+  'shop/circle': {
+    metadata: { name: 'circle', namespace: 'shop' },
+    spec: { type: 'ExternalName', externalName: 'circle.shop.svc.cluster.local' },
+  },
 };
 const slices: Record<string, EndpointSlice[]> = {
   'shop/db': [
@@ -115,6 +123,13 @@ void test('addresses have names, external names are aliases', () => {
   assert.deepEqual(ask('7.0.101.10.in-addr.arpa', 'PTR').data, ['cart.shop.svc.cluster.local']);
   assert.equal(ask('8.0.101.10.in-addr.arpa', 'PTR').code, 'NXDOMAIN');
   assert.deepEqual(ask('away.shop.svc.cluster.local', 'A').data, ['example.org']);
+});
+
+void test('an alias of a service brings its address along: a stub resolver does not ask again', () => {
+  const target = 'cart.shop.svc.cluster.local';
+  assert.deepEqual(ask('alias.shop.svc.cluster.local', 'A').data, [target, '10.101.0.7']);
+  assert.deepEqual(ask('alias.shop.svc.cluster.local', 'AAAA').data, [target]);
+  assert.equal(ask('circle.shop.svc.cluster.local', 'A').code, 'NOERROR', 'a circle ends');
 });
 
 void test('a negative answer says how long it holds', () => {
