@@ -29,6 +29,9 @@ const schema: JsonObject = {
         },
         free: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true },
         either: { 'x-kubernetes-int-or-string': true },
+        word: { type: 'string', pattern: '(?i)^[\\w-]+\\:x$' },
+        label: { type: 'string', nullable: true },
+        any: { 'x-kubernetes-preserve-unknown-fields': true },
       },
     },
     status: { type: 'object', properties: { state: { type: 'string' } } },
@@ -212,4 +215,31 @@ test('rules that are not evaluated are told, by warning and by condition, until 
   assert.equal(plain.code, 200, plain.text);
   assert.equal(plain.headers['warning'], undefined);
   assert.deepEqual(conditions(plain.body), []);
+});
+
+test('null where a schema allows none is nothing, or its default: programs in Go send empty lists so', async (t) => {
+  const api = await startFixture(t);
+  await define(api);
+  const created = await api.call(links, {
+    body: link({
+      ...{ cluster: 'east', addresses: null, mode: null, either: null, port: null, label: null, any: null },
+      probe: { path: null },
+    }),
+  });
+  assert.equal(created.code, 201, created.text);
+  assert.deepEqual(at(created.body, 'spec'), {
+    ...{ cluster: 'east', port: 4143, label: null, any: null, probe: { path: '/ready' } },
+  });
+  const missing = await api.call(links, { body: link({ cluster: null }, 'west') });
+  assert.equal(missing.code, 422);
+  assert.match(missing.text, /spec\.cluster: Required value/);
+});
+
+test('patterns are those of Go', async (t) => {
+  const api = await startFixture(t);
+  await define(api);
+  const code = async (word: string) =>
+    (await api.call(`${links}?dryRun=All`, { body: link({ cluster: 'east', word }) })).code;
+  assert.equal(await code('One-Two:X'), 201);
+  assert.equal(await code('one two:x'), 422);
 });

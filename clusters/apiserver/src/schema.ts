@@ -59,6 +59,32 @@ export function prune(schema: JsonObject, value: Json | undefined, path = '', ro
   return unknown;
 }
 
+/**
+ * Removes, in place, members that are null where the schema allows no null and has no default: programs in Go send
+ * their empty lists and maps so.
+ */
+export function dropNulls(schema: JsonObject, value: Json | undefined): void {
+  if (Array.isArray(value)) {
+    const items = schema['items'];
+    if (isObject(items)) for (const item of value) dropNulls(items, item);
+    return;
+  }
+  if (!isObject(value)) return;
+  for (const [name, member] of Object.entries(value)) {
+    const known = memberSchema(schema, name);
+    if (known === undefined) continue;
+    if (member !== null) dropNulls(known, member);
+    else if (isTyped(known) && known['nullable'] !== true && known['default'] === undefined) {
+      delete value[name];
+    }
+  }
+}
+
+/** Whether a schema says anything about its values: `{}` takes all, null among them. */
+function isTyped(schema: JsonObject): boolean {
+  return schema['type'] !== undefined || schema['x-kubernetes-int-or-string'] === true;
+}
+
 /** Fills in defaults, in place, wherever the parent exists. */
 export function applyDefaults(schema: JsonObject, value: Json | undefined): void {
   if (Array.isArray(value)) {
@@ -161,6 +187,27 @@ function validateNumber(schema: JsonObject, value: number, path: string, faults:
   }
 }
 
+/** Compiled patterns; undefined for those that are none here. */
+const patterns: Map<string, RegExp | undefined> = new Map();
+const mostPatterns = 1000;
+
+/** A pattern of a schema, which is one of Go (RE2): flags may stand in front, and any punctuation may be escaped. */
+export function patternOf(text: string): RegExp | undefined {
+  if (patterns.has(text)) return patterns.get(text);
+  const [whole = '', given = ''] = /^\(\?([ims]+)\)/.exec(text) ?? [];
+  let pattern: RegExp | undefined;
+  for (const flags of [`${given}u`, given]) {
+    try {
+      pattern ??= new RegExp(text.slice(whole.length), flags);
+    } catch {
+      // Without the flag `u` more is taken, such as `[\w-]`.
+    }
+  }
+  if (patterns.size >= mostPatterns) patterns.clear();
+  patterns.set(text, pattern);
+  return pattern;
+}
+
 function validateText(schema: JsonObject, value: string, path: string, faults: Faults): void {
   const length = [...value].length;
   const least = numberAt(schema, 'minLength');
@@ -174,7 +221,7 @@ function validateText(schema: JsonObject, value: string, path: string, faults: F
     return;
   }
   const pattern = textAt(schema, 'pattern');
-  if (pattern !== undefined && !new RegExp(pattern, 'u').test(value)) {
+  if (pattern !== undefined && patternOf(pattern)?.test(value) === false) {
     faults.invalid(path, value, `${path} in body should match '${pattern}'`);
   }
   const format = textAt(schema, 'format');

@@ -1,6 +1,7 @@
 import { at, isObject, listAt, textAt, type Json } from '../json.ts';
 import { nameFault } from '../names.ts';
 import type { KubeObject } from '../object.ts';
+import { patternOf } from '../schema.ts';
 import { objectsIn, section, setDefault, type KindRules } from './rules.ts';
 import { rulesCondition, unevaluatedRules } from './validation-rules.ts';
 
@@ -103,12 +104,8 @@ function validateStructure(
     faults.required(`${field}.type`, 'must not be empty for specified object fields');
   }
   const pattern = schema['pattern'];
-  if (typeof pattern === 'string') {
-    try {
-      new RegExp(pattern, 'u');
-    } catch {
-      faults.invalid(`${field}.pattern`, pattern, 'must be a valid regular expression');
-    }
+  if (typeof pattern === 'string' && patternOf(pattern) === undefined) {
+    faults.invalid(`${field}.pattern`, pattern, 'must be a valid regular expression');
   }
   const properties = schema['properties'];
   for (const [name, property] of Object.entries(isObject(properties) ? properties : {})) {
