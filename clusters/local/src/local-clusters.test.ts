@@ -335,6 +335,8 @@ void describe('two local clusters', { timeout: 120_000 }, () => {
                process.on('SIGTERM', () => { console.log(Date.now(), 'proxy down'); process.exit(0); })`,
             ],
             startupProbe: { tcpSocket: { port: 4140 }, periodSeconds: 1 },
+            lifecycle: { postStart: { exec: { command: ['sh', '-ec', 'id -u > /shared/hook'] } } },
+            volumeMounts: [{ name: 'shared', mountPath: '/shared' }],
             securityContext: { runAsUser: 2102 },
           },
         ],
@@ -346,12 +348,15 @@ void describe('two local clusters', { timeout: 120_000 }, () => {
               'node',
               '-e',
               `console.log(Date.now(), 'app up');
+               console.log('hook ran as', String(require('node:fs').readFileSync('/shared/hook')));
                require('node:net').connect(9, '192.0.2.1').on('data', (data) => console.log(String(data)));
                process.on('SIGTERM', () => setTimeout(() => { console.log(Date.now(), 'app down'); process.exit(0); }, 200));
                setInterval(() => {}, 1000)`,
             ],
+            volumeMounts: [{ name: 'shared', mountPath: '/shared' }],
           },
         ],
+        volumes: [{ name: 'shared', emptyDir: {} }],
       },
     });
     await eventually(
@@ -359,6 +364,7 @@ void describe('two local clusters', { timeout: 120_000 }, () => {
       async () => (await said('app')).includes('redirected'),
       patience,
     );
+    assert.match(await said('app'), /hook ran as 2102/, 'the postStart hook of the sidecar came first');
     // Deletion takes the pod away and leaves its logs.
     const logFile = (container: string): string => eastLog('pods', 'default', name, `${container}.log`);
     await east.delete(pods, { namespace: 'default', name });

@@ -29,17 +29,27 @@ class ScriptedProcess implements ContainerProcess {
     else if (this.polite) this.#end({ code: 0, signal: 0 });
   }
 
-  execute(): Promise<number> {
-    return Promise.resolve(0);
+  /** Commands that were run inside, and what the next ones end with. */
+  readonly commands: string[] = [];
+  code: Promise<number> = Promise.resolve(0);
+
+  execute(command: readonly string[]): Promise<number> {
+    this.commands.push(command.join(' '));
+    return this.code;
   }
 }
 
-function begin(restartPolicy: RestartPolicy, container: Partial<Container> = {}) {
+function begin(
+  restartPolicy: RestartPolicy,
+  container: Partial<Container> = {},
+  prepare: (inside: { code: Promise<number> }) => void = () => {},
+) {
   const clock = new FakeClock();
   const processes: ScriptedProcess[] = [];
   const events: string[] = [];
   const faults: string[] = [];
   const health = { answer: undefined as string | undefined };
+  const inside = { code: Promise.resolve(0) };
   const run = new ContainerRun({
     container: { name: 'app', ...container },
     restartPolicy,
@@ -53,12 +63,14 @@ function begin(restartPolicy: RestartPolicy, container: Partial<Container> = {})
       const fault = faults.shift();
       if (fault !== undefined) return Promise.resolve({ fault });
       const process = new ScriptedProcess();
+      process.code = inside.code;
       processes.push(process);
       return Promise.resolve(process);
     },
   });
+  prepare(inside);
   run.launch();
-  return { run, clock, processes, events, faults, health };
+  return { run, clock, processes, events, faults, health, inside };
 }
 
 const settle = async (): Promise<void> => {
@@ -189,4 +201,51 @@ void test('whenStarted waits for the startup probe', async () => {
   await clock.advanceAsync(500, 100);
   await settle();
   assert.equal(started, true);
+});
+
+void test('a container is started once its postStart hook has ended, and ended when that fails', async () => {
+  const gate = Promise.withResolvers<number>();
+  const lifecycle = { postStart: { exec: { command: ['warm', 'up'] } } };
+  const { run, clock, processes, inside, events } = begin('Always', { lifecycle }, (hook) => {
+    hook.code = gate.promise;
+  });
+  await settle();
+  assert.deepEqual(processes[0]?.commands, ['warm up']);
+  assert.deepEqual([run.state.kind, run.started, run.ready], ['running', false, false]);
+  inside.code = Promise.resolve(3);
+  gate.resolve(0);
+  await settle();
+  assert.deepEqual([run.started, run.ready], [true, true]);
+  processes[0]?.exit(1);
+  await settle();
+  await clock.advanceAsync(1000);
+  await settle();
+  assert.deepEqual(processes[1]?.signals, ['SIGTERM']);
+  assert.deepEqual(events, ['BackOff', 'FailedPostStartHook', 'BackOff']);
+  assert.equal(run.started, false);
+});
+
+void test('preStop is run once, also over HTTP, and a probe may give less grace', async () => {
+  const lifecycle = { preStop: { httpGet: { port: 1, path: '/quit' } } };
+  const { run, clock, processes, health, events } = begin('Always', {
+    lifecycle,
+    livenessProbe: {
+      ...{ tcpSocket: { port: 1 }, periodSeconds: 1, failureThreshold: 1 },
+      terminationGracePeriodSeconds: 2,
+    },
+  });
+  await settle();
+  const [process] = processes;
+  assert.ok(process !== undefined);
+  process.polite = false;
+  health.answer = 'refused';
+  await clock.advanceAsync(1000, 100);
+  await settle();
+  assert.deepEqual(process.signals, ['SIGTERM']);
+  const stopped = run.stop(30_000);
+  await settle();
+  assert.equal(events.filter((event) => event === 'FailedPreStopHook').length, 1);
+  await clock.advanceAsync(2000, 100);
+  await stopped;
+  assert.deepEqual(process.signals, ['SIGTERM', 'SIGTERM', 'SIGKILL']);
 });

@@ -2,7 +2,8 @@ import { sleep, type Clock } from '@mesh/clock/clock';
 import type { Container } from '@mesh/kube/types';
 import type { ConfigFault } from './environment.ts';
 import type { ContainerExit, ContainerProcess } from './container-runtime.ts';
-import { ProbeLoop, type ProbeCheck } from './probe-loop.ts';
+import { badStatus } from './probe-checks.ts';
+import { ProbeLoop, type Probe, type ProbeCheck } from './probe-loop.ts';
 import { RestartBackoff } from './restart-backoff.ts';
 
 export type RestartPolicy = 'Always' | 'OnFailure' | 'Never';
@@ -35,6 +36,10 @@ export interface ContainerRunOptions {
 }
 
 const faultRetryMs = 500;
+/** Longest time that a timer can wait: a postStart hook may take as long as it likes. */
+const longestHookMs = 2 ** 31 - 1;
+
+type Hook = NonNullable<NonNullable<Container['lifecycle']>['postStart']>;
 
 /** One container over all its restarts. Times in states are wall milliseconds. */
 export class ContainerRun {
@@ -50,6 +55,8 @@ export class ContainerRun {
   readonly #abort = new AbortController();
   readonly #backoff: RestartBackoff;
   #process: ContainerProcess | undefined;
+  /** The process whose preStop hook has run: a probe and the end of the pod may both ask for it. */
+  #preStopped: ContainerProcess | undefined;
   #probes: ProbeLoop[] = [];
   #onStarted: (() => void)[] = [];
   #launched = false;
@@ -103,15 +110,14 @@ export class ContainerRun {
   }
 
   async #terminate(process: ContainerProcess, graceMs: number): Promise<void> {
-    const { clock } = this.#options;
+    const { clock, onEvent } = this.#options;
     const deadline = clock.now() + graceMs;
     const kill = clock.after(graceMs, () => process.signal('SIGKILL'), true);
     const preStop = this.container.lifecycle?.preStop;
-    if (graceMs > 0 && preStop?.exec !== undefined) {
-      await process.execute(preStop.exec.command ?? [], graceMs);
-    } else if (graceMs > 0 && preStop?.sleep !== undefined) {
-      const ms = Math.min(graceMs, preStop.sleep.seconds * 1000);
-      await Promise.race([sleep(clock, ms), process.exited]);
+    if (graceMs > 0 && preStop !== undefined && this.#preStopped !== process) {
+      this.#preStopped = process;
+      const fault = await this.#runHook(preStop, process, graceMs);
+      if (fault !== undefined) onEvent('FailedPreStopHook', `PreStopHook failed: ${fault}`);
     }
     process.signal(clock.now() >= deadline ? 'SIGKILL' : 'SIGTERM');
     await process.exited;
@@ -127,7 +133,7 @@ export class ContainerRun {
       const startedNow = clock.now();
       this.#process = process;
       this.state = { kind: 'running', startedAt };
-      this.#startProbes(process);
+      void this.#welcome(process);
       onChange();
       // The pod may have been condemned while the process was being made.
       if (this.#abort.signal.aborted) process.signal('SIGKILL');
@@ -153,6 +159,37 @@ export class ContainerRun {
       }
       this.restartCount++;
     }
+  }
+
+  /** The postStart hook; a container is started only after it, and ended when it fails. */
+  async #welcome(process: ContainerProcess): Promise<void> {
+    const { onEvent, graceSeconds } = this.#options;
+    const postStart = this.container.lifecycle?.postStart;
+    const fault = postStart && (await this.#runHook(postStart, process, longestHookMs));
+    if (this.#process !== process) return;
+    if (fault === undefined) {
+      this.#startProbes(process);
+      return;
+    }
+    onEvent('FailedPostStartHook', `PostStartHook failed: ${fault}`);
+    await this.#terminate(process, graceSeconds * 1000);
+  }
+
+  /** Undefined when the hook succeeded. HTTP hooks fail only without an answer, whatever that says. */
+  async #runHook(hook: Hook, process: ContainerProcess, timeoutMs: number): Promise<string | undefined> {
+    const { clock, checks } = this.#options;
+    if (hook.exec !== undefined) {
+      const code = await process.execute(hook.exec.command ?? [], timeoutMs);
+      return code === 0 ? undefined : `command exited with ${code}`;
+    }
+    if (hook.sleep !== undefined) {
+      const ms = Math.min(timeoutMs, hook.sleep.seconds * 1000);
+      await Promise.race([sleep(clock, ms), process.exited]);
+      return undefined;
+    }
+    if (hook.httpGet === undefined) return 'the hook names no handler';
+    const fault = await checks(process)({ httpGet: hook.httpGet }, timeoutMs);
+    return fault?.startsWith(badStatus) === true ? undefined : fault;
   }
 
   async #startProcess(attempt: number): Promise<ContainerProcess | undefined> {
@@ -191,13 +228,13 @@ export class ContainerRun {
     const { checks, clock, onEvent, graceSeconds } = this.#options;
     const { startupProbe, readinessProbe, livenessProbe } = this.container;
     const check = checks(process);
-    const condemn = (kind: string, reason: string): void => {
+    const condemn = (kind: string, probe: Probe, reason: string): void => {
       onEvent('Unhealthy', `${kind} probe failed: ${reason}`);
       onEvent(
         'Killing',
         `Container ${this.container.name} failed ${kind.toLowerCase()} probe, will be restarted`,
       );
-      void this.#terminate(process, graceSeconds * 1000);
+      void this.#terminate(process, (probe.terminationGracePeriodSeconds ?? graceSeconds) * 1000);
     };
     const begin = (): void => {
       this.#setStarted();
@@ -213,7 +250,7 @@ export class ContainerRun {
       }
       if (livenessProbe !== undefined) {
         const onVerdict = (passed: boolean, reason: string): void => {
-          if (!passed) condemn('Liveness', reason);
+          if (!passed) condemn('Liveness', livenessProbe, reason);
         };
         this.#probes.push(new ProbeLoop({ kind: 'liveness', probe: livenessProbe, check, clock, onVerdict }));
       }
@@ -224,7 +261,7 @@ export class ContainerRun {
     }
     const onVerdict = (passed: boolean, reason: string): void => {
       if (passed) begin();
-      else condemn('Startup', reason);
+      else condemn('Startup', startupProbe, reason);
     };
     this.#probes.push(new ProbeLoop({ kind: 'startup', probe: startupProbe, check, clock, onVerdict }));
   }

@@ -1,9 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chownSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
-import type { Clock } from '@mesh/clock/clock';
+import { sleep, type Clock } from '@mesh/clock/clock';
 import { MeshError } from '@mesh/errors/mesh-error';
 import { ContainerLog } from './container-log.ts';
 import type {
@@ -25,6 +25,10 @@ interface NamespaceRuntimeOptions {
   logBytes: number;
   clock: Clock;
 }
+
+/** Where the container's root has its launch script. */
+const launchPath = '/.launch';
+const setUpCheckMs = 20;
 
 const toolEnvironment = { PATH: toolPath };
 
@@ -49,7 +53,7 @@ export class NamespaceRuntime implements ContainerRuntime {
     const fstab = join(directory, 'fstab');
     writeFileSync(fstab, roots.fstab(layout), { mode: 0o600 });
     const script = join(directory, 'start');
-    writeFileSync(script, roots.script(layout, fstab, [...becomeUser(user), '/bin/sh', '/.launch']), {
+    writeFileSync(script, roots.script(layout, fstab, [...becomeUser(user), '/bin/sh', launchPath]), {
       mode: 0o600,
     });
     const child = spawn('nsenter', [...sandbox.enter, '--', 'unshare', '--mount', '--', '/bin/sh', script], {
@@ -63,6 +67,7 @@ export class NamespaceRuntime implements ContainerRuntime {
       user,
       log: new ContainerLog({ file: start.logFile, maxBytes: logBytes, clock }),
       clock,
+      script,
     });
   }
 }
@@ -88,6 +93,8 @@ interface ProcessOptions {
   user: ContainerUser;
   log: ContainerLog;
   clock: Clock;
+  /** The script that makes the container's root, before its command runs. */
+  script: string;
 }
 
 class NamespaceProcess implements ContainerProcess {
@@ -95,12 +102,14 @@ class NamespaceProcess implements ContainerProcess {
   readonly #child: ChildProcess;
   readonly #user: ContainerUser;
   readonly #clock: Clock;
+  readonly #script: string;
   #over = false;
 
-  constructor(child: ChildProcess, { user, log, clock }: ProcessOptions) {
+  constructor(child: ChildProcess, { user, log, clock, script }: ProcessOptions) {
     this.#child = child;
     this.#user = user;
     this.#clock = clock;
+    this.#script = script;
     const logs: Promise<void>[] = [];
     if (child.stdout !== null) logs.push(log.follow(child.stdout, 'stdout'));
     if (child.stderr !== null) logs.push(log.follow(child.stderr, 'stderr'));
@@ -135,7 +144,7 @@ class NamespaceProcess implements ContainerProcess {
   }
 
   async execute(command: readonly string[], timeoutMs: number): Promise<number> {
-    const main = this.#mainProcess();
+    const main = await this.#commandProcess(timeoutMs);
     if (main === undefined) return 126;
     const child = spawn(
       'nsenter',
@@ -168,6 +177,26 @@ class NamespaceProcess implements ContainerProcess {
   /** nsenter forks once to enter the PID namespace: the container is its only child. */
   #mainProcess(): number | undefined {
     return onlyChild(this.#child.pid);
+  }
+
+  /** The main process once it is the container's command: before that it has no root and user of its own. */
+  async #commandProcess(timeoutMs: number): Promise<number | undefined> {
+    const deadline = this.#clock.now() + timeoutMs;
+    for (;;) {
+      const main = this.#over ? undefined : this.#mainProcess();
+      if (main !== undefined && !this.#isSettingUp(main)) return main;
+      if (this.#over || this.#clock.now() >= deadline) return undefined;
+      await sleep(this.#clock, setUpCheckMs);
+    }
+  }
+
+  #isSettingUp(pid: number): boolean {
+    try {
+      const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+      return words.includes(this.#script) || words.includes(launchPath);
+    } catch {
+      return true;
+    }
   }
 
   #killGroup(): void {

@@ -1,10 +1,14 @@
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
+import { connect as connectHttp2, constants } from 'node:http2';
 import { connect } from 'node:net';
 import type { Clock } from '@mesh/clock/clock';
 import type { Container } from '@mesh/kube/types';
 import type { ContainerProcess } from './container-runtime.ts';
 import type { Probe, ProbeCheck } from './probe-loop.ts';
+
+/** Begins what an HTTP check says of an answer that is no success. */
+export const badStatus = 'HTTP probe failed with statuscode';
 
 interface ProbeTarget {
   container: Container;
@@ -32,6 +36,7 @@ export function probeChecks(target: ProbeTarget): ProbeCheck {
         clock: target.clock,
       });
     }
+    if (probe.grpc !== undefined) return await grpcCheck(probe.grpc, target, timeoutMs);
     return `probe type ${Object.keys(probe).join(', ')} is not supported on this node`;
   };
 }
@@ -76,11 +81,7 @@ function httpCheck(
       (response) => {
         const { statusCode = 0 } = response;
         response.resume();
-        finish(
-          statusCode >= 200 && statusCode < 400
-            ? undefined
-            : `HTTP probe failed with statuscode: ${statusCode}`,
-        );
+        finish(statusCode >= 200 && statusCode < 400 ? undefined : `${badStatus}: ${statusCode}`);
         request.destroy();
       },
     );
@@ -95,6 +96,72 @@ function httpCheck(
     request.on('error', (error) => finish(error.message));
     request.end();
   });
+}
+
+/** `grpc.health.v1.Health/Check` in plaintext; only SERVING is a success. */
+function grpcCheck(
+  { port, service }: NonNullable<Probe['grpc']>,
+  { address, clock }: ProbeTarget,
+  timeoutMs: number,
+): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const session = connectHttp2(`http://${address}:${port}`);
+    const finish = (reason: string | undefined): void => {
+      timer.cancel();
+      session.destroy();
+      resolve(reason);
+    };
+    const timer = clock.after(timeoutMs, () => finish(`no answer within ${timeoutMs} ms`), true);
+    session.on('error', (error) => finish(error.message));
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': '/grpc.health.v1.Health/Check',
+      'content-type': 'application/grpc',
+      'user-agent': 'kube-probe/1.34',
+      te: 'trailers',
+    });
+    const body: Buffer[] = [];
+    let status: string | undefined;
+    const read = (headers: Record<string, unknown>): void => {
+      const given = headers['grpc-status'];
+      if (given !== undefined) status = String(given);
+    };
+    stream.on('response', (headers) => {
+      const code = headers[':status'];
+      if (code !== constants.HTTP_STATUS_OK) finish(`the answer has HTTP status ${code}`);
+      read(headers);
+    });
+    stream.on('trailers', read);
+    stream.on('data', (chunk: Buffer) => {
+      body.push(chunk);
+      if (Buffer.concat(body).length > longestHealth) finish('the answer is too long');
+    });
+    stream.on('error', (error) => finish(error.message));
+    stream.on('end', () => {
+      if (status !== '0') finish(`the health check ended with gRPC status ${status ?? 'none'}`);
+      else finish(healthFault(Buffer.concat(body)));
+    });
+    stream.end(healthRequest(service ?? ''));
+  });
+}
+
+/** Of the message that answers a health check, which has one small number. */
+const longestHealth = 1024;
+const servingStatuses = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'];
+
+/** HealthCheckRequest { string service = 1 } behind the five bytes of gRPC. */
+function healthRequest(service: string): Buffer {
+  const name = Buffer.from(service).subarray(0, 127);
+  const message = name.length === 0 ? name : Buffer.concat([Buffer.from([0x0a, name.length]), name]);
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt32BE(message.length, 1);
+  return Buffer.concat([prefix, message]);
+}
+
+/** HealthCheckResponse { ServingStatus status = 1 }: undefined when it is SERVING. */
+function healthFault(body: Buffer): string | undefined {
+  const status = body[5] === 0x08 ? (body[6] ?? 0) : 0;
+  return status === 1 ? undefined : `service is ${servingStatuses[status] ?? status}`;
 }
 
 interface TcpTarget {
