@@ -59,6 +59,8 @@ export class RememberedStream<
   readonly #method: DescMethodServerStreaming<Input, Output>;
   readonly #facts: RememberedOptions<Output>;
   readonly #snapshot: StreamSnapshot<Output>;
+  /** Kept until the next word: of thousands of endpoints, few change between two looks at what is to be written down. */
+  #encoded: readonly Uint8Array[] | undefined;
   #stopWaiting: () => void = () => {};
   /** The control plane spoke, or rejected the question. */
   #answered = false;
@@ -107,6 +109,7 @@ export class RememberedStream<
     this.#settle();
     this.#interruptedAt = undefined;
     this.#snapshot.apply(message, first);
+    this.#encoded = undefined;
     memory.spoke(key, methodName(this.#method), before === undefined || !same(before, this.#known()));
     handler.onMessage(message, first);
   }
@@ -135,8 +138,9 @@ export class RememberedStream<
   }
 
   /** In this life. */
-  #said(): Uint8Array[] {
-    return this.#snapshot.messages().map((message) => toBinary(this.#method.output, message));
+  #said(): readonly Uint8Array[] {
+    this.#encoded ??= this.#snapshot.messages().map((message) => toBinary(this.#method.output, message));
+    return this.#encoded;
   }
 
   /** In this life, or before it spoke in the earlier one. */
