@@ -40,6 +40,10 @@ export function forwardingLimits(
   return new LimitLedger(dataplaneLimits, {
     accepted_connections: connectionsThatFit(config.MESH_MAX_CONNECTIONS, listeners),
     in_flight_requests: config.MESH_MAX_IN_FLIGHT,
+    http1_connections_per_endpoint: connectionsThatFit(
+      Math.max(config.MESH_MAX_IN_FLIGHT, dataplaneLimits.http1_connections_per_endpoint.default),
+      listeners,
+    ),
   });
 }
 

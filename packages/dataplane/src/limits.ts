@@ -44,14 +44,14 @@ export const dataplaneLimits = {
     why: 'Request body kept for sending it again; a longer body is forwarded but cannot be retried.',
   },
   http1_connections_per_endpoint: {
-    default: 1024,
+    default: 10_000,
     unit: 'count',
-    why: 'HTTP/1 carries one request per connection; more requests wait for one to end.',
+    why: 'HTTP/1 carries one request per connection; more requests wait for one to end, which a stream of events or a WebSocket may never do. So as many as there may be requests in flight, or less where the process may not open so many files.',
   },
   http2_connections_per_endpoint: {
-    default: 8,
+    default: 100,
     unit: 'count',
-    why: 'Further HTTP/2 connections are opened only when the streams of the others are used up; those that are leaving do not count.',
+    why: 'Further HTTP/2 connections are opened only when the streams of the others are used up, as many as carry what may be in flight; those that are leaving do not count.',
   },
   refused_tries: {
     default: 3,
