@@ -23,3 +23,18 @@ void test('the other end sees a reset, not an end', async (t) => {
   assert.equal(server.destroyed, true);
   assert.equal(await endOf(client), 'ECONNRESET');
 });
+
+void test('one that is just sending its end is closed', async (t) => {
+  for (const last of ['all of it', Buffer.alloc(8 * 1024 * 1024)]) {
+    for (let ticks = 0; ticks < 6; ticks++) {
+      const [client, server] = await socketPair(t);
+      client.resume();
+      const closed = new Promise((resolve) => server.once('close', resolve));
+      server.end(last);
+      for (let tick = 0; tick < ticks; tick++) await new Promise((resolve) => process.nextTick(resolve));
+      resetSocket(server);
+      assert.equal(server.destroyed, true);
+      await closed;
+    }
+  }
+});

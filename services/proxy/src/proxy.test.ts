@@ -479,6 +479,37 @@ for (const [name, client] of [
   });
 }
 
+void test('opaque bytes that are cut on one side of two sidecars are cut on the other, not ended', async (t) => {
+  const east = await startCluster(t);
+  let cut: 'answer' | 'request' = 'answer';
+  const faults: string[] = [];
+  const app = await listen(t, (socket) => {
+    socket.on('error', (error: NodeJS.ErrnoException) => faults.push(`app ${error.code}`));
+    socket.on('end', () => faults.push('app end'));
+    socket.write('\x00part');
+    socket.on('data', () => {
+      if (cut === 'answer') socket.resetAndDestroy();
+    });
+  });
+  const server = await startProxy(t, east, { serviceAccount: 'cart' });
+  const caller = await startProxy(t, east);
+  east.destination.service('10.0.0.1:80', 'db.shop.svc.cluster.local', [
+    { port: app.port, transportPort: server.ports.inbound, identity: server.identity, opaque: true },
+  ]);
+  for (cut of ['answer', 'request'] as const) {
+    const client = await dialTcp(t, caller.ports.outbound);
+    client.on('error', (error: NodeJS.ErrnoException) => faults.push(`client ${error.code}`));
+    client.on('end', () => faults.push('client end'));
+    client.write('\x00ask');
+    await once(client, 'data');
+    if (cut === 'answer') client.write('more');
+    else client.resetAndDestroy();
+    const expected = cut === 'answer' ? 'client ECONNRESET' : 'app ECONNRESET';
+    await eventually('the other side hears of it', () => faults.length > 0);
+    assert.deepEqual(faults.splice(0), [expected]);
+  }
+});
+
 void test('opaque bytes of a client whose certificate expires end with it, which log and metrics tell', async (t) => {
   const east = await startCluster(t);
   const echo = await startEcho(t);
