@@ -190,6 +190,18 @@ test('nobody grants rights they do not have', async (t) => {
   assert.equal(more.code, 403);
   assert.match(more.text, /attempting to grant RBAC permissions not currently held/);
   assert.equal((await role('all', ['*'])).code, 403);
+  const gathering = await api.call(`${rbac}/clusterroles`, {
+    credential,
+    body: {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'ClusterRole',
+      metadata: { name: 'gathering' },
+      aggregationRule: { clusterRoleSelectors: [{}] },
+      rules: [],
+    },
+  });
+  assert.equal(gathering.code, 403);
+  assert.match(gathering.text, /must have cluster-admin privileges to use an aggregationRule/);
   const bind = (name: string): Promise<{ code: number }> =>
     api.call(`${rbac}/namespaces/default/rolebindings`, {
       credential,

@@ -5,6 +5,10 @@ interface Role {
   name: string;
   rules: Json[];
   subjects?: Json[];
+  /** Its rules are also those of this role: the `aggregate-to-` label. */
+  partOf?: string;
+  /** It has the rules of all roles that are a part of it, which a controller keeps up. */
+  aggregates?: boolean;
 }
 
 const rule = (groups: string[], resources: string[], verbs: string[]): Json => ({
@@ -29,7 +33,6 @@ const viewRules: Json[] = [
   rule(['policy'], ['poddisruptionbudgets'], readVerbs),
 ];
 const editRules: Json[] = [
-  ...viewRules,
   rule([''], ['secrets'], readVerbs),
   rule([''], coreWrite, writeVerbs),
   rule([''], ['serviceaccounts/token'], ['create']),
@@ -37,6 +40,11 @@ const editRules: Json[] = [
   rule(['coordination.k8s.io'], ['leases'], [...readVerbs, ...writeVerbs]),
   rule(['policy'], ['poddisruptionbudgets'], writeVerbs),
 ];
+const adminRules: Json[] = [
+  rule([rbacGroup], ['roles', 'rolebindings'], [...readVerbs, ...writeVerbs]),
+  rule(['authorization.k8s.io'], ['localsubjectaccessreviews'], ['create']),
+];
+const partOfLabel = (role: string): string => `${rbacGroup}/aggregate-to-${role}`;
 
 const roles: readonly Role[] = [
   {
@@ -44,16 +52,12 @@ const roles: readonly Role[] = [
     rules: [rule(['*'], ['*'], ['*']), { nonResourceURLs: ['*'], verbs: ['*'] }],
     subjects: [group('system:masters')],
   },
-  {
-    name: 'admin',
-    rules: [
-      ...editRules,
-      rule([rbacGroup], ['roles', 'rolebindings'], [...readVerbs, ...writeVerbs]),
-      rule(['authorization.k8s.io'], ['localsubjectaccessreviews'], ['create']),
-    ],
-  },
-  { name: 'edit', rules: editRules },
-  { name: 'view', rules: viewRules },
+  { name: 'admin', rules: [...editRules, ...viewRules, ...adminRules], aggregates: true },
+  { name: 'edit', rules: [...editRules, ...viewRules], aggregates: true, partOf: 'admin' },
+  { name: 'view', rules: viewRules, aggregates: true, partOf: 'edit' },
+  { name: 'system:aggregate-to-admin', rules: adminRules, partOf: 'admin' },
+  { name: 'system:aggregate-to-edit', rules: editRules, partOf: 'edit' },
+  { name: 'system:aggregate-to-view', rules: viewRules, partOf: 'view' },
   {
     name: 'system:discovery',
     rules: [
@@ -155,9 +159,20 @@ export function bootstrapObjects(): BootstrapObject[] {
         spec: { ports: [{ name: 'https', port: 443, protocol: 'TCP', targetPort: 6443 }] },
       },
     },
-    ...roles.map(({ name, rules }) => ({
+    ...roles.map(({ name, rules, partOf, aggregates }) => ({
       resource: `${rbacGroup}/clusterroles`,
-      object: { apiVersion: `${rbacGroup}/v1`, kind: 'ClusterRole', metadata: { name, labels }, rules },
+      object: {
+        apiVersion: `${rbacGroup}/v1`,
+        kind: 'ClusterRole',
+        metadata: {
+          name,
+          labels: partOf === undefined ? labels : { ...labels, [partOfLabel(partOf)]: 'true' },
+        },
+        ...(aggregates === true && {
+          aggregationRule: { clusterRoleSelectors: [{ matchLabels: { [partOfLabel(name)]: 'true' } }] },
+        }),
+        rules,
+      },
     })),
     ...roles.flatMap(({ name, subjects }) =>
       subjects === undefined

@@ -28,6 +28,8 @@ function* rightsOf(rule: Json): Generator<Attributes> {
   }
 }
 
+const everything: Attributes = { verb: '*', group: '*', resource: '*' };
+
 interface EscalationContext {
   user: User;
   plural: string;
@@ -44,7 +46,7 @@ export function refuseEscalation(
   const isBinding = bindingKinds.has(object.kind);
   if (!isBinding && !roleKinds.has(object.kind)) return;
   if (user.groups.includes('system:masters')) return;
-  const granting = ['rules', 'roleRef', 'subjects'];
+  const granting = ['rules', 'roleRef', 'subjects', 'aggregationRule'];
   if (oldObject !== undefined && granting.every((part) => deepEqual(object[part], oldObject[part]))) return;
   const reference = object['roleRef'];
   const exempt: Attributes = isBinding
@@ -60,6 +62,15 @@ export function refuseEscalation(
   const granted = isBinding
     ? authorizer.rulesOfRole(reference, namespace)
     : listAt(object, 'rules').filter((rule) => at(rule, 'verbs') !== undefined);
+  if ([object, oldObject].some((role) => at(role, 'aggregationRule') !== undefined)) {
+    // Whatever anybody labels later becomes part of such a role.
+    if (![...authorizer.rulesOf(user)].some(({ rule }) => ruleAllows(rule, everything))) {
+      throw forbidden(
+        { group, kind: plural, name },
+        'must have cluster-admin privileges to use an aggregationRule',
+      );
+    }
+  }
   const held = [...authorizer.rulesOf(user, namespace)].map(({ rule }) => rule);
   for (const rule of granted) {
     for (const right of rightsOf(rule)) {

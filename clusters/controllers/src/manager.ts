@@ -13,6 +13,7 @@ import { namespaceDeletionController } from './namespace-deletion.ts';
 import { nodeLifecycleController } from './node-lifecycle.ts';
 import { podGarbageController } from './pod-gc.ts';
 import { replicaSetController } from './replica-set.ts';
+import { roleAggregationController } from './role-aggregation.ts';
 import { scheduler } from './scheduler.ts';
 import { statefulSetController } from './stateful-set.ts';
 
@@ -57,6 +58,7 @@ export class ControllerManager {
       new GarbageCollector(context),
       podGarbageController(context, podQuarantineMs),
       nodeLifecycleController(context, nodeGraceMs),
+      roleAggregationController(context),
     ];
   }
 

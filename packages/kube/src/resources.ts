@@ -107,7 +107,7 @@ export const endpointSlices = define<EndpointSlice>('discovery.k8s.io/v1', 'Endp
 export const leases = define<Lease>('coordination.k8s.io/v1', 'Lease', 'leases');
 const roles = define<Role>('rbac.authorization.k8s.io/v1', 'Role', 'roles');
 const roleBindings = define<RoleBinding>('rbac.authorization.k8s.io/v1', 'RoleBinding', 'rolebindings');
-const clusterRoles = define<ClusterRole>(
+export const clusterRoles = define<ClusterRole>(
   'rbac.authorization.k8s.io/v1',
   'ClusterRole',
   'clusterroles',
