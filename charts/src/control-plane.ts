@@ -139,7 +139,7 @@ function injector(values: Values): KubernetesObject[] {
   return [
     serviceAccount(namespace, name),
     ...clusterAccess(namespace, name, [
-      { apiGroups: [''], resources: ['namespaces'], verbs: ['get', 'list', 'watch'] },
+      { apiGroups: [''], resources: ['namespaces'], verbs: ['get'] },
       {
         apiGroups: ['admissionregistration.k8s.io'],
         resources: ['mutatingwebhookconfigurations'],
@@ -148,7 +148,6 @@ function injector(values: Values): KubernetesObject[] {
       },
     ]),
     ...namespaceAccess(namespace, name, [
-      { apiGroups: [''], resources: ['configmaps'], verbs: ['get'], resourceNames: ['mesh-config'] },
       { apiGroups: [''], resources: ['secrets'], verbs: ['create'] },
       {
         apiGroups: [''],

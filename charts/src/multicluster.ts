@@ -77,20 +77,19 @@ function gateway(values: Values): KubernetesObject[] {
 
 function mirror(values: Values): KubernetesObject[] {
   const name = 'mesh-mirror';
-  const all = ['get', 'list', 'watch', 'create', 'update', 'patch', 'delete'];
+  const write = ['get', 'list', 'watch', 'create', 'patch', 'delete'];
   const watch = ['get', 'list', 'watch'];
   return [
     serviceAccount(namespace, name),
     ...clusterAccess(namespace, name, [
-      { apiGroups: [''], resources: ['services'], verbs: all },
-      { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: all },
+      { apiGroups: [''], resources: ['services'], verbs: write },
+      { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: write },
       { apiGroups: [''], resources: ['namespaces', 'pods'], verbs: watch },
       { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] },
     ]),
     ...namespaceAccess(namespace, name, [
-      { apiGroups: ['multicluster.mesh.io'], resources: ['links'], verbs: [...watch, 'update', 'patch'] },
-      { apiGroups: ['multicluster.mesh.io'], resources: ['links/status'], verbs: ['get', 'update', 'patch'] },
-      { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'create', 'update'] },
+      { apiGroups: ['multicluster.mesh.io'], resources: ['links'], verbs: [...watch, 'patch'] },
+      { apiGroups: ['multicluster.mesh.io'], resources: ['links/status'], verbs: ['patch'] },
     ]),
     service(namespace, name, [{ name: 'federation', port: 8087 }]),
     deployment({
