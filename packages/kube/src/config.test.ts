@@ -146,6 +146,16 @@ test('a credential plugin is read with its defaults, and a token makes it superf
   assert.deepEqual([both.token, both.exec], ['t', undefined]);
 });
 
+test('empty values count as absent, as for kubectl: a credential plugin beside an empty token is asked', (t) => {
+  const exec = 'exec: {apiVersion: client.authentication.k8s.io/v1beta1, command: login}';
+  const cluster = 'certificate-authority-data: "", tls-server-name: ""';
+  const user = `token: "", tokenFile: "", client-certificate-data: "", ${exec}`;
+  const path = write(t, one({ cluster, user }).replace('user: only}', 'user: only, namespace: ""}'));
+  const { exec: plugin, ...rest } = fromKubeconfig(path);
+  assert.equal(plugin?.command, 'login');
+  assert.deepEqual(rest, { namespace: 'default', server: 'https://127.0.0.1:1' });
+});
+
 test('several files are merged: the first of a name counts, missing files are passed over', (t) => {
   const first = write(t, two);
   const second = write(

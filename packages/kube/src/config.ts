@@ -121,7 +121,7 @@ class Kubeconfig {
   get #current(): string | undefined {
     return this.#files
       .map(({ section }) => text(section['current-context']))
-      .find((name) => name !== undefined && name !== '');
+      .find((name) => name !== undefined);
   }
 
   resolve(wanted: string | undefined): KubeConfig {
@@ -141,9 +141,9 @@ class Kubeconfig {
       context: name,
     });
     // A context without a user is one without credentials, as for kubectl.
-    const userName = text(context['user']) ?? '';
+    const userName = text(context['user']);
     const user =
-      userName === ''
+      userName === undefined
         ? { section: {}, directory: cluster.directory }
         : this.#find({ list: 'users', part: 'user', name: userName, context: name });
     this.#refuse(name, 'cluster', cluster.section);
@@ -211,7 +211,9 @@ class Kubeconfig {
 
   #find(wanted: { list: string; part: string; name: string | undefined; context: string }): Placed {
     const { list, part, name, context } = wanted;
-    const entry = this.#entries(list).find(({ section }) => text(section['name']) === name);
+    const entry = this.#entries(list).find(
+      ({ section }) => name !== undefined && text(section['name']) === name,
+    );
     const section = entry?.section[part];
     if (entry !== undefined && isSection(section)) return { section, directory: entry.directory };
     throw this.#fault(
@@ -276,6 +278,7 @@ function isSection(value: unknown): value is Section {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** As for kubectl, an empty value is an absent one. */
 function text(value: unknown): string | undefined {
-  return typeof value === 'string' ? value : undefined;
+  return typeof value === 'string' && value !== '' ? value : undefined;
 }
