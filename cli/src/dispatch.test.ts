@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { systemClock as clock } from '@mesh/clock/system';
 import { commands } from './commands.ts';
@@ -87,4 +89,13 @@ done`;
     ),
     ['multicluster', 'init show', '--timeout', 'yaml json', '--cluster', '', 'zsh'],
   );
+});
+
+test('a reader that has seen enough ends the command without a word', async () => {
+  const main = new URL('main.ts', import.meta.url).pathname;
+  const child = spawn(process.execPath, [main, 'trust', '--help'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  child.stdout.destroy();
+  const [errors] = await Promise.all([text(child.stderr), once(child, 'close')]);
+  assert.equal(errors, '');
+  assert.equal(child.exitCode, 141);
 });
