@@ -13,7 +13,7 @@ import { connectHttp2, type Http2ClientConnection } from '@mesh/http2/client';
 import { http2Limits, type Http2LimitName } from '@mesh/http2/limits';
 import { WindowBudget } from '@mesh/http2/window-budget';
 import { LimitLedger } from '@mesh/limits/limits';
-import { endWasReset, setUserTimeout } from '@mesh/transport/socket-options';
+import { resetUnseen, setUserTimeout } from '@mesh/transport/socket-options';
 import type { SessionProtocol } from '@mesh/transport/transport-header';
 import { dialledUntil } from '@mesh/trust/dial';
 import {
@@ -119,7 +119,7 @@ export class Peer {
         connection: connectHttp1(socket, {
           clock: environment.clock,
           limits: environment.http1Limits,
-          endWasReset,
+          resetUnseen,
         }),
         confirmed: undefined,
       }),

@@ -11,7 +11,7 @@ import type {
 import { serveHttp1 } from '@mesh/http1/server';
 import { serveHttp2 } from '@mesh/http2/server';
 import type { LimitLedger } from '@mesh/limits/limits';
-import { endWasReset, isReset, setUserTimeout } from '@mesh/transport/socket-options';
+import { isReset, resetUnseen, setUserTimeout } from '@mesh/transport/socket-options';
 import type { Drain } from './drain.ts';
 import { endAtExpiry } from './http-expiry.ts';
 import type { DataplaneLimit } from './limits.ts';
@@ -41,7 +41,7 @@ export function serveHttp(
   const tracked = new TrackedListener(listener, drain);
   const connection =
     version === 'http1'
-      ? serveHttp1(socket, tracked, { clock, limits: codecs.http1Limits, isReset, endWasReset })
+      ? serveHttp1(socket, tracked, { clock, limits: codecs.http1Limits, isReset, resetUnseen })
       : serveHttp2(socket, tracked, {
           clock,
           limits: codecs.http2Limits,

@@ -11,7 +11,7 @@ import {
 } from '@mesh/sockets/spare-buffers';
 import { resetSocket } from '@mesh/sockets/reset-socket';
 import { atTurnEnd, type TurnTask } from '@mesh/sockets/turn';
-import { endWasReset } from '@mesh/transport/socket-options';
+import { resetUnseen } from '@mesh/transport/socket-options';
 import { ReadShare, type Transfer } from './read-share.ts';
 
 export interface Spliced {
@@ -121,7 +121,7 @@ class Pump implements TurnTask, Transfer, ByteSink {
       return;
     }
     from.on('end', () => {
-      if (endWasReset(from)) {
+      if (resetUnseen(from)) {
         this.#send();
         resetSocket(to);
         return;
@@ -228,11 +228,18 @@ class Pump implements TurnTask, Transfer, ByteSink {
     if (this.#leaving !== undefined || to.destroyed) return;
     const piece = this.#waiting.shift();
     if (piece === undefined) {
-      if (this.#ended) to.end();
+      if (this.#ended) this.#sayEnd();
       return;
     }
     const { buffer, filled } = piece;
     this.#leaving = buffer;
     to.write(filled < buffer.length ? buffer.subarray(0, filled) : buffer, this.#onWritten);
+  }
+
+  #sayEnd(): void {
+    const to = this.#to;
+    // Then `close` cuts the other side.
+    if (!to.writableEnded && resetUnseen(to)) to.destroy();
+    else to.end();
   }
 }

@@ -421,19 +421,25 @@ for (const [how, breakOff] of Object.entries({
   });
 }
 
-test('the end of a tunnel is none where it was a reset', async (context) => {
-  const [client, server] = await socketPair(context);
-  const connection = connectHttp1(client, {
-    clock: new FakeClock(),
-    limits: new LimitLedger(http1Limits),
-    endWasReset: () => true,
+for (const who of ['server', 'owner'] as const) {
+  test(`the end of a tunnel is none where the server reset it: the ${who}’s`, async (context) => {
+    const [client, server] = await socketPair(context);
+    const connection = connectHttp1(client, {
+      clock: new FakeClock(),
+      limits: new LimitLedger(http1Limits),
+      resetUnseen: () => true,
+    });
+    const seen = new Seen();
+    const head = requestHead({ method: 'CONNECT', authority: 'cart:1', path: '' });
+    const stream = connection.request(head, false, seen);
+    server.write('HTTP/1.1 200 OK\r\n\r\n');
+    await eventually('open', () => seen.events.length === 1);
+    if (who === 'server') server.end();
+    else stream.end(null);
+    await eventually('over', () => seen.reset !== undefined);
+    assert.deepEqual(seen.events, ['response 200', 'reset closed']);
   });
-  const seen = new Seen();
-  connection.request(requestHead({ method: 'CONNECT', authority: 'cart:1', path: '' }), false, seen);
-  server.end('HTTP/1.1 200 OK\r\n\r\n');
-  await eventually('over', () => seen.reset !== undefined);
-  assert.deepEqual(seen.events, ['response 200', 'reset closed']);
-});
+}
 
 test('a refused tunnel: what was sent ahead is dropped, and the connection takes no other request', async (context) => {
   const { ask, asked, connection, server } = await connected(context);

@@ -29,8 +29,8 @@ export interface Http1ClientOptions {
   limits: LimitLedger<Http1LimitName>;
   /** Told of each response that was refused. */
   onFault?: (fault: Http1Fault) => void;
-  /** Whether the end that was read of this socket was a reset. Asked at the end of a tunnel. */
-  endWasReset?: (socket: Socket) => boolean;
+  /** Whether the other end reset this socket, though reads may not say so. Asked at the ends of a tunnel. */
+  resetUnseen?: (socket: Socket) => boolean;
 }
 
 /**
@@ -54,7 +54,7 @@ class Http1ClientConnection
   readonly #ledger: LimitLedger<Http1LimitName>;
   readonly #limits: Http1LimitValues;
   readonly #onFault: ((fault: Http1Fault) => void) | undefined;
-  readonly #endWasReset: ((socket: Socket) => boolean) | undefined;
+  readonly #resetUnseen: ((socket: Socket) => boolean) | undefined;
   readonly #reader: MessageReader;
   readonly #facts: FieldFacts = new FieldFacts();
   readonly #headDeadline: Deadline;
@@ -78,13 +78,13 @@ class Http1ClientConnection
   /** The exchange is complete; the connection is not yet free. */
   #settling = false;
 
-  constructor(socket: Socket, { clock, limits, onFault, endWasReset }: Http1ClientOptions) {
+  constructor(socket: Socket, { clock, limits, onFault, resetUnseen }: Http1ClientOptions) {
     this.#socket = socket;
     this.#connected = !socket.connecting;
     this.#ledger = limits;
     this.#limits = limits.values;
     this.#onFault = onFault;
-    this.#endWasReset = endWasReset;
+    this.#resetUnseen = resetUnseen;
     this.output = new SocketOutput(socket);
     this.#reader = new MessageReader(this, this.#limits);
     this.#headDeadline = new Deadline(clock, this);
@@ -202,7 +202,7 @@ class Http1ClientConnection
 
   #onSocketEnd(): void {
     const exchange = this.#exchange;
-    const broken = exchange?.isTunnel === true && this.#endWasReset?.(this.#socket) === true;
+    const broken = exchange?.isTunnel === true && this.#resetUnseen?.(this.#socket) === true;
     if (exchange !== null && !broken && this.#reader.endsWithConnection && exchange.responded) {
       this.#persists = false;
       exchange.responseEnded(null);
@@ -279,6 +279,10 @@ class Http1ClientConnection
   // --- from the exchange
 
   tunnelEnded(): void {
+    if (this.#resetUnseen?.(this.#socket) === true) {
+      this.#socket.destroy();
+      return;
+    }
     this.output.flush();
     this.#socket.end();
   }

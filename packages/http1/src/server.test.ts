@@ -365,27 +365,30 @@ test('reset: an unfinished response is cut, never made to look complete', async 
   assert.ok(!answer.text.includes('\r\n0\r\n'));
 });
 
-test('the end of a tunnel is none where it was a reset', async (context) => {
-  const [client, server] = await socketPair(context);
-  const requests: Seen[] = [];
-  const listener: RequestListener = {
-    onRequest: (stream, head, end) => {
-      const seen = new Seen(stream, head, end);
-      requests.push(seen);
-      stream.respond(ok, false);
-      return seen;
-    },
-    onClose: () => {},
-  };
-  const clock = new FakeClock();
-  serveHttp1(server, listener, { clock, limits: new LimitLedger(http1Limits), endWasReset: () => true });
-  client.write('CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\n\r\n');
-  await once(client, 'data');
-  client.end();
-  const [seen] = requests;
-  await eventually('over', () => seen?.reset === 'closed');
-  assert.equal(seen?.ended, false);
-});
+for (const who of ['client', 'owner'] as const) {
+  test(`the end of a tunnel is none where the client reset it: the ${who}’s`, async (context) => {
+    const [client, server] = await socketPair(context);
+    const requests: Seen[] = [];
+    const listener: RequestListener = {
+      onRequest: (stream, head, end) => {
+        const seen = new Seen(stream, head, end);
+        requests.push(seen);
+        stream.respond(ok, false);
+        return seen;
+      },
+      onClose: () => {},
+    };
+    const clock = new FakeClock();
+    serveHttp1(server, listener, { clock, limits: new LimitLedger(http1Limits), resetUnseen: () => true });
+    client.write('CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\n\r\n');
+    await once(client, 'data');
+    const [seen] = requests;
+    if (who === 'client') client.end();
+    else seen?.stream.end(null);
+    await eventually('over', () => seen?.reset === 'closed');
+    assert.equal(seen?.ended, false);
+  });
+}
 
 const brokenOff: Record<string, (served: Served) => void> = {
   'its owner resets it': ({ requests }) => requests[0]?.stream.reset('closed'),

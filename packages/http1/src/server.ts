@@ -24,8 +24,8 @@ export interface Http1ServerOptions {
   onFault?: (fault: Http1Fault) => void;
   /** Whether the client reset the connection of this socket, which is paused and so does not say. Asked now and then. */
   isReset?: (socket: Socket) => boolean;
-  /** Whether the end that was read of this socket was a reset. Asked at the end of a tunnel. */
-  endWasReset?: (socket: Socket) => boolean;
+  /** Whether the other end reset this socket, though reads may not say so. Asked at the ends of a tunnel. */
+  resetUnseen?: (socket: Socket) => boolean;
 }
 
 /**
@@ -52,7 +52,7 @@ class Http1ServerConnection
   readonly #limits: Http1LimitValues;
   readonly #onFault: ((fault: Http1Fault) => void) | undefined;
   readonly #isReset: ((socket: Socket) => boolean) | undefined;
-  readonly #endWasReset: ((socket: Socket) => boolean) | undefined;
+  readonly #resetUnseen: ((socket: Socket) => boolean) | undefined;
   readonly #reader: MessageReader;
   readonly #facts: FieldFacts = new FieldFacts();
   readonly #deadline: Deadline;
@@ -72,14 +72,14 @@ class Http1ServerConnection
   #phase: 'idle' | 'head' | 'stall' | 'held' | 'linger' | 'none' = 'none';
 
   constructor(socket: Socket, listener: RequestListener, options: Http1ServerOptions) {
-    const { clock, limits, onFault, isReset, endWasReset } = options;
+    const { clock, limits, onFault, isReset, resetUnseen } = options;
     this.#socket = socket;
     this.#listener = listener;
     this.#ledger = limits;
     this.#limits = limits.values;
     this.#onFault = onFault;
     this.#isReset = isReset;
-    this.#endWasReset = endWasReset;
+    this.#resetUnseen = resetUnseen;
     this.output = new SocketOutput(socket);
     this.#reader = new MessageReader(this, this.#limits);
     this.#deadline = new Deadline(clock, this);
@@ -146,7 +146,7 @@ class Http1ServerConnection
     if (this.#closing) return;
     const exchange = this.#exchange;
     if (exchange?.isTunnel) {
-      if (this.#endWasReset?.(this.#socket) === true) {
+      if (this.#resetUnseen?.(this.#socket) === true) {
         this.#destroy();
         return;
       }
@@ -309,6 +309,10 @@ class Http1ServerConnection
   }
 
   tunnelEnded(): void {
+    if (this.#resetUnseen?.(this.#socket) === true) {
+      this.#socket.destroy();
+      return;
+    }
     this.output.flush();
     this.#socket.end();
     this.#updateDeadline();

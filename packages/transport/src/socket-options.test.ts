@@ -7,7 +7,7 @@ import { test, type TestContext } from 'node:test';
 import { connect, createServer, type TLSSocket } from 'node:tls';
 import { eventually } from '@mesh/testkit/eventually';
 import { socketPair } from '@mesh/testkit/servers';
-import { endWasReset, isReset, setUserTimeout, tcpPath, userTimeout } from './socket-options.ts';
+import { resetUnseen, isReset, setUserTimeout, tcpPath, userTimeout } from './socket-options.ts';
 import { whyNoNamespace, inNamespace } from './testing/namespace.ts';
 
 void test('the user timeout is set, and read back', async (test) => {
@@ -68,15 +68,15 @@ async function tlsPair(test: TestContext): Promise<{ client: TLSSocket; server: 
 void test('an end that is read of a TLS socket whose other end was reset is none', async (test) => {
   const reset = await tlsPair(test);
   reset.client.pause();
-  assert.equal(endWasReset(reset.client), false);
+  assert.equal(resetUnseen(reset.client), false);
   reset.below.resetAndDestroy();
-  await eventually('the reset came', () => endWasReset(reset.client));
+  await eventually('the reset came', () => resetUnseen(reset.client));
 
   const ended = await tlsPair(test);
   ended.client.resume();
   ended.server.end();
   await once(ended.client, 'end');
-  assert.equal(endWasReset(ended.client), false);
+  assert.equal(resetUnseen(ended.client), false);
 });
 
 void test('a machine that is gone ends the connection after the user timeout', {

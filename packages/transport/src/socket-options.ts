@@ -84,10 +84,11 @@ export function isReset(socket: Socket): boolean {
 }
 
 /**
- * Whether the end that was read of a TLS socket was a reset. Where a write of ours met the reset first, as that of our own goodbye
- * (close_notify), it took the error, and the next read found nothing more, as behind a FIN.
+ * Whether the other end reset this TLS socket and reads may not say so. A write that meets the reset, as that of our goodbye
+ * (close_notify), takes the error, and the next read finds nothing more, as behind a FIN. So it is asked before a goodbye, and when an
+ * end was read.
  */
-export function endWasReset(socket: Socket): boolean {
+export function resetUnseen(socket: Socket): boolean {
   return 'encrypted' in socket && !socket.writableFinished && isReset(socket);
 }
 
