@@ -36,7 +36,7 @@ export const dataplaneLimits = {
   connect_waiters: {
     default: 10_000,
     unit: 'count',
-    why: 'Requests that wait for a connection to one endpoint; more go to another endpoint or fail.',
+    why: 'Requests that wait for a connection to one endpoint; more are answered 503.',
   },
   replay_bytes: {
     default: 65_536,
