@@ -148,9 +148,9 @@ export class Informer<T extends KubeObject> {
           await this.#list(signal);
           mustList = false;
         }
-        const { end, openMs, heard } = await this.#follow();
-        // that a watch opened says little: an expired version is refused within it
-        if (heard || openMs >= steadyMs) failures = 0;
+        const { end, openMs } = await this.#follow();
+        // that a watch opened, or said something, says little: an expired version is refused within it
+        if (openMs >= steadyMs) failures = 0;
         if (end.kind === 'stopped') return;
         if (end.kind === 'failed') throw end.error;
         // a server that closes every watch at once would otherwise be asked in a tight loop
@@ -187,16 +187,12 @@ export class Informer<T extends KubeObject> {
     this.#markSynced();
   }
 
-  /** `openMs`: how long the watch was open. `heard`: something came on it. */
-  async #follow(): Promise<{ end: WatchEnd; openMs: number; heard: boolean }> {
+  /** `openMs`: how long the watch was open. */
+  async #follow(): Promise<{ end: WatchEnd; openMs: number }> {
     const { client, type, namespace, labelSelector, fieldSelector, clock } = this.#options;
     const selection = { namespace, labelSelector, fieldSelector, resourceVersion: this.#version };
     let openedAt = Number.POSITIVE_INFINITY;
-    let heard = false;
-    const watch = client.watch(type, selection, (event) => {
-      heard = true;
-      this.#apply(event);
-    });
+    const watch = client.watch(type, selection, (event) => this.#apply(event));
     this.#watch = watch;
     void watch.opened.then((opened) => {
       if (!opened || this.#watch !== watch) return;
@@ -208,7 +204,7 @@ export class Informer<T extends KubeObject> {
     if (this.#connected) this.#currentUntil = clock.now();
     this.#connected = false;
     this.#watch = undefined;
-    return { end, openMs, heard };
+    return { end, openMs };
   }
 
   #apply(event: WatchEvent<T>): void {

@@ -75,9 +75,7 @@ export class CollectionServer {
   }
 
   bookmark(): void {
-    this.write(
-      `${JSON.stringify({ type: 'BOOKMARK', object: { metadata: { resourceVersion: String(this.#version) } } })}\n`,
-    );
+    for (const watch of this.#watches) this.#bookmark(watch);
   }
 
   /** Bytes to every open watch, as they are. */
@@ -109,6 +107,11 @@ export class CollectionServer {
   /** What the collection holds, as name to value. */
   contents(): Record<string, string> {
     return contentsOf(this.objects.values());
+  }
+
+  #bookmark(watch: ServerResponse): void {
+    const object = { metadata: { resourceVersion: String(this.#version) } };
+    watch.write(`${JSON.stringify({ type: 'BOOKMARK', object })}\n`);
   }
 
   #emit(type: string, object: Stored<ConfigMap>): void {
@@ -155,6 +158,7 @@ export class CollectionServer {
     response.flushHeaders();
     if (this.expireNext > 0) {
       this.expireNext--;
+      this.#bookmark(response);
       response.end(expired);
       return;
     }
