@@ -16,6 +16,7 @@ export interface FamilySnapshot {
   readonly kind: 'counter' | 'gauge' | 'histogram';
   /** Of gauges. */
   readonly merge: GaugeMerge;
+  readonly forgetful: boolean;
   /** Of histograms. */
   readonly bounds: readonly number[];
   /** Rendered labels and value of each series. */
@@ -28,25 +29,25 @@ export type MetricSnapshot = readonly FamilySnapshot[];
 export function takeSnapshot(registry: MetricRegistry): MetricSnapshot {
   registry.collect();
   return Array.from(registry.families(), (family) => {
-    const { name, help, kind, merge } = family;
+    const { name, help, kind, merge, forgetful } = family;
     let bounds: readonly number[] = [];
     const series = Array.from(family.series(), ([labels, cell]) => {
       if (!(cell instanceof Histogram)) return [labels, cell.value] as const;
       bounds = cell.bounds;
       return [labels, { sum: cell.sum, counts: cell.counts }] as const;
     });
-    return { name, help, kind, merge, bounds, series };
+    return { name, help, kind, merge, forgetful, bounds, series };
   });
 }
 
 /** Adds what another process counted to `registry`, which learns its families and series where it lacks them. */
 export function mergeSnapshot(registry: MetricRegistry, snapshot: MetricSnapshot): void {
-  for (const { name, help, kind, merge, bounds, series } of snapshot) {
+  for (const { name, help, kind, merge, forgetful, bounds, series } of snapshot) {
     if (kind === 'histogram' && series.length === 0) continue;
     const family = registry.family(name, () => {
-      if (kind === 'counter') return registry.counter(name, help);
-      if (kind === 'gauge') return registry.gauge(name, help, { merge });
-      return registry.histogram(name, help, bounds);
+      if (kind === 'counter') return registry.counter(name, help, { forgetful });
+      if (kind === 'gauge') return registry.gauge(name, help, { merge, forgetful });
+      return registry.histogram(name, help, bounds, { forgetful });
     });
     for (const [labels, value] of series) {
       const known = family.has(labels);

@@ -95,12 +95,12 @@ export class Family<C extends Cell> {
   readonly kind: Kind;
   /** For gauges; counters and histograms always add up. */
   readonly merge: GaugeMerge;
+  readonly forgetful: boolean;
   readonly #make: () => C;
   readonly #cells: Map<string, C> = new Map();
   readonly #idle: Map<string, { readonly cell: WeakRef<C>; readonly level: number }> = new Map();
   readonly #seen: Map<string, Seen> = new Map();
   readonly #maxSeries: number;
-  readonly #forgetful: boolean;
   #overflow: C | undefined;
 
   constructor(
@@ -116,7 +116,7 @@ export class Family<C extends Cell> {
     this.merge = merge;
     this.#make = make;
     this.#maxSeries = maxSeries;
-    this.#forgetful = forgetful;
+    this.forgetful = forgetful;
   }
 
   /** The cell of this label set, made at first use. Keep it; do not call this per event. */
@@ -146,7 +146,11 @@ export class Family<C extends Cell> {
 
   /** Forgets one label set, for things that are gone. */
   remove(labels: Labels): void {
-    const key = renderLabels(labels);
+    this.drop(renderLabels(labels));
+  }
+
+  /** Forgets a label set as `series` gives it. */
+  drop(key: string): void {
     this.#cells.delete(key);
     this.#idle.delete(key);
     this.#seen.delete(key);
@@ -154,7 +158,7 @@ export class Family<C extends Cell> {
 
   /** Lets go of cells that did not change for `idleSeriesMs`; of a forgetful family. Gauges count as idle at 0 alone. */
   forgetIdle(nowMs: number): void {
-    if (!this.#forgetful) return;
+    if (!this.forgetful) return;
     for (const [key, { cell: weak, level }] of this.#idle) {
       const cell = weak.deref();
       if (cell === undefined) this.#idle.delete(key);

@@ -146,3 +146,13 @@ void test('of a stream that was rejected nothing is kept; the next worker has th
   assert.equal(relay.ended, 1, 'one that was not is ended with its worker');
   await pool.stop();
 });
+
+void test('what a worker no longer shows stays on the page', async (t) => {
+  const { pool, kill } = await start(t);
+  await pool.render();
+  const page = await pool.render();
+  assert.match(page, /^request_total\{client="1"\} 5$/m);
+  assert.match(page, /^request_total\{client="2"\} 5$/m);
+  await pool.stop();
+  kill();
+});

@@ -14,6 +14,7 @@ import type { Logger } from '@mesh/telemetry/log';
 import { type MetricSnapshot, mergeSnapshot, takeSnapshot } from '@mesh/telemetry/metric-snapshot';
 import { type Counter, type Family, type Gauge, MetricRegistry } from '@mesh/telemetry/metrics';
 import type { CredentialStore } from '@mesh/trust/credentials';
+import { DepartedCounts } from './departed-counts.ts';
 import type { GatewayLimit } from './limits.ts';
 import type { StreamRelay } from './stream-relay.ts';
 import {
@@ -29,6 +30,7 @@ const restart = { baseMs: 100, capMs: 10_000, jitter: 0.2 };
 /** A worker that was ready this long has proven itself: its death does not make the pause before the next longer. */
 const steadyMs = 10_000;
 const checkMs = 1000;
+const forgetEveryMs = 60_000;
 /** Beyond the grace period, for workers to end by themselves. */
 const stopSlackMs = 1000;
 
@@ -69,8 +71,8 @@ const unknownState: WorkerState = { ready: false, reason: 'starting', port: 0, c
 export class WorkerPool implements MetricsPage {
   readonly #options: WorkerPoolOptions;
   readonly #slots: Slot[] = [];
-  /** What workers counted that are gone. */
-  readonly #departed: MetricRegistry = new MetricRegistry();
+  readonly #departed: DepartedCounts = new DepartedCounts();
+  #forgotAt = 0;
   readonly #exits: Family<Counter>;
   readonly #connections: Family<Gauge>;
   readonly #unsubscribe: () => void;
@@ -150,7 +152,7 @@ export class WorkerPool implements MetricsPage {
     const { registry } = this.#options;
     const merged = new MetricRegistry();
     mergeSnapshot(merged, takeSnapshot(registry));
-    mergeSnapshot(merged, takeSnapshot(this.#departed));
+    mergeSnapshot(merged, takeSnapshot(this.#departed.registry));
     for (const { metrics } of this.#slots) mergeSnapshot(merged, metrics);
     return merged.render();
   }
@@ -225,7 +227,7 @@ export class WorkerPool implements MetricsPage {
     slot.process = undefined;
     const what = cause === 'fork' ? 'could not be forked' : 'ended';
     slot.state = { ...unknownState, reason: `worker ${slot.number} ${what} (${how}) and is replaced` };
-    keepCounts(this.#departed, slot.metrics);
+    this.#departed.keep(slot.metrics);
     slot.metrics = [];
     if (!this.#stopping) {
       this.#exits.with({ cause }).add();
@@ -253,6 +255,7 @@ export class WorkerPool implements MetricsPage {
         if (message.state.ready) slot.readySince ??= slot.heardAt;
         break;
       case 'metrics':
+        this.#departed.keepVanished(slot.metrics, message.metrics);
         slot.metrics = message.metrics;
         this.#collected.add(slot);
     }
@@ -287,6 +290,13 @@ export class WorkerPool implements MetricsPage {
     const now = clock.now();
     const stalledMs = now - this.#checkedAt - checkMs;
     this.#checkedAt = now;
+    if (now - this.#forgotAt >= forgetEveryMs) {
+      this.#forgotAt = now;
+      this.#departed.forget(
+        this.#slots.map(({ metrics }) => metrics),
+        now,
+      );
+    }
     for (const slot of this.#slots) {
       // When this process stood still itself, what workers said meanwhile is still to be read.
       slot.heardAt += Math.max(0, stalledMs);
@@ -343,12 +353,4 @@ export class WorkerPool implements MetricsPage {
   #notify(): void {
     for (const look of this.#observers) look();
   }
-}
-
-/** Gauges are of the present: only what a process counted outlives it. */
-function keepCounts(registry: MetricRegistry, metrics: MetricSnapshot): void {
-  mergeSnapshot(
-    registry,
-    metrics.filter(({ kind }) => kind !== 'gauge'),
-  );
 }
