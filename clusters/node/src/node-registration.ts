@@ -45,7 +45,7 @@ export class NodeRegistration {
       if (!this.#registered) {
         await this.#register();
         this.#registered = true;
-      }
+      } else await this.#contradict();
       await this.#renew();
     } catch (thrown) {
       this.#options.onError(thrown);
@@ -70,6 +70,19 @@ export class NodeRegistration {
     } catch (thrown) {
       if (!isAlreadyExists(thrown)) throw thrown;
     }
+    await this.#writeStatus();
+  }
+
+  /** Whoever missed our beats for a while has written that nobody knows about this node; it would stay so. */
+  async #contradict(): Promise<void> {
+    const { client, name } = this.#options;
+    const node = await client.find(nodes, { name });
+    const ready = node?.status?.conditions?.find(({ type }) => type === 'Ready')?.status;
+    if (node !== undefined && ready !== 'True') await this.#writeStatus();
+  }
+
+  async #writeStatus(): Promise<void> {
+    const { client, name } = this.#options;
     const body = { status: this.#status() };
     await client.patch(nodes, { name }, { patch: { type: 'merge', body }, subresource: 'status' });
   }
