@@ -122,6 +122,38 @@ test('a mutating webhook changes the object, and hears what a real one would', a
   assert.equal(hook.reviews.length, 1, 'selectors and rules were respected');
 });
 
+test('a webhook that asks for it is called once more when a later one changed the object', async (t) => {
+  const api = await startFixture(t);
+  const hook = await startHook(t, (request) => {
+    const data = at(request, 'object', 'data');
+    const patch = patchOf([{ op: 'add', path: '/data/n', value: String(Object.keys(data ?? {}).length) }]);
+    return { allowed: true, patchType: 'JSONPatch', patch };
+  });
+  const other = await startHook(t, () => {
+    const patch = patchOf([{ op: 'add', path: '/data/other', value: 'x' }]);
+    return { allowed: true, patchType: 'JSONPatch', patch };
+  });
+  const at127 = ({ port, caBundle }: Hook): JsonObject => ({
+    clientConfig: { url: `https://127.0.0.1:${port}/`, caBundle },
+  });
+  const rules = [{ apiGroups: [''], apiVersions: ['v1'], resources: ['configmaps'], operations: ['CREATE'] }];
+  const shared = { sideEffects: 'None', admissionReviewVersions: ['v1'], rules };
+  await api.call('/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations', {
+    body: {
+      apiVersion: 'admissionregistration.k8s.io/v1',
+      kind: 'MutatingWebhookConfiguration',
+      metadata: { name: 'two' },
+      webhooks: [
+        { name: 'a.example.com', ...shared, ...at127(hook), reinvocationPolicy: 'IfNeeded' },
+        { name: 'b.example.com', ...shared, ...at127(other), reinvocationPolicy: 'IfNeeded' },
+      ],
+    },
+  });
+  const created = await api.call(maps, { body: configMap('a', { x: '1' }) });
+  assert.deepEqual(at(created.body, 'data'), { x: '1', n: '3', other: 'x' });
+  assert.deepEqual([hook.reviews.length, other.reviews.length], [2, 1]);
+});
+
 test('a validating webhook refuses, and its failure is what its policy says', async (t) => {
   const api = await startFixture(t);
   const hook = await startHook(t, (request) =>

@@ -9,6 +9,7 @@ import type { AdmissionRequest } from './admission-request.ts';
 import { applyJsonPatch } from './json-patch.ts';
 import {
   at,
+  deepEqual,
   isObject,
   listAt,
   numberAt,
@@ -52,14 +53,46 @@ export class Webhooks {
     this.#relayPath = relayPath;
   }
 
-  /** One after the other, in the order of their configurations' names. */
+  /**
+   * One after the other, in the order of their configurations' names; then once more those that ask for it, where a
+   * later one changed what they saw.
+   */
   async mutate(
     request: AdmissionRequest,
     object: KubeObject,
     afterChange: (changed: KubeObject) => void,
   ): Promise<KubeObject> {
+    const matching = (seen: KubeObject): Json[] =>
+      this.#matching('mutatingwebhookconfigurations', request, seen);
+    const left = new Map<Json, KubeObject>();
+    const first = matching(object);
+    const result = await this.#mutateBy(first, request, { object, afterChange, left });
+    const again = matching(result).filter(
+      (webhook) =>
+        textAt(webhook, 'reinvocationPolicy') === 'IfNeeded' &&
+        left.has(webhook) &&
+        !deepEqual(left.get(webhook), result),
+    );
+    return await this.#mutateBy(again, request, { object: result, afterChange, left });
+  }
+
+  /** @param left gets the object as each webhook left it */
+  async #mutateBy(
+    webhooks: readonly Json[],
+    request: AdmissionRequest,
+    {
+      object,
+      afterChange,
+      left,
+    }: {
+      object: KubeObject;
+      afterChange: (changed: KubeObject) => void;
+      left: Map<Json, KubeObject>;
+    },
+  ): Promise<KubeObject> {
     let current = object;
-    for (const webhook of this.#matching('mutatingwebhookconfigurations', request, object)) {
+    for (const webhook of webhooks) {
+      left.set(webhook, current);
       const verdict = await this.#consult(webhook, request, current);
       if (verdict?.patch === undefined) continue;
       const patched = applyJsonPatch(current, verdict.patch);
@@ -72,6 +105,7 @@ export class Webhooks {
       }
       afterChange(changed);
       current = changed;
+      left.set(webhook, current);
     }
     return current;
   }
