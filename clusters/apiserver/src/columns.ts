@@ -166,6 +166,12 @@ function podRestarts(pod: KubeObject, nowMs: number): string {
   return restarts === 0 || last === '' ? String(restarts) : `${restarts} (${age(last, nowMs)} ago)`;
 }
 
+function readinessGates(pod: KubeObject): string {
+  const gates = listAt(pod, 'spec', 'readinessGates').map((gate) => textAt(gate, 'conditionType') ?? '');
+  const open = gates.filter((gate) => condition(pod, gate) === 'True');
+  return gates.length === 0 ? none : `${open.length}/${gates.length}`;
+}
+
 function externalAddress(service: KubeObject): string {
   const ingress = listAt(service, 'status', 'loadBalancer', 'ingress').map(
     (item) => textAt(item, 'ip') ?? textAt(item, 'hostname') ?? '',
@@ -274,7 +280,7 @@ export const builtinColumns: Readonly<Record<string, readonly Column[]>> = {
     text('IP', (o) => textAt(o, 'status', 'podIP') ?? none, 1),
     text('Node', (o) => textAt(o, 'spec', 'nodeName') ?? none, 1),
     text('Nominated Node', (o) => textAt(o, 'status', 'nominatedNodeName') ?? none, 1),
-    text('Readiness Gates', () => none, 1),
+    text('Readiness Gates', readinessGates, 1),
   ],
   Service: [
     nameColumn,

@@ -4,6 +4,7 @@ import { configMap, createAccount, pod, startFixture, type ApiFixture } from './
 import { at, listAt, textAt } from './json.ts';
 
 const maps = '/api/v1/namespaces/default/configmaps';
+const pods = '/api/v1/namespaces/default/pods';
 
 function names(body: unknown): string[] {
   return listAt(body, 'items').map((item) => textAt(item, 'metadata', 'name') ?? '');
@@ -79,7 +80,6 @@ test('label selectors', async (t) => {
 test('field selectors', async (t) => {
   const api = await startFixture(t);
   await createAccount(api, 'default');
-  const pods = '/api/v1/namespaces/default/pods';
   for (const name of ['a', 'b']) await api.call(pods, { body: pod(name) });
   const binding = { apiVersion: 'v1', kind: 'Binding', target: { kind: 'Node', name: 'n1' } };
   await api.call(`${pods}/a/binding`, { body: binding });
@@ -117,6 +117,15 @@ test('tables carry the columns of the kind, metadata-only lists only metadata', 
     ['Name', 'Data', 'Age'],
   );
   assert.deepEqual(listAt(table.body, 'rows', 0, 'cells').slice(0, 2), ['a', 2]);
+  await createAccount(api, 'default');
+  const gated = pod('p');
+  Object.assign(gated['spec'] ?? {}, {
+    readinessGates: [{ conditionType: 'a/b' }, { conditionType: 'a/c' }],
+  });
+  await api.call(pods, { body: gated });
+  await api.patch(`${pods}/p/status`, 'merge', { status: { conditions: [{ type: 'a/b', status: 'True' }] } });
+  const wide = await api.call(pods, { headers: { accept: 'application/json;as=Table;v=v1;g=meta.k8s.io' } });
+  assert.equal(listAt(wide.body, 'rows', 0, 'cells').at(-1), '1/2', 'readiness gates');
   const partial = await api.call(maps, {
     headers: { accept: 'application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io' },
   });
