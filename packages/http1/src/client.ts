@@ -227,6 +227,8 @@ class Http1ClientConnection
     if (exchange === null) return 'bad-status-line';
     const facts = this.#facts;
     const parsed = parseResponseHead(section, facts, this.#limits);
+    const { upgrade } = facts;
+    facts.release();
     if (typeof parsed === 'string') return parsed;
     const { head, version } = parsed;
     const { status } = head;
@@ -234,8 +236,7 @@ class Http1ClientConnection
     const reader = this.#reader;
     switch (body) {
       case 'tunnel':
-        if (status === 101 && (exchange.upgrade === '' || facts.upgrade !== exchange.upgrade))
-          return 'bad-upgrade';
+        if (status === 101 && (exchange.upgrade === '' || upgrade !== exchange.upgrade)) return 'bad-upgrade';
         this.#persists = false;
         reader.beginTunnel();
         exchange.respondTunnel(head);

@@ -91,17 +91,22 @@ export class FieldFacts {
     return !this.close && (version === 11 || this.keepAlive);
   }
 
+  /** Lets go of texts that are cut from the head: an idle connection would keep all of it. */
+  release(): void {
+    this.upgrade = '';
+    this.host = undefined;
+    this.expect = '';
+    this.#named = undefined;
+  }
+
   #clear(): void {
     this.contentLength = -1;
     this.chunked = false;
     this.close = false;
     this.keepAlive = false;
     this.connectionUpgrade = false;
-    this.upgrade = '';
-    this.host = undefined;
-    this.expect = '';
-    this.#named = undefined;
     this.#upgrades = 0;
+    this.release();
   }
 
   #readConnection(value: string): boolean {

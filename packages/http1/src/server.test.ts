@@ -15,6 +15,7 @@ import { LimitLedger } from '@mesh/limits/limits';
 import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
 import { assertNoLeaks } from '@mesh/testkit/leaks';
+import { sweptBytes } from '@mesh/testkit/retained-bytes';
 import { socketPair } from '@mesh/testkit/servers';
 import { type Http1LimitName, http1Limits } from './limits.ts';
 import { serveHttp1 } from './server.ts';
@@ -301,6 +302,29 @@ test('drain: the response says close, an idle connection ends at once', async (c
   idle.connection.drain();
   await once(idle.client, 'end');
   assert.equal(idle.answer.text, '');
+});
+
+test('an idle connection does not keep the head of its last request', async (context) => {
+  const connections = 50;
+  const listener: RequestListener = {
+    onRequest: (stream, head, end) => {
+      stream.respond(ok, true);
+      return new Seen(stream, head, end);
+    },
+    onClose: () => {},
+  };
+  const limits = new LimitLedger(http1Limits);
+  const padding = 'y'.repeat(60_000);
+  let before = 0;
+  for (let each = 0; each <= connections; each++) {
+    const [client, server] = await socketPair(context);
+    serveHttp1(server, listener, { clock: new FakeClock(), limits });
+    // A host long enough to be cut from the head instead of copied.
+    client.write(`GET / HTTP/1.1\r\nhost: ${each}.cart.shop.svc.cluster.local\r\nx: ${padding}\r\n\r\n`);
+    await once(client, 'data');
+    if (each === 0) before = sweptBytes();
+  }
+  await eventually('a few KB are kept for each', () => sweptBytes() - before < connections * 20_000);
 });
 
 test('a client that leaves cancels its request', async (context) => {

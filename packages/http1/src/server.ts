@@ -262,6 +262,8 @@ class Http1ServerConnection
   onHead(section: Section): Http1Fault | undefined {
     const facts = this.#facts;
     const head = parseRequestHead(section, facts, this.#limits);
+    const expects = facts.expect === '100-continue';
+    facts.release();
     if (typeof head === 'string') return head;
     const reader = this.#reader;
     const tunnel = head.upgrade !== '' || head.method === 'CONNECT';
@@ -272,7 +274,6 @@ class Http1ServerConnection
     else if (end) reader.finish();
     else reader.beginLength(facts.contentLength);
     this.#clientKeepsAlive = facts.persists(head.version === 10 ? 10 : 11);
-    const expects = facts.expect === '100-continue';
     const exchange = new ServerExchange(this, head, end, expects);
     this.#exchange = exchange;
     exchange.attach(this.#listener.onRequest(exchange, head, end));
