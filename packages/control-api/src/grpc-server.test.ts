@@ -16,7 +16,7 @@ import { type GrpcRoutes, grpcService } from './grpc-server.ts';
 import { frameMessage } from './message-reader.ts';
 import type { GrpcSink } from './response-sink.ts';
 import { GrpcError, grpcCode } from './status.ts';
-import { foreignClient, foreignStream, foreignUnary, ownServer } from './testing/grpc-peer.ts';
+import { foreignClient, foreignStream, foreignUnary, ownChannel, ownServer } from './testing/grpc-peer.ts';
 
 const { get } = Destination.method;
 const { certify } = Identity.method;
@@ -237,4 +237,24 @@ test('requests that are never complete hold no more than their connection may', 
   for (const { complete } of whole) complete();
   await eventually('two are answered', () => statuses.length === 3);
   assert.deepEqual(statuses.slice(1), [undefined, undefined]);
+});
+
+test('a deadline that is years away does not pass at once', async (context) => {
+  const { port } = await ownServer(context, [identity]);
+  const answer = await ownChannel(context, port).unary(
+    certify,
+    { identity: 'me' },
+    { metadata: ['grpc-timeout', '99999999H'] },
+  );
+  assert.equal(Buffer.from(answer.leafCertificate).toString(), 'somebody:me:');
+  const slow = ownChannel(context, port).unary(
+    certify,
+    { identity: 'slow' },
+    { metadata: ['grpc-timeout', '99999999H'] },
+  );
+  const first = await Promise.race([
+    slow.catch(() => 'ended'),
+    new Promise((resolve) => setTimeout(resolve, 50, 'open')),
+  ]);
+  assert.equal(first, 'open');
 });
