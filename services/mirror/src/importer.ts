@@ -9,7 +9,7 @@ import type { ReconcileResult } from '@mesh/kube/controller';
 import type { Informer } from '@mesh/kube/informer';
 import { annotationOf, isDeleting, labelOf, parseKey, serviceNameLabel } from '@mesh/kube/objects';
 import { endpointSlices, services as servicesType } from '@mesh/kube/resources';
-import type { EndpointSlice, Namespace, Service } from '@mesh/kube/types';
+import type { EndpointSlice, Namespace, Service, Stored } from '@mesh/kube/types';
 import { importLimits } from '@mesh/multicluster/limits';
 import type { ImportedService, LinkSpec } from '@mesh/multicluster/link';
 import {
@@ -105,9 +105,20 @@ interface Parts {
   readonly record: ImportRecord;
 }
 
-/** Whether an object was made by this import. */
-function isOf(queueKey: string): (object: Service | EndpointSlice) => boolean {
-  return (object) => importIndex.source(object).includes(queueKey);
+/**
+ * Whether an object was made by this import. A mark of its origin that somebody took away is put back; only where the peer is
+ * called `federated` a Service without a peer is another one.
+ */
+function isOf(queueKey: string): (object: Stored<Service> | Stored<EndpointSlice>) => boolean {
+  const { cluster, key } = parseImportKey(queueKey);
+  return (object) => {
+    if (labelOf(object, labels.mirroredService) !== 'true') return false;
+    if (labelOf(object, labels.localCopy) !== undefined) return false;
+    const peer = labelOf(object, labels.clusterName);
+    const source = annotationOf(object, annotations.sourceService);
+    const ofPeer = peer === cluster || (peer === undefined && cluster !== 'federated');
+    return ofPeer && (source === undefined || source === key);
+  };
 }
 
 /** Whose object it is, for a message. */

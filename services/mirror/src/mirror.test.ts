@@ -530,6 +530,30 @@ test('what a user removes or changes of a mirror is restored', async (t) => {
   await waitOwned(east, all);
 });
 
+test('a mirror that a user robbed of the marks of its origin gets them back', async (t) => {
+  const { east, west } = await startPair(t);
+  await makeService(west, 'cart', { labels: exported });
+  await waitImport(east, 'west', 'cart', /^Mirrored/);
+  const marks = {
+    labels: { 'mirror.mesh.io/cluster-name': null },
+    annotations: { 'mirror.mesh.io/source-service': null },
+  };
+  for (const metadata of [{ labels: marks.labels }, { annotations: marks.annotations }, marks]) {
+    await patchService(east, 'cart-west', { metadata });
+    const name = { namespace: 'shop', name: 'cart-west' };
+    await east.client.patch(endpointSlices, name, { patch: { type: 'merge', body: { metadata } } });
+    await waitFor('they are back', async () => {
+      const objects = [await findService(east, 'cart-west'), ...(await slicesOf(east, 'cart-west'))];
+      return objects.every(
+        (object) =>
+          object?.metadata.labels?.['mirror.mesh.io/cluster-name'] === 'west' &&
+          object.metadata.annotations?.['mirror.mesh.io/source-service'] === 'shop/cart',
+      );
+    });
+  }
+  await waitImport(east, 'west', 'cart', /^Mirrored/);
+});
+
 test('Links that cannot be are refused with a condition, or by the API server', async (t) => {
   const east = await startCluster(t, 'east', { trust: new TestTrust() });
   await makeLink(east, 'east');
