@@ -84,6 +84,8 @@ test('ports that annotations name are told by number, and what names no port not
   const injected = withSidecar(pod({ containers }, annotations), values);
   assert.equal(setting(injected, 'MESH_OPAQUE_PORTS'), '3306,8000-8100');
   assert.equal(setting(injected, 'MESH_INIT_SKIP_INBOUND_PORTS', 'mesh-init'), '3306,8000-8100');
+  const outbound = withSidecar(pod({ containers }, { 'mesh.io/skip-outbound-ports': `${list},` }), values);
+  assert.equal(setting(outbound, 'MESH_INIT_SKIP_OUTBOUND_PORTS', 'mesh-init'), '8000-8100');
   const none = withSidecar(pod({}, { 'mesh.io/skip-inbound-ports': '' }), values);
   assert.equal(setting(none, 'MESH_INIT_SKIP_INBOUND_PORTS', 'mesh-init'), '');
 });

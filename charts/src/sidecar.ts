@@ -124,9 +124,11 @@ function initContainer(
 ): Container {
   // Said where it is the default as well: destination goes by the same list, and tells callers what no sidecar will see.
   const skipInbound = settings[skipInboundAnnotation] ?? defaultSkippedPorts;
+  const skipOutbound = settings[skipOutboundAnnotation];
   const optional: [string, string | undefined][] = [
     [skipInboundSetting, numbersOf(skipInbound, containers)],
-    ['MESH_INIT_SKIP_OUTBOUND_PORTS', settings[skipOutboundAnnotation]],
+    // Ports of others, which have no names here.
+    ['MESH_INIT_SKIP_OUTBOUND_PORTS', skipOutbound === undefined ? undefined : numbersOf(skipOutbound, [])],
   ];
   return {
     name: initContainerName,
