@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { systemClock as clock } from '@mesh/clock/system';
 import type { KubeClient } from '@mesh/kube/client';
-import { nodes } from '@mesh/kube/resources';
+import { nodes, services } from '@mesh/kube/resources';
 import { type Link, multiclusterNamespace } from '@mesh/multicluster/link';
 import { eventually } from '@mesh/testkit/eventually';
 import { assertGolden } from '@mesh/testkit/golden';
@@ -105,6 +105,36 @@ test('a link that is not proven in time says why', async (t) => {
   });
   const refused = await clusters.run(commands, 'multicluster link east west --timeout 0');
   assert.match(refused.notes, /not proven after 0 s: ConnectFailed: connect ECONNREFUSED 172\.30\.2\.1:4143/);
+});
+
+test('what was proven of a Link before it was written again is no proof', async (t) => {
+  const anchors = anchorPem();
+  const clusters = await startClusters(t, [
+    { context: 'east', anchors },
+    { context: 'west', anchors },
+  ]);
+  const [east, west] = [clusters.client('east'), clusters.client('west')];
+  await clusters.run(commands, 'multicluster link east west --timeout 0');
+  for (const [client, name] of [
+    [east, 'west'],
+    [west, 'east'],
+  ] as const) {
+    const { generation } = (await client.get(links, { namespace, name })).metadata;
+    await setStatus(client, name, {
+      observedGeneration: generation ?? 0,
+      conditions: conditions('True', 'Proven', 'proven'),
+    });
+  }
+  assert.equal((await clusters.run(commands, 'multicluster link east west --timeout 0')).code, 0);
+  const gateway = await west.get(services, { namespace, name: 'mesh-gateway' });
+  const status = { loadBalancer: { ingress: [{ ip: '172.30.2.9' }] } };
+  await west.updateStatus(services, { ...gateway, status });
+  const moved = await clusters.run(commands, 'multicluster link east west --timeout 0');
+  assert.equal(moved.code, 1);
+  assert.match(
+    moved.notes,
+    /east → west is written but not proven after 0 s: the mirror controller has not looked/,
+  );
 });
 
 test('clusters with different anchors are not linked: both fingerprints, and what to run', async (t) => {

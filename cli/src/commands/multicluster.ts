@@ -292,7 +292,11 @@ async function proveLinks(
     for (const { cluster: peer } of clusters) {
       if (peer === cluster) continue;
       for (;;) {
-        const { status } = await client.get(links, { namespace: multiclusterNamespace, name: peer });
+        const { metadata, status: found } = await client.get(links, {
+          namespace: multiclusterNamespace,
+          name: peer,
+        });
+        const status = isCurrent(metadata, found) ? found : undefined;
         const connected = status?.conditions?.find(({ type }) => type === 'Connected');
         if (
           connected?.status === 'True' &&
@@ -321,6 +325,11 @@ async function proveLinks(
       }
     }
   }
+}
+
+/** Whether a status is about the Link as it is now, not as it was before it was written again. */
+function isCurrent({ generation }: Link['metadata'], status: Link['status']): boolean {
+  return status?.observedGeneration === undefined || status.observedGeneration === generation;
 }
 
 function gatewayRow({ metadata, spec, status }: Link): Record<string, unknown> {

@@ -51,6 +51,8 @@ export interface ImportedService {
 }
 
 export interface LinkStatus {
+  /** `metadata.generation` of the Link that the rest is about. */
+  observedGeneration?: number;
   gateway?: 'alive' | 'dead' | 'unknown';
   /** Round trip of the last probe, milliseconds. */
   rttMs?: number;
@@ -148,6 +150,7 @@ export const linkDefinition = {
               status: {
                 type: 'object',
                 properties: {
+                  observedGeneration: { type: 'integer' },
                   gateway: { type: 'string', enum: ['alive', 'dead', 'unknown'] },
                   rttMs: { type: 'number' },
                   lastSeen: { type: 'string', format: 'date-time' },

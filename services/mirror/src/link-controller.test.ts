@@ -203,6 +203,27 @@ test('a peer that changes its exports all the time has a bounded number of objec
   });
 });
 
+test('a status says which generation of the Link it is about', async (t) => {
+  const { east, start } = await setup(t);
+  const { clock } = await start(() => Promise.resolve(['10.9.0.1']));
+  await makeLink(east, 'west', { gatewayAddresses: ['a.example'] });
+  const ref = { namespace: multiclusterNamespace, name: 'west' };
+  const isProven = async (generation: number): Promise<boolean> => {
+    clock.advance(1000);
+    const { metadata, status } = await east.client.get(links, ref);
+    const connected = status?.conditions?.find(({ type }) => type === 'Connected');
+    return (
+      metadata.generation === generation &&
+      status?.observedGeneration === generation &&
+      connected?.status === 'True'
+    );
+  };
+  await eventually('the first is proven', () => isProven(1));
+  const body = { spec: { gatewayAddresses: ['b.example'] } };
+  await east.client.patch(links, ref, { patch: { type: 'merge', body } });
+  await eventually('the second is proven', () => isProven(2));
+});
+
 test('probes come at most ten times a second and at least each day, whatever a Link says', () => {
   const of = (period: string) => probeSettings({ probe: { period } }).periodMs;
   assert.deepEqual(['1ms', '2s', '1000h'].map(of), [100, 2000, 86_400_000]);

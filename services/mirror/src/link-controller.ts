@@ -388,7 +388,15 @@ export class LinkController {
     if (link.status?.conditions?.some((known) => known.message === message) === true) return;
     const patch = {
       type: 'merge',
-      body: { status: { gateway: 'unknown', services: 0, imports: [], conditions: [condition] } },
+      body: {
+        status: {
+          observedGeneration: link.metadata.generation,
+          gateway: 'unknown',
+          services: 0,
+          imports: [],
+          conditions: [condition],
+        },
+      },
     } as const;
     await this.#options.client.patch(linksType, { namespace, name }, { patch, subresource: 'status' });
   }
@@ -398,6 +406,7 @@ export class LinkController {
     if (linked === undefined) return undefined;
     const { client, clock } = this.#options;
     const status = linkStatus({
+      generation: linked.link.metadata.generation,
       session: linked.session.status(),
       imports: [...linked.imports.values()].sort((one, other) =>
         `${one.namespace}/${one.name}` < `${other.namespace}/${other.name}` ? -1 : 1,

@@ -8,6 +8,8 @@ import type { SessionStatus } from './peer-session.ts';
 type ConditionReason = LinkFault | 'StreamOpen' | 'Answering' | 'Verified' | 'Current';
 
 interface StatusInput {
+  /** Of the Link that the session is for. */
+  generation: number | undefined;
   session: SessionStatus;
   imports: readonly ImportedService[];
   previous: LinkStatus | undefined;
@@ -25,7 +27,7 @@ const trustReasons: ReadonlySet<LinkFault> = new Set<LinkFault>([
   'NotYetValid',
 ]);
 
-export function linkStatus({ session, imports, previous, now }: StatusInput): LinkStatus {
+export function linkStatus({ generation, session, imports, previous, now }: StatusInput): LinkStatus {
   const { fault } = session;
   const condition = (
     type: ConditionType,
@@ -45,6 +47,7 @@ export function linkStatus({ session, imports, previous, now }: StatusInput): Li
   };
   const untrusted = !session.connected && fault !== undefined && trustReasons.has(fault.reason);
   return {
+    ...(generation === undefined ? {} : { observedGeneration: generation }),
     gateway: session.state,
     services: imports.filter(({ state }) => state === 'Mirrored').length,
     imports: imports.slice(0, importLimits.import_listed.default),
@@ -113,7 +116,12 @@ export function sameStatus(one: LinkStatus | undefined, other: LinkStatus): bool
   return one !== undefined && jsonEqual(lasting(one), lasting(other));
 }
 
-/** Equal in what is said of the peer itself; single exports may differ. */
-export function sameHealth(one: LinkStatus | undefined, { gateway, conditions }: LinkStatus): boolean {
-  return one !== undefined && one.gateway === gateway && jsonEqual(one.conditions, conditions);
+/** Equal in what is said of the peer itself, for one spec; single exports may differ. */
+export function sameHealth(one: LinkStatus | undefined, other: LinkStatus): boolean {
+  const health = ({ observedGeneration, gateway, conditions }: LinkStatus): object => ({
+    observedGeneration,
+    gateway,
+    conditions,
+  });
+  return one !== undefined && jsonEqual(health(one), health(other));
 }
