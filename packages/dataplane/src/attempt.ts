@@ -13,7 +13,14 @@ import { asksToClose } from '@mesh/http/synthetic';
 import { connectCauses } from './connector.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { Exchange } from './exchange.ts';
-import { type HttpCells, isFailure, noGrpcStatus, type StreamFault } from './http-metrics.ts';
+import {
+  type HttpCells,
+  impliedGrpcStatus,
+  isFailure,
+  noGrpcStatus,
+  parseGrpcStatus,
+  type StreamFault,
+} from './http-metrics.ts';
 import { stripL5d } from './l5d-headers.ts';
 import type { Lane, LaneFault, Submission } from './lane.ts';
 
@@ -77,8 +84,8 @@ export class Attempt implements ClientHandler, Submission {
     // A proxy at the other end says why it answered itself; an application has no business to.
     if (!this.#endpoint.meshed) stripL5d(head.headers);
     else if (asksToClose(head)) head.closes = true;
+    this.#readGrpcStatus(head.headers);
     if (end) {
-      this.#readGrpcStatus(head.headers);
       this.#time();
       this.#settle('none');
     } else if (!isFailure(head.status, noGrpcStatus)) {
@@ -155,9 +162,7 @@ export class Attempt implements ClientHandler, Submission {
   #readGrpcStatus(headers: Headers): void {
     if (!this.#exchange.grpc) return;
     const text = getHeader(headers, 'grpc-status');
-    if (text === undefined) return;
-    const status = Number(text);
-    this.#grpcStatus = Number.isInteger(status) && status >= 0 && status <= 16 ? status : 2;
+    if (text !== undefined) this.#grpcStatus = parseGrpcStatus(text);
   }
 
   #time(): void {
@@ -170,6 +175,9 @@ export class Attempt implements ClientHandler, Submission {
 
   #settle(fault: StreamFault): void {
     this.#settled = true;
+    // Its caller takes a whole answer without a status for an error, too.
+    if (fault === 'none' && this.#exchange.grpc && this.#grpcStatus === noGrpcStatus)
+      this.#grpcStatus = impliedGrpcStatus(this.#status);
     const member = this.#member;
     member.end();
     if (fault === 'cancel' || fault === 'proxy') member.forgo();

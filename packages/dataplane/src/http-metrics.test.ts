@@ -82,3 +82,37 @@ void test('a gRPC failure in trailers ejects an endpoint as a 5xx does', async (
   assert.deepEqual(answered, { '14': 7, '5': 53 }, 'NOT_FOUND is the answer, UNAVAILABLE is none');
   assert.equal(pool.ready, 1);
 });
+
+for (const [what, head, counted] of [
+  [
+    'without a status is what its caller takes it for',
+    {},
+    'status_code="200",classification="failure",grpc_status="2"',
+  ],
+  [
+    'with another status is read as gRPC reads it',
+    { ':status': 404 },
+    'status_code="404",classification="success",grpc_status="12"',
+  ],
+  [
+    'that has its status in the head has one',
+    { 'grpc-status': '0' },
+    'status_code="200",classification="success",grpc_status="0"',
+  ],
+  [
+    'with an empty status has none that is known',
+    { 'grpc-status': '' },
+    'status_code="200",classification="failure",grpc_status="2"',
+  ],
+] as const) {
+  void test(`a whole gRPC answer ${what}`, async (t) => {
+    const app = await http2App(t, (stream) => {
+      stream.respond({ ':status': 200, ...head });
+      stream.end('x');
+    });
+    const { port, pool, registry } = await rig(t, { serves: 'http2' });
+    pool.apply([carried(app)], { replace: true });
+    await sendHttp2(port, { ':method': 'POST', 'content-type': 'application/grpc' });
+    assert.ok(registry.render().includes(`${counted},error=""} 1\n`));
+  });
+}

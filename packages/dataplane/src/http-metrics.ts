@@ -32,6 +32,29 @@ const faults: readonly StreamFault[] = [
 /** gRPC codes that are the server's fault: UNKNOWN, DEADLINE_EXCEEDED, PERMISSION_DENIED, INTERNAL, UNAVAILABLE, DATA_LOSS. */
 const failedGrpc: ReadonlySet<number> = new Set([2, 4, 7, 13, 14, 15]);
 
+/** Of HTTP statuses, as callers read an answer without grpc-status (grpc/doc/http-grpc-status-mapping.md). */
+const impliedGrpc: ReadonlyMap<number, number> = new Map([
+  [400, 13],
+  [401, 16],
+  [403, 7],
+  [404, 12],
+  [429, 14],
+  [502, 14],
+  [503, 14],
+  [504, 14],
+]);
+
+/** What a gRPC caller takes an answer for that ended without grpc-status. */
+export function impliedGrpcStatus(status: number): number {
+  return impliedGrpc.get(status) ?? 2;
+}
+
+/** UNKNOWN for what is no status. */
+export function parseGrpcStatus(text: string): number {
+  const status = text === '' ? Number.NaN : Number(text);
+  return Number.isInteger(status) && status >= 0 && status <= 16 ? status : 2;
+}
+
 /** The one classification of responses, also used by breakers. */
 export function isFailure(status: number, grpcStatus: number): boolean {
   return grpcStatus === noGrpcStatus ? status >= 500 : failedGrpc.has(grpcStatus);
