@@ -5,6 +5,7 @@ import type { Clock } from '@mesh/clock/clock';
 import type { ServerConnection } from '@mesh/http/message';
 import type { LimitLedger } from '@mesh/limits/limits';
 import { capConnections } from '@mesh/sockets/connection-cap';
+import { resetAtClose } from '@mesh/transport/socket-options';
 import type { DataplaneLimit } from './limits.ts';
 
 /** How long a connection on which nothing was said yet may still say something once the program stops. */
@@ -85,7 +86,11 @@ export class Drain {
 
   #cut(): void {
     for (const connection of this.#connections) connection.destroy();
-    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of this.#sockets) {
+      // Opaque bytes would end as if they were whole.
+      resetAtClose(socket);
+      socket.destroy();
+    }
   }
 }
 

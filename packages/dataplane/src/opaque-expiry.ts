@@ -9,6 +9,7 @@ import type { Socket } from 'node:net';
 import type { Clock, Timer } from '@mesh/clock/clock';
 import { isoTime } from '@mesh/clock/iso-time';
 import type { LimitLedger } from '@mesh/limits/limits';
+import { resetSocket } from '@mesh/sockets/reset-socket';
 import type { Logger } from '@mesh/telemetry/log';
 import type { Counter, Family, MetricRegistry } from '@mesh/telemetry/metrics';
 import { endingFrom } from './http-expiry.ts';
@@ -110,8 +111,8 @@ export class OpaqueExpiry {
       limits.values.opaque_linger_ms,
       () => {
         if (!client.destroyed || !upstream.destroyed) limits.hit('opaque_linger_ms');
-        client.destroy();
-        upstream.destroy();
+        resetSocket(client);
+        resetSocket(upstream);
       },
       true,
     );

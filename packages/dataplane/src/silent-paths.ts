@@ -8,6 +8,7 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '@mesh/clock/clock';
 import type { LimitLedger } from '@mesh/limits/limits';
+import { resetSocket } from '@mesh/sockets/reset-socket';
 import { tcpPath, type TcpPath } from '@mesh/transport/socket-options';
 import type { DataplaneLimit } from './limits.ts';
 
@@ -51,7 +52,7 @@ export class SilentPaths {
     socket.once('close', () => this.#followed.delete(followed));
   }
 
-  /** Call once per second or so. Destroys sockets whose other end is gone. */
+  /** Call once per second or so. Resets sockets whose other end is gone. */
   sweep(): void {
     const now = this.#clock.now();
     for (const followed of this.#followed) {
@@ -69,7 +70,8 @@ export class SilentPaths {
       const silenceMs = Math.max(this.#limits.values.tcp_silence_ms, roundTrips * path.rttMs);
       if (path.lastAckMs < silenceMs || now - followed.since < silenceMs) continue;
       this.#limits.hit('tcp_silence_ms');
-      socket.destroy();
+      // An end would reach it once the path is back, behind a part of the bytes.
+      resetSocket(socket);
     }
   }
 }

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
+import { connect, createServer } from 'node:tls';
 import { type TestContext, test } from 'node:test';
 import { giveBuffer, largeBufferBytes, spareBufferBytes, takeLargeBuffer } from '@mesh/sockets/spare-buffers';
 import { eventually } from '@mesh/testkit/eventually';
@@ -145,6 +146,32 @@ void test('what was cut does not look as if it had ended, whatever cut it', asyn
     assert.equal(code, 'ECONNRESET');
     assert.equal(near.readableEnded, false);
   }
+});
+
+void test('a reset of a TLS socket is passed on, also where our end would meet it first', async (t) => {
+  const [near, one] = await socketPair(t);
+  const [raw, far] = await socketPair(t);
+  const psk = Buffer.alloc(16, 1);
+  const acceptor = createServer({ ciphers: 'PSK', pskCallback: () => psk });
+  acceptor.emit('connection', far);
+  const other = connect({
+    socket: raw,
+    ciphers: 'PSK',
+    pskCallback: () => ({ psk, identity: 'proxy' }),
+    checkServerIdentity: () => undefined,
+  });
+  await Promise.all([once(acceptor, 'secureConnection'), once(other, 'secureConnect')]);
+  for (const socket of [near, one, other]) socket.allowHalfOpen = true;
+  let closed = 0;
+  splice(one, other, () => closed++);
+  const broken = once(near.resume(), 'error');
+  far.resetAndDestroy();
+  // As if near had ended its half just now.
+  one.push(null);
+  const [{ code }] = (await broken) as [NodeJS.ErrnoException];
+  assert.equal(code, 'ECONNRESET');
+  assert.equal(near.readableEnded, false);
+  await eventually('both sides are gone', () => closed === 1);
 });
 
 void test('whoever is gone takes the other along, also when its own end was sent before', async (t) => {

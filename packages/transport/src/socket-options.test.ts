@@ -7,7 +7,14 @@ import { test, type TestContext } from 'node:test';
 import { connect, createServer, type TLSSocket } from 'node:tls';
 import { eventually } from '@mesh/testkit/eventually';
 import { socketPair } from '@mesh/testkit/servers';
-import { resetUnseen, isReset, setUserTimeout, tcpPath, userTimeout } from './socket-options.ts';
+import {
+  isReset,
+  resetAtClose,
+  resetUnseen,
+  setUserTimeout,
+  tcpPath,
+  userTimeout,
+} from './socket-options.ts';
 import { whyNoNamespace, inNamespace } from './testing/namespace.ts';
 
 void test('the user timeout is set, and read back', async (test) => {
@@ -77,6 +84,24 @@ void test('an end that is read of a TLS socket whose other end was reset is none
   ended.server.end();
   await once(ended.client, 'end');
   assert.equal(resetUnseen(ended.client), false);
+});
+
+void test('a socket is reset as it closes, also below TLS, and while its end is under way', async (test) => {
+  for (const ends of [false, true]) {
+    const { client, server, below } = await tlsPair(test);
+    let code: string | undefined;
+    client.on('error', (error: NodeJS.ErrnoException) => (code = error.code));
+    client.write('unread');
+    server.write('a part');
+    await once(client, 'readable');
+    if (ends) server.end(Buffer.alloc(8 * 1024 * 1024));
+    assert.equal(resetAtClose(below), true);
+    below.destroy();
+    client.resume();
+    await new Promise((resolve) => client.once('close', resolve));
+    assert.equal(code, 'ECONNRESET');
+    assert.equal(resetAtClose(below), false);
+  }
 });
 
 void test('a machine that is gone ends the connection after the user timeout', {

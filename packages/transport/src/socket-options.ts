@@ -2,6 +2,10 @@
 import type { Socket } from 'node:net';
 import { libcFunction } from './libc.ts';
 
+/** From <asm-generic/socket.h>. */
+const solSocket = 1;
+const soLinger = 13;
+
 /** From <netinet/in.h> and <linux/tcp.h>. */
 const ipProtoTcp = 6;
 const tcpInfo = 11;
@@ -70,6 +74,18 @@ export function setUserTimeout(socket: Socket, ms: number): boolean {
 export function userTimeout(socket: Socket): number | undefined {
   const value = socketOption(socket, ipProtoTcp, tcpUserTimeout, 4);
   return value === undefined ? undefined : new Uint32Array(value.buffer, value.byteOffset, 1)[0];
+}
+
+/**
+ * Whatever closes `socket` from now on resets it (SO_LINGER without time): the other end does not take what came for all of it, and
+ * what was not sent yet is dropped. Also of a socket below a TLS socket. False where it cannot be set.
+ */
+export function resetAtClose(socket: Socket): boolean {
+  const fd = fileDescriptorOf(socket);
+  if (fd === undefined) return false;
+  const linger = Buffer.alloc(8);
+  writeNative32(linger, 1);
+  return libc().setsockopt(fd, solSocket, soLinger, linger, linger.length) === 0;
 }
 
 /** `TCP_CLOSE` of <netinet/tcp.h>. */

@@ -285,8 +285,10 @@ test('opaque bytes reach the port of a pod, with the caller in the transport hea
     { port: 3306, name: '', sessionProtocol: undefined, clientId: frontend, hops: 1 },
   ]);
 
+  const broken = once(socket, 'error');
   west.setTable({ exports: [] });
-  await closed(socket);
+  const [{ code }] = (await broken) as [NodeJS.ErrnoException];
+  assert.equal(code, 'ECONNRESET', 'what was sent is not whole');
 });
 
 test('opaque bytes reach a pod without a sidecar as they are', async (t) => {

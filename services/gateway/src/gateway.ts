@@ -17,6 +17,7 @@ import { serveHttp } from '@mesh/dataplane/serve-http';
 import { SpreadAge } from '@mesh/dataplane/spread-age';
 import type { ServerConnection } from '@mesh/http/message';
 import type { LimitLedger } from '@mesh/limits/limits';
+import { resetSocket } from '@mesh/sockets/reset-socket';
 import type { Logger } from '@mesh/telemetry/log';
 import { TlsAcceptor } from '@mesh/trust/accept';
 import type { CredentialStore } from '@mesh/trust/credentials';
@@ -107,7 +108,7 @@ export class Gateway {
         continue;
       }
       log.info('connection of a peer closed', { caller: open.caller.name, reason });
-      socket.destroy();
+      resetSocket(socket);
     }
   }
 

@@ -13,6 +13,7 @@ import { type DetectCells, type DetectResult, detectProtocol } from '@mesh/datap
 import { serveHttp } from '@mesh/dataplane/serve-http';
 import { forwardTcp } from '@mesh/dataplane/tcp-forwarder';
 import { type HeaderFault, readTransportHeader } from '@mesh/dataplane/transport-header-reader';
+import { resetSocket } from '@mesh/sockets/reset-socket';
 import { ignoreError } from '@mesh/sockets/socket-user';
 import { TurnShare } from '@mesh/sockets/turn-share';
 import type { Labels } from '@mesh/telemetry/metrics';
@@ -320,7 +321,7 @@ export class Inbound {
       if (reason === undefined) return;
       this.#metrics.tcpTerminated(reason, target.port, labels).value++;
       this.#log.warn('client cut off', { reason, port: target.port });
-      socket.destroy();
+      resetSocket(socket);
     });
     const fixed = this.#targets.hold(plainEndpoint(target.host, target.port));
     forwardTcp(socket, {

@@ -101,9 +101,10 @@ void test('a change of the policy cuts off opaque connections that it no longer 
   client.write('\0 opaque');
   const [back] = (await once(client, 'data')) as [Buffer];
   assert.equal(back.toString(), '\0 opaque');
-  const closed = once(client, 'close');
+  const broken = once(client, 'error');
   east.destination.policy('cart-1', nobody);
-  await closed;
+  const [{ code }] = (await broken) as [NodeJS.ErrnoException];
+  assert.equal(code, 'ECONNRESET', 'what was sent is not whole');
   assert.match(await server.metrics(), /inbound_tcp_authz_terminate_total\{[^}]*reason="denied"[^}]*\} 1/);
 });
 

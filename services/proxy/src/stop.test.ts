@@ -182,6 +182,23 @@ test('opaque bytes pass until both ends are done', async (t) => {
   await stoppedWithin(stopped, 500);
 });
 
+test('opaque bytes that go on when the time is up are cut, not ended', async (t) => {
+  const cluster = await startCluster(t);
+  const echo = await startEcho(t);
+  const server = await startProxy(t, cluster, {
+    app: echo.port,
+    environment: { MESH_SHUTDOWN_GRACE: '300ms', MESH_OPAQUE_PORTS: String(echo.port) },
+  });
+  const client = connect({ host: '127.0.0.1', port: server.ports.inbound });
+  client.write('a part');
+  await once(client, 'data');
+  const broken = once(client, 'error');
+  const stopped = server.proxy.stop();
+  const [{ code }] = (await broken) as [NodeJS.ErrnoException];
+  assert.equal(code, 'ECONNRESET');
+  await stoppedWithin(stopped, 500);
+});
+
 test('whoever was accepted is served, however little was said before', async (t) => {
   const { cluster, server } = await startStoppable(t);
   const port = server.ports.inbound;
