@@ -33,6 +33,7 @@ function parseJsonObject(json: string): Readonly<Record<string, unknown>> | unde
   }
 }
 
+/** A name of Kubernetes, which has at most 253 characters (RFC 1123 subdomain): some are kept as long as a stream lasts. */
 function text(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? value : undefined;
+  return typeof value === 'string' && value !== '' && value.length <= 253 ? value : undefined;
 }

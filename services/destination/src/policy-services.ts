@@ -1,6 +1,6 @@
 /** `InboundServerPolicies` and `OutboundPolicies` of `io.linkerd.proxy`. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { tcpAddressToHostPort } from '@mesh/control-api/convert';
+import { type HostPort, tcpAddressToHostPort } from '@mesh/control-api/convert';
 import { InboundServerPolicies, type PortSpec, ServerSchema } from '@mesh/control-api/gen/linkerd/inbound_pb';
 import {
   OutboundPolicies,
@@ -18,20 +18,22 @@ import { inboundServer } from './inbound-policy.ts';
 import { outboundPolicy } from './outbound-policy.ts';
 import { servicePortName } from './service-ports.ts';
 import type { Services } from './services.ts';
-import { parseTarget } from './target.ts';
+import { parseTarget, type Target } from './target.ts';
 import { streamValue } from './value-stream.ts';
 
 export function inboundPolicies(services: Services): GrpcRoutes<PeerIdentity> {
   return grpcService(InboundServerPolicies, {
-    getPort: (request) => inboundOf(services, request),
+    getPort: (request) => inboundOf(services, portOf(request)),
     watchPort: (request, sink) => {
-      const { namespace, pod } = workloadOf(request);
+      // The request itself, which may be large, is not kept for as long as the stream lasts.
+      const asked = portOf(request);
+      const { namespace, pod } = asked;
       streamValue({
         sink,
         schema: ServerSchema,
         notifier: services.notifier,
         topics: () => [topics.pod(namespace, pod), topics.namespace(namespace)],
-        compute: () => outcome(() => inboundOf(services, request)),
+        compute: () => outcome(() => inboundOf(services, asked)),
       });
     },
   });
@@ -39,15 +41,17 @@ export function inboundPolicies(services: Services): GrpcRoutes<PeerIdentity> {
 
 export function outboundPolicies(services: Services): GrpcRoutes<PeerIdentity> {
   return grpcService(OutboundPolicies, {
-    get: (request) => outboundOf(services, request),
-    watch: (request, sink) =>
+    get: (request) => outboundOf(services, destinationOf(services, request)),
+    watch: (request, sink) => {
+      const asked = destinationOf(services, request);
       streamValue({
         sink,
         schema: OutboundPolicySchema,
         notifier: services.notifier,
-        topics: () => outboundTopics(services, request),
-        compute: () => outcome(() => outboundOf(services, request)),
-      }),
+        topics: () => outboundTopics(services, asked),
+        compute: () => outcome(() => outboundOf(services, asked)),
+      });
+    },
   });
 }
 
@@ -61,7 +65,13 @@ function outcome<Value>(compute: () => Value) {
   }
 }
 
-function workloadOf(request: PortSpec): { namespace: string; pod: string } {
+interface AskedPort {
+  readonly namespace: string;
+  readonly pod: string;
+  readonly port: number;
+}
+
+function portOf(request: PortSpec): AskedPort {
   const workload = parseWorkload(request.workload);
   if (workload === undefined || request.port < 1 || request.port > 65_535) {
     throw new GrpcError(
@@ -69,47 +79,57 @@ function workloadOf(request: PortSpec): { namespace: string; pod: string } {
       `no port of a pod: workload ${JSON.stringify(request.workload)}, port ${request.port}`,
     );
   }
-  return workload;
+  return { ...workload, port: request.port };
 }
 
 function inboundOf(
   { objects, settings }: Services,
-  request: PortSpec,
+  { namespace, pod: name, port }: AskedPort,
 ): MessageInitShape<typeof ServerSchema> {
-  const { namespace, pod: name } = workloadOf(request);
   const pod = objects.pods.get(namespace, name);
   if (pod === undefined) throw new GrpcError(grpcCode.notFound, `there is no pod ${namespace}/${name}`);
-  return inboundServer(
-    { pod, namespace: objects.namespaces.get(undefined, namespace), port: request.port },
-    settings,
-  );
+  return inboundServer({ pod, namespace: objects.namespaces.get(undefined, namespace), port }, settings);
 }
 
-/** The Service and port that a request means; undefined for what is no Service. */
-function findService({ objects, settings }: Services, { target }: TrafficSpec) {
+/** An address or a name, and a port. */
+type AskedDestination = HostPort | Target;
+
+function destinationOf({ settings }: Services, { target }: TrafficSpec): AskedDestination {
   if (target.case === 'addr') {
     const address = tcpAddressToHostPort(target.value);
     if (address === undefined) throw new GrpcError(grpcCode.invalidArgument, 'the address is no IP and port');
-    const [service] = objects.services.byIndex(byAddress, address.host);
-    return service === undefined ? undefined : { service, port: address.port };
+    return address;
   }
   if (target.case !== 'authority') throw new GrpcError(grpcCode.invalidArgument, 'no target was given');
   const named = parseTarget(target.value, settings.clusterDomain);
   if ('fault' in named) throw new GrpcError(grpcCode.invalidArgument, named.fault);
-  const service = objects.services.get(named.namespace, named.service);
-  return service === undefined ? undefined : { service, port: named.port };
+  return named;
 }
 
-function outboundOf(services: Services, request: TrafficSpec): MessageInitShape<typeof OutboundPolicySchema> {
-  const found = findService(services, request);
+/** Undefined for what is no Service. */
+function findService({ objects }: Services, asked: AskedDestination) {
+  const { port } = asked;
+  if ('host' in asked) {
+    const [service] = objects.services.byIndex(byAddress, asked.host);
+    return service === undefined ? undefined : { service, port };
+  }
+  const service = objects.services.get(asked.namespace, asked.service);
+  return service === undefined ? undefined : { service, port };
+}
+
+function outboundOf(
+  services: Services,
+  asked: AskedDestination,
+): MessageInitShape<typeof OutboundPolicySchema> {
+  const found = findService(services, asked);
   if (found === undefined || servicePortName(found.service, found.port) === undefined) {
     throw new GrpcError(grpcCode.notFound, 'no service has this address or name and port');
   }
   return outboundPolicy(services.objects, found, services.settings);
 }
 
-function outboundTopics(services: Services, request: TrafficSpec): string[] {
-  const found = findService(services, request);
+function outboundTopics(services: Services, asked: AskedDestination): string[] {
+  const found = findService(services, asked);
   if (found === undefined) return [];
   const namespace = namespaceOf(found.service);
   return [topics.service(namespace, found.service.metadata.name), topics.namespace(namespace)];

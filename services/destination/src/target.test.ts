@@ -61,6 +61,8 @@ test('who asks', () => {
     nodeName: 'n1',
   });
   assert.equal(parseContextToken('ns:shop').namespace, 'shop');
+  const long = JSON.stringify({ nodeName: 'n'.repeat(254) });
+  assert.equal(parseContextToken(long).nodeName, undefined, 'no name is that long, and it would be kept');
   for (const text of ['', '{', 'null', '[]', '{"ns":1}'])
     assert.equal(parseContextToken(text).namespace, undefined);
   assert.deepEqual(parseWorkload('{"ns":"shop","pod":"p"}'), { namespace: 'shop', pod: 'p' });
