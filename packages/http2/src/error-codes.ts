@@ -30,6 +30,8 @@ export function reasonOfCode(code: number): ResetReason {
       return 'calm';
     case errorCode.http11Required:
       return 'http11';
+    case errorCode.connectError:
+      return 'closed';
     case errorCode.settingsTimeout:
     case errorCode.protocolError:
     case errorCode.flowControlError:

@@ -1,6 +1,7 @@
 /** What still goes out, and what no longer, when a connection or a request ends. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { errorCode } from './error-codes.ts';
 import { Collector, requestHead } from './testing/exchange.ts';
 import {
   block,
@@ -8,9 +9,12 @@ import {
   frame,
   getBytes,
   HEADERS,
+  openRequest,
   PING,
+  post,
   PUSH_PROMISE,
   request,
+  RST_STREAM,
   type ServerRig,
   startClient,
   startServer,
@@ -60,6 +64,29 @@ test('a server that sends interim heads without end is stopped at the limit', as
   assert.equal(rig.limits.hits('http2_informational_count'), 1);
   assert.equal(rig.transport.resetCode(1), 11);
   assert.equal(rig.transport.goawayCode, undefined, 'other streams go on');
+});
+
+test('a tunnel whose other end broke is reset with CONNECT_ERROR, at the next hop too', async () => {
+  const { server, listener, transport } = startServer();
+  for (const [id, fields] of [
+    [1, [':method', 'CONNECT', ':authority', 'a:1']],
+    [3, post],
+  ] as const) {
+    server.receive(openRequest(id, fields));
+    const stream = listener.streams.at(-1);
+    stream?.respond({ status: 200, headers: [] }, false);
+    stream?.reset('closed');
+  }
+  await turn();
+  assert.equal(transport.resetCode(1), errorCode.connectError);
+  assert.equal(transport.resetCode(3), errorCode.internalError);
+
+  const { client } = startClient();
+  const tunnel = new Collector();
+  client.request(requestHead('', { method: 'CONNECT', authority: 'a:1' }), false, tunnel);
+  await turn();
+  client.receive(frame(RST_STREAM, 0, 1, u32(errorCode.connectError)));
+  assert.equal(tunnel.resetReason, 'closed');
 });
 
 /** A server that has sent its last answer, and its end behind that. */

@@ -127,6 +127,7 @@ export class Http2Server extends Connection implements ServerConnection {
     this.holdHead(stream);
     stream.bodyLeft = request.contentLength;
     stream.isUpgrade = request.head.upgrade !== '';
+    stream.isTunnel = request.head.method === 'CONNECT';
     stream.handler = this.#listener.onRequest(stream, request.head, endStream);
     if (stream.earlyReset !== undefined) stream.handler.onReset(stream.earlyReset);
     return this.state === 'open';

@@ -52,7 +52,7 @@ export class Http2Stream implements ServerStream {
   isHead = false;
   /** An extended CONNECT (RFC 8441). */
   isUpgrade = false;
-  /** A client's CONNECT, extended or not. */
+  /** A CONNECT, extended or not. */
   isTunnel = false;
   /** Announced body length still to arrive, or -1 for not announced. */
   bodyLeft = -1;
@@ -158,8 +158,10 @@ export class Http2Stream implements ServerStream {
     // A server that said everything tells the client to stop sending, not that something failed (§8.1).
     const served = this.clientHandler === absentHandler;
     const complete = served && this.localEnd && this.responded;
-    const code = reason === 'cancel' && complete ? errorCode.noError : codeOfReason(reason);
-    this.#connection.resetStream(this, code);
+    if (reason === 'cancel' && complete) this.#connection.resetStream(this, errorCode.noError);
+    // The connection that the tunnel leads to broke (§8.5).
+    else if (reason === 'closed' && this.isTunnel) this.#connection.resetStream(this, errorCode.connectError);
+    else this.#connection.resetStream(this, codeOfReason(reason));
   }
 
   /** Moves the first `bytes` of the queue to `output`. */
