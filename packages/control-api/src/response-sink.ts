@@ -15,6 +15,8 @@ export interface GrpcSink<Output extends DescMessage> {
    * are queued up to `grpc_queued_messages`; beyond it the stream ends with RESOURCE_EXHAUSTED.
    */
   send(message: MessageInitShape<Output>): boolean;
+  /** As `send`, of messages of `frameMessage`, one or more, that several streams send: they keep the same bytes. */
+  sendFramed(framed: Buffer): boolean;
   /** Ends the stream, by default with OK, after what is queued. */
   end(status?: GrpcStatus): void;
   /** Called when there is room again after a `send` that returned false. */
@@ -57,7 +59,11 @@ export class ResponseSink implements GrpcSink<DescMessage> {
 
   send(message: MessageInitShape<DescMessage>): boolean {
     if (!this.open) return false;
-    const framed = frameMessage(toBinary(this.#output, create(this.#output, message)));
+    return this.sendFramed(frameMessage(toBinary(this.#output, create(this.#output, message))));
+  }
+
+  sendFramed(framed: Buffer): boolean {
+    if (!this.open) return false;
     this.begin();
     if (this.#writable && this.#queue.length === 0) {
       this.#writable = this.#stream.write(framed);

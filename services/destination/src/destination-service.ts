@@ -1,19 +1,21 @@
 /** `io.linkerd.proxy.destination.Destination`: endpoints of a name, profile of an address. */
+import { create, toBinary } from '@bufbuild/protobuf';
 import { parseHostPort } from '@mesh/control-api/convert';
 import {
   Destination,
   DestinationProfileSchema,
   type GetDestination,
-  type UpdateSchema,
+  UpdateSchema,
 } from '@mesh/control-api/gen/linkerd/destination_pb';
 import { type GrpcRoutes, grpcService } from '@mesh/control-api/grpc-server';
+import { frameMessage } from '@mesh/control-api/message-reader';
 import type { GrpcSink } from '@mesh/control-api/response-sink';
 import { GrpcError, grpcCode } from '@mesh/control-api/status';
 import { labelOf } from '@mesh/kube/objects';
 import { gatewayIdentity, type PeerIdentity } from '@mesh/trust/names';
 import { parseContextToken } from './client-context.ts';
 import { type Told, updatesBetween } from './endpoint-messages.ts';
-import { nodeOf, type Scope, seenFrom } from './endpoints.ts';
+import { nodeOf, type Resolution, type Scope, seenFrom } from './endpoints.ts';
 import { profileOf, profileTopics } from './profile.ts';
 import type { Services } from './services.ts';
 import { parseTarget } from './target.ts';
@@ -47,6 +49,11 @@ function get(
     // A slow reader is told later, in one step, of all that happened meanwhile.
     if (!writable) return;
     const next = seenFrom(watched.resolution, nodeName);
+    if (told.kind === 'nothing') {
+      writable = sink.sendFramed(firstWords(next, zone));
+      told = next;
+      return;
+    }
     for (const update of updatesBetween(told, next, zone)) {
       // What belongs to one step is queued even when the first half did not leave yet.
       if (!sink.send(update)) writable = false;
@@ -60,6 +67,25 @@ function get(
     publish();
   });
   publish();
+}
+
+/** By zone; gone once nobody waits to send them. */
+const words: WeakMap<Resolution, Map<string | undefined, WeakRef<Buffer>>> = new WeakMap();
+
+/**
+ * What a client is told first, as it goes out. Thousands may follow one target, and one that does not read may ask for it thousands of
+ * times: all of them send the same bytes.
+ */
+function firstWords(resolution: Resolution, zone: string | undefined): Buffer {
+  const byZone = words.get(resolution) ?? new Map<string | undefined, WeakRef<Buffer>>();
+  words.set(resolution, byZone);
+  const known = byZone.get(zone)?.deref();
+  if (known !== undefined) return known;
+  const updates = updatesBetween({ kind: 'nothing' }, resolution, zone);
+  const framed = updates.map((update) => frameMessage(toBinary(UpdateSchema, create(UpdateSchema, update))));
+  const whole = Buffer.concat(framed);
+  byZone.set(zone, new WeakRef(whole));
+  return whole;
 }
 
 function getProfile(

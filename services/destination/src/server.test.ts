@@ -13,20 +13,25 @@ import {
 import { Client, credentials as grpcCredentials } from '@grpc/grpc-js';
 import { systemClock, systemRandom } from '@mesh/clock/system';
 import { ipToText } from '@mesh/control-api/convert';
-import { Destination, type Update } from '@mesh/control-api/gen/linkerd/destination_pb';
+import { Destination, GetDestinationSchema, type Update } from '@mesh/control-api/gen/linkerd/destination_pb';
 import { InboundServerPolicies } from '@mesh/control-api/gen/linkerd/inbound_pb';
 import { OutboundPolicies } from '@mesh/control-api/gen/linkerd/outbound_pb';
 import { Gateway } from '@mesh/control-api/gen/mesh/gateway/v1/gateway_pb';
 import { grpcLimits } from '@mesh/control-api/limits';
+import { frameMessage } from '@mesh/control-api/message-reader';
 import { grpcCode } from '@mesh/control-api/status';
 import { ControlChannel } from '@mesh/dataplane/control-channel';
 import { type ControlLimits, ControlServer, controlLimits } from '@mesh/dataplane/control-server';
 import { dataplaneLimits } from '@mesh/dataplane/limits';
 import { http2Limits } from '@mesh/http2/limits';
+import { Attacker } from '@mesh/http2/testing/attacker';
+import { block, DATA, END_HEADERS, END_STREAM, frame, HEADERS } from '@mesh/http2/testing/raw-peer';
 import { LimitLedger } from '@mesh/limits/limits';
 import { createLogger, type Logger, silentLogger } from '@mesh/telemetry/log';
 import { eventually } from '@mesh/testkit/eventually';
+import { retainedBytes } from '@mesh/testkit/retained-bytes';
 import { CredentialStore, type Credentials } from '@mesh/trust/credentials';
+import { dialTls } from '@mesh/trust/dial';
 import { credentialsOf, forgeAnchor, forgeIssuer, forgeLeaf, generalName } from '@mesh/trust/forgery';
 import { controlPlaneIdentity, gatewayIdentity, identityName } from '@mesh/trust/names';
 import { allServices } from './all-services.ts';
@@ -413,4 +418,41 @@ test('callers that are refused again and again do not fill the log', async (cont
   await eventually('all are refused', () => refused.length === 3 * most);
   assert.ok(lines.length < 2 * most, `${lines.length} lines`);
   assert.equal(lines.length + limits.dataplane.hits('peer_log_lines'), 3 * most);
+});
+
+test('who follows a large service on many streams and reads nothing makes us keep what is told once', async (context) => {
+  const { cluster, server } = await start(context);
+  cluster.service({ name: 'cart', clusterIP: '10.96.0.1' });
+  const pods = Array.from({ length: 500 }, (_, index) => `cart-${index}`);
+  for (const [index, name] of pods.entries()) cluster.pod({ name, ip: `10.1.${index >> 8}.${index & 255}` });
+  cluster.slice({ service: 'cart', pods });
+  const socket = await dialTls({
+    host: '127.0.0.1',
+    port: server.port,
+    identity: serverIdentity,
+    alpn: ['h2'],
+    credentials: credentialsFor(proxyIdentity, 'east'),
+    clock: systemClock,
+    timeoutMs: 5000,
+  });
+  context.after(() => socket.destroy());
+  const initialWindowSize = 4;
+  const follower = await Attacker.over(socket, [initialWindowSize, 0]);
+  const path = 'cart.shop.svc.cluster.local:80';
+  const message = frameMessage(toBinary(GetDestinationSchema, create(GetDestinationSchema, { path })));
+  const head = block(
+    ...[':method', 'POST', ':scheme', 'http', ':path', '/io.linkerd.proxy.destination.Destination/Get'],
+    ...['content-type', 'application/grpc'],
+  );
+  const ask = (stream: number): Buffer =>
+    Buffer.concat([frame(HEADERS, END_HEADERS, stream, head), frame(DATA, END_STREAM, stream, message)]);
+  const answered = (): number => follower.frames.filter(({ type }) => type === HEADERS).length;
+  await follower.send(ask(1));
+  await eventually('the first is told', () => answered() === 1);
+  const before = retainedBytes();
+  const streams = 300;
+  for (let stream = 1; stream < streams; stream++) await follower.send(ask(2 * stream + 1));
+  await eventually('all are told', () => answered() === streams);
+  const perStream = (retainedBytes() - before) / streams;
+  assert.ok(perStream < 20_000, `${perStream} bytes for each stream`);
 });
