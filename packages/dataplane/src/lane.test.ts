@@ -87,6 +87,7 @@ function setup(changes: Partial<LaneOptions> & { streams: number }) {
     exclusive: changes.streams === 1,
     maxConnections: 3,
     maxWaiters: 100,
+    connectMs: 1000,
     onFailure: ({ kind }) => verdicts.push(kind),
     onSuccess: () => verdicts.push('ok'),
     onLimit: (name) => limits.push(name),
@@ -261,6 +262,18 @@ void test('a connection that ends before it had room for a request is a failed c
   opened[0]?.destroy();
   assert.deepEqual([request.fault?.kind, verdicts], ['refused', ['refused']]);
   assert.equal(dials.length, 0, 'who waited decides where to go');
+});
+
+void test('a connection that has no room for a request for long is a failed connect, too', async () => {
+  const { clock, lane, opened, verdicts, connect } = setup({ streams: 0, exclusive: false });
+  lane.probe();
+  await connect();
+  clock.advance(999);
+  assert.deepEqual(verdicts, []);
+  clock.advance(1);
+  assert.deepEqual(verdicts, ['refused']);
+  opened[0]?.destroy();
+  assert.deepEqual(verdicts, ['refused'], 'once');
 });
 
 void test('a connection that has room for a request later counts then', async () => {

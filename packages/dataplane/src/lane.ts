@@ -48,6 +48,8 @@ export interface LaneOptions {
   exclusive: boolean;
   maxConnections: number;
   maxWaiters: number;
+  /** How long a new connection may have no room for a request. */
+  connectMs: number;
   /** `begun`: when the connect that failed was started, ms of the clock. */
   onFailure: (fault: ConnectFault, begun: number) => void;
   /** A connection has room for a request. */
@@ -63,7 +65,7 @@ interface Entry {
   listed: boolean;
   idleSince: number;
   draining: boolean;
-  /** It had room for a request, so that the peer counts as reached; or it ended without. */
+  /** It had room for a request, so that the peer counts as reached; or it counted as a failure. */
   served: boolean;
 }
 
@@ -256,6 +258,8 @@ export class Lane {
     this.#entries.add(entry);
     connection.onChange = () => this.#changed(entry);
     this.#changed(entry);
+    // Who waits for a verdict on the peer, and has asked for no other connection, must hear one.
+    if (!entry.served) clock.after(this.#options.connectMs, () => this.#leftUnserved(entry), true);
   }
 
   #failed(thrown: unknown, begun: number): void {
@@ -277,7 +281,7 @@ export class Lane {
     if (!connection.usable) {
       this.#unlist(entry);
       if (connection.activeStreams === 0) this.#entries.delete(entry);
-      if (!entry.served) this.#endedUnserved(entry);
+      if (!entry.served) this.#leftUnserved(entry);
       else if (this.#waiters.length > 0) this.#open();
       return;
     }
@@ -293,10 +297,11 @@ export class Lane {
     this.#options.onSuccess();
   }
 
-  /** As good as none: the next one would end like it, and be followed by a third. */
-  #endedUnserved(entry: Entry): void {
+  /** As good as none: where it ended, the next one would end like it, and be followed by a third. */
+  #leftUnserved(entry: Entry): void {
+    if (entry.served) return;
     entry.served = true;
-    const detail = 'a new connection ended before it had room for a request';
+    const detail = 'a new connection had no room for a request';
     this.#failed(new ConnectError(detail, { kind: 'refused' }), entry.openedAt);
   }
 

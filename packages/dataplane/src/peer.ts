@@ -235,6 +235,7 @@ export class Peer {
       exclusive: options.exclusive,
       maxConnections: options.maxConnections,
       maxWaiters: limits.values.connect_waiters,
+      connectMs: limits.values.connect_ms,
       onFailure: (fault, begun) => this.#failed(fault, begun, lane),
       onSuccess: () => this.#succeeded(),
       onLimit: (name) => limits.hit(name === 'connections' ? options.limit : laneLimits[name]),
