@@ -17,6 +17,7 @@ export function servicePorts(service: Service, slices: readonly EndpointSlice[])
     const protocol = (port.protocol ?? 'TCP').toLowerCase();
     if (protocol !== 'tcp' && protocol !== 'udp') continue;
     const endpoints = new Map<string, { address: string; port: number }>();
+    const ending: typeof endpoints = new Map();
     for (const slice of slices) {
       if (slice.addressType !== 'IPv4') continue;
       const match = slice.ports?.find(
@@ -26,9 +27,11 @@ export function servicePorts(service: Service, slices: readonly EndpointSlice[])
       );
       if (match?.port === undefined) continue;
       for (const endpoint of slice.endpoints ?? []) {
-        if (endpoint.conditions?.ready === false) continue;
+        const { ready, serving, terminating } = endpoint.conditions ?? {};
+        const usable =
+          ready !== false ? endpoints : serving === true && terminating === true ? ending : undefined;
         const [address] = endpoint.addresses;
-        if (address !== undefined) endpoints.set(`${address}:${match.port}`, { address, port: match.port });
+        if (address !== undefined) usable?.set(`${address}:${match.port}`, { address, port: match.port });
       }
     }
     ports.push({
@@ -36,7 +39,8 @@ export function servicePorts(service: Service, slices: readonly EndpointSlice[])
       protocol,
       addresses,
       port: port.port,
-      endpoints: [...endpoints.values()],
+      // Pods that end but still serve are better than none, as kube-proxy has it (KEP-1669).
+      endpoints: [...(endpoints.size > 0 ? endpoints : ending).values()],
     });
   }
   return ports;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Endpoint } from '@mesh/kube/types';
 import { assertGolden } from '@mesh/testkit/golden';
 import { servicePorts } from './service-ports.ts';
 import { renderServiceRules, type NodeNetwork, type ServicePort } from './service-rules.ts';
@@ -89,6 +90,18 @@ void test('a service port takes the ready endpoints of its own port name', () =>
       ],
     },
   ]);
+});
+
+void test('pods that end but still serve take what comes while no other is ready', () => {
+  const ending = { addresses: ['10.1.0.2'], conditions: { ready: false, serving: true, terminating: true } };
+  const starting = { addresses: ['10.1.0.3'], conditions: { ready: false, serving: false } };
+  const addresses = (...endpoints: Endpoint[]): string[] | undefined =>
+    servicePorts({ spec: { clusterIP: '10.101.0.7', ports: [{ port: 80 }] } }, [
+      { addressType: 'IPv4', ports: [{ name: '', port: 8080 }], endpoints },
+    ])[0]?.endpoints.map(({ address }) => address);
+  assert.deepEqual(addresses(ending, starting), ['10.1.0.2']);
+  assert.deepEqual(addresses(ending, { addresses: ['10.1.0.4'] }), ['10.1.0.4']);
+  assert.deepEqual(addresses(starting), []);
 });
 
 void test('headless services have no rules', () => {
