@@ -111,7 +111,11 @@ void test('only $(NAME) and $$ are special', () => {
 
 void test('resources as whole numbers', () => {
   const container: Container = { name: 'a', resources: { limits: { cpu: '1500m', memory: '64Mi' } } };
-  assert.equal(resourceField(container, 'limits.cpu'), '2');
-  assert.equal(resourceField(container, 'limits.memory'), String(64 * 1024 * 1024));
-  assert.equal(resourceField(container, 'requests.cpu'), '0');
+  assert.equal(resourceField(container, { resource: 'limits.cpu' }), '2');
+  assert.equal(resourceField(container, { resource: 'limits.memory' }), String(64 * 1024 * 1024));
+  assert.equal(resourceField(container, { resource: 'requests.cpu' }), '0');
+  assert.equal(resourceField(container, { resource: 'limits.memory', divisor: '1Mi' }), '64');
+  assert.equal(resourceField(container, { resource: 'limits.memory', divisor: '1G' }), '1');
+  assert.equal(resourceField(container, { resource: 'limits.cpu', divisor: '1m' }), '1500');
+  assert.equal(resourceField(container, { resource: 'limits.cpu', divisor: '0' }), '2');
 });

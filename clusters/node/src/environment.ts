@@ -76,8 +76,7 @@ function referencedValue(from: EnvSource, input: EnvironmentInput): string | und
     const value = podField(input, from.fieldRef.fieldPath);
     return value ?? { fault: `fieldPath "${from.fieldRef.fieldPath}" is not supported` };
   }
-  if (from.resourceFieldRef !== undefined)
-    return resourceField(input.container, from.resourceFieldRef.resource);
+  if (from.resourceFieldRef !== undefined) return resourceField(input.container, from.resourceFieldRef);
   const reference = from.configMapKeyRef ?? from.secretKeyRef;
   if (reference === undefined) return { fault: 'valueFrom names no source' };
   const isSecret = from.configMapKeyRef === undefined;
@@ -145,15 +144,26 @@ function keyValueLines(values: Record<string, string> | undefined): string {
     .join('\n');
 }
 
-/** `limits.cpu` as whole cores, `limits.memory` as bytes; 0 when the container states none. */
-export function resourceField(container: Container, resource: string): string {
+interface ResourceReference {
+  resource: string;
+  /** Unit of the result, as a quantity; 0 and absent are 1. */
+  divisor?: string | undefined;
+}
+
+/** `limits.cpu` as whole cores, `limits.memory` as bytes, or in units of the divisor; 0 when the container states none. */
+export function resourceField(container: Container, { resource, divisor = '0' }: ResourceReference): string {
   const [group, name = ''] = resource.split('.');
   const table = group === 'limits' ? container.resources?.limits : container.resources?.requests;
   const text = table?.[name] ?? '0';
-  const match = /^(\d+(?:\.\d+)?)([a-zA-Z]*)$/.exec(text);
+  // In thousandths, which a quantity of processors may have, so that the division is one of whole numbers.
+  const unit = thousandths(divisor);
+  return String(Math.ceil(thousandths(text) / (unit === 0 ? 1000 : unit)));
+}
+
+function thousandths(quantity: string): number {
+  const match = /^(\d+(?:\.\d+)?)([a-zA-Z]*)$/.exec(quantity);
   const scale = quantityScales[match?.[2] ?? ''];
-  if (match === null || scale === undefined) return '0';
-  return String(Math.ceil(Number(match[1]) * scale));
+  return match === null || scale === undefined ? 0 : Math.round(Number(match[1]) * scale * 1000);
 }
 
 const quantityScales: Readonly<Record<string, number>> = {
@@ -164,7 +174,9 @@ const quantityScales: Readonly<Record<string, number>> = {
   G: 1e9,
   Ki: 1024,
   Mi: 1024 ** 2,
+  T: 1e12,
   Gi: 1024 ** 3,
+  Ti: 1024 ** 4,
 };
 
 function addServiceLinks(env: Map<string, string>, services: readonly Service[]): void {

@@ -20,6 +20,8 @@ export class VolumeDirectory {
   readonly #group: number | undefined;
   #generation = 0;
   #content = '';
+  /** Names in the volume that are links. */
+  #tops: ReadonlySet<string> = new Set();
 
   /** @param group owner group of the files (`fsGroup`), when the pod names one */
   constructor(path: string, group: number | undefined) {
@@ -50,10 +52,14 @@ export class VolumeDirectory {
     const fresh = join(this.path, '..fresh');
     symlinkSync(name, fresh);
     renameSync(fresh, data);
-    for (const top of new Set([...files.keys()].map((path) => path.split('/')[0] ?? ''))) {
+    const tops = new Set([...files.keys()].map((path) => path.split('/')[0] ?? ''));
+    for (const top of tops) {
       const link = join(this.path, top);
       if (lstatSync(link, { throwIfNoEntry: false }) === undefined) symlinkSync(`..data/${top}`, link);
     }
+    // Names of files that are no longer there would lead nowhere.
+    for (const top of this.#tops) if (!tops.has(top)) rmSync(join(this.path, top), { force: true });
+    this.#tops = tops;
     if (previous !== undefined) rmSync(join(this.path, previous), { recursive: true, force: true });
     return true;
   }

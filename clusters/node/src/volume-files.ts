@@ -144,7 +144,7 @@ interface DownwardItem {
   path: string;
   mode?: number | undefined;
   fieldRef?: { fieldPath: string } | undefined;
-  resourceFieldRef?: { containerName?: string | undefined; resource: string } | undefined;
+  resourceFieldRef?: { containerName?: string; resource: string; divisor?: string } | undefined;
 }
 
 function downwardFiles(
@@ -157,11 +157,11 @@ function downwardFiles(
     let value: string | undefined;
     if (item.fieldRef !== undefined) value = podField(context, item.fieldRef.fieldPath);
     else if (item.resourceFieldRef !== undefined) {
-      const { containerName, resource } = item.resourceFieldRef;
+      const { containerName } = item.resourceFieldRef;
       const container: Container | undefined = context.pod.spec?.containers.find(
         ({ name }) => name === containerName,
       );
-      if (container !== undefined) value = resourceField(container, resource);
+      if (container !== undefined) value = resourceField(container, item.resourceFieldRef);
     }
     const escaped = pathFault(item.path);
     if (escaped !== undefined) return escaped;

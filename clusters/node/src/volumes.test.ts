@@ -81,6 +81,10 @@ void test('a ConfigMap volume follows its source, and swaps all files at once', 
   assert.equal(read('cfg/a') + read('cfg/b'), '22');
   const generations = readdirSync(join(path, 'cfg')).filter((name) => /^\.\.\d/.test(name));
   assert.equal(generations.length, 1, 'the old generation is gone');
+  maps.set('settings', { data: { b: '3' } });
+  await podVolumes.refresh();
+  const names = readdirSync(join(path, 'cfg')).filter((name) => !name.startsWith('..'));
+  assert.deepEqual(names, ['b'], 'what is gone from the source leaves no name behind');
 });
 
 void test('a pod that ends while its token is on the way gets nothing written any more', async (t) => {
