@@ -137,6 +137,8 @@ for (const { name, skip: lacking, start } of servers) {
       ['create secret generic s --from-literal=k=v', /secret\/s created/],
       ['get secret s -o jsonpath={.data.k}', /^dg==$/],
       ['create deployment d --image=i --port=80', /deployment.apps\/d created/],
+      ['create pdb b --selector=app=i --min-available=50%', /poddisruptionbudget.policy\/b created/],
+      ['create clusterrole gathers --aggregation-rule=team=a', /clusterrole.*gathers created/],
       ['create role r --verb=get,list --resource=pods', /role.rbac.authorization.k8s.io\/r created/],
       [
         'create rolebinding r --role=r --serviceaccount=default:app',

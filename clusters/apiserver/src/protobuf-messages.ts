@@ -158,8 +158,17 @@ export const messages: Readonly<Record<string, MessageFields>> = {
   },
   EnvVar: { 1: ['name', 'string'], 2: ['value', 'string'] },
 
+  PodDisruptionBudget: { ...listMeta, 2: ['spec', 'DisruptionSpec'] },
+  DisruptionSpec: {
+    1: ['minAvailable', 'intOrString'],
+    2: ['selector', 'LabelSelector'],
+    3: ['maxUnavailable', 'intOrString'],
+    4: ['unhealthyPodEvictionPolicy', 'string'],
+  },
+
   Role: rules,
-  ClusterRole: rules,
+  ClusterRole: { ...rules, 3: ['aggregationRule', 'AggregationRule'] },
+  AggregationRule: { 1: ['clusterRoleSelectors', '[]LabelSelector'] },
   PolicyRule: {
     1: ['verbs', '[]string'],
     2: ['apiGroups', '[]string'],
