@@ -50,12 +50,29 @@ async function applyOne(client: KubeClient, object: KubernetesObject, clock: Clo
 function explain(thrown: unknown, { kind, metadata }: KubernetesObject): unknown {
   if (!(thrown instanceof KubeApiError)) return thrown;
   const name = metadata.namespace === undefined ? metadata.name : `${metadata.namespace}/${metadata.name}`;
+  const remedy = remedyOf(thrown, metadata.namespace);
   return new MeshError('cli-apply', `${kind} ${name} was not applied: ${thrown.message}`, {
-    ...(thrown.status === 403
-      ? { remedy: 'Your user lacks the right to write it; installing needs cluster-admin.' }
-      : {}),
-    cause: thrown,
+    ...(remedy !== undefined && { remedy }),
   });
+}
+
+function remedyOf({ status, message }: KubeApiError, namespace: string | undefined): string | undefined {
+  if (status !== 403) return undefined;
+  // An API server refuses that as forbidden, whoever asks.
+  if (message.includes('being terminated')) {
+    return `Wait until it is gone, then run this again: kubectl wait --for=delete namespace/${namespace} --timeout=5m`;
+  }
+  return 'Your user lacks the right to write it; installing needs cluster-admin.';
+}
+
+/** `act`, whose refusals say in which context they happened: several clusters look the same otherwise. */
+export async function inContext<Result>(context: string, act: Promise<Result>): Promise<Result> {
+  try {
+    return await act;
+  } catch (thrown) {
+    if (!(thrown instanceof KubeApiError)) throw thrown;
+    throw new MeshError('kube-api', `context ${context}: ${thrown.message}`, { remedy: thrown.remedy });
+  }
 }
 
 /** Waits until each Deployment has its replicas ready. @throws MeshError cli-not-ready naming those that have not */

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { systemClock as clock } from '@mesh/clock/system';
 import type { KubeClient } from '@mesh/kube/client';
-import { nodes, services } from '@mesh/kube/resources';
-import { type Link, multiclusterNamespace } from '@mesh/multicluster/link';
+import { customResourceDefinitions, nodes, services } from '@mesh/kube/resources';
+import { type Link, linkDefinition, multiclusterNamespace } from '@mesh/multicluster/link';
 import { eventually } from '@mesh/testkit/eventually';
 import { assertGolden } from '@mesh/testkit/golden';
 import { fingerprint } from '@mesh/trust/pem';
@@ -182,6 +182,21 @@ test('what cannot be linked is refused with what to do', async (t) => {
     assert.equal(code, 1, line);
     assert.match(notes, pattern, line);
   }
+});
+
+test('a refusal names the context of the cluster that refused', async (t) => {
+  const anchors = anchorPem();
+  const clusters = await startClusters(t, [
+    { context: 'one', cluster: 'east', anchors },
+    { context: 'two', cluster: 'west', anchors },
+  ]);
+  await clusters.client('two').delete(customResourceDefinitions, { name: linkDefinition.metadata.name });
+  await eventually('Links are no longer served', async () => {
+    return (await clusters.client('two').raw('GET', '/apis/multicluster.mesh.io/v1alpha1')).status === 404;
+  });
+  const { code, notes } = await clusters.run(commands, 'multicluster link one two --timeout 0');
+  assert.equal(code, 1);
+  assert.match(notes, /context two: PATCH .*links\/east: 404/);
 });
 
 test('link-gen prints the Link with which others reach the cluster', async (t) => {

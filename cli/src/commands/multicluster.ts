@@ -13,7 +13,7 @@ import {
   type LinkSpec,
   multiclusterNamespace,
 } from '@mesh/multicluster/link';
-import { applyAll, waitForDeployments } from '../apply.ts';
+import { applyAll, inContext, waitForDeployments } from '../apply.ts';
 import { runChecks } from '../checks/run.ts';
 import { multiclusterChecks } from '../checks/multicluster.ts';
 import { connectCluster } from '../cluster-access.ts';
@@ -82,9 +82,10 @@ export const multiclusterCommands: readonly Command[] = [
         for (const cluster of clusters) {
           for (const target of clusters) {
             if (target === cluster) continue;
-            await serverSideApply(cluster.client, links, linkObject(linkTo(target)), {
+            const written = serverSideApply(cluster.client, links, linkObject(linkTo(target)), {
               fieldManager: 'mesh-cli',
             });
+            await inContext(cluster.context, written);
             output.note(
               `cluster ${cluster.cluster}: Link ${target.cluster} written (gateway ${target.gatewayAddresses.join(', ')}:${target.gatewayPort})`,
             );
@@ -138,16 +139,18 @@ export const multiclusterCommands: readonly Command[] = [
       const timeoutMs = seconds('--timeout', flags.timeout) * 1000;
       await withNames({ args, flags, clock, environment }, async (clusters) => {
         const gone: { client: KubeClient; from: string; to: string }[] = [];
-        for (const { client, cluster } of clusters) {
+        for (const { context, client, cluster } of clusters) {
           for (const other of clusters) {
             if (other.cluster === cluster) continue;
-            try {
-              await client.delete(links, { namespace: multiclusterNamespace, name: other.cluster });
-              gone.push({ client, from: cluster, to: other.cluster });
-            } catch (thrown) {
+            let found = true;
+            const ref = { namespace: multiclusterNamespace, name: other.cluster };
+            const deleted = client.delete(links, ref).catch((thrown: unknown) => {
               if (!isNotFound(thrown)) throw thrown;
-              output.note(`cluster ${cluster} has no Link ${other.cluster}`);
-            }
+              found = false;
+            });
+            await inContext(context, deleted);
+            if (found) gone.push({ client, from: cluster, to: other.cluster });
+            else output.note(`cluster ${cluster} has no Link ${other.cluster}`);
           }
         }
         const deadline = clock.now() + timeoutMs;
@@ -255,7 +258,7 @@ function withClusters(
   const { clock } = invocation;
   return withClients(invocation, async (clients) => {
     const read = clients.map(({ context, client }) =>
-      readCluster(context, client, { clock, waitForAddressMs: addressWaitMs }),
+      inContext(context, readCluster(context, client, { clock, waitForAddressMs: addressWaitMs })),
     );
     await act(await Promise.all(read));
   });
@@ -264,19 +267,22 @@ function withClusters(
 /** Only the cluster names: unlinking must work when a gateway has no address any more. */
 function withNames(
   invocation: ContextsInvocation,
-  act: (clusters: { client: KubeClient; cluster: string }[]) => Promise<void>,
+  act: (clusters: { context: string; client: KubeClient; cluster: string }[]) => Promise<void>,
 ): Promise<void> {
   return withClients(invocation, async (clients) => {
     await act(
       await Promise.all(
         clients.map(async ({ context, client }) => {
-          const stored = await client.find(configMaps, { namespace: 'mesh', name: 'mesh-config' });
+          const stored = await inContext(
+            context,
+            client.find(configMaps, { namespace: 'mesh', name: 'mesh-config' }),
+          );
           if (stored === undefined) {
             throw new MeshError('not-installed', `context ${context} has no mesh`, {
               remedy: `Name only clusters that have it; see: mesh check --context ${context}`,
             });
           }
-          return { client, cluster: parseStoredValues(stored.data?.['values'] ?? '').cluster };
+          return { context, client, cluster: parseStoredValues(stored.data?.['values'] ?? '').cluster };
         }),
       ),
     );
