@@ -254,7 +254,8 @@ export class Http2Client extends Connection implements Http2ClientConnection {
       return;
     }
     if (moreMayCome) this.resets.add(streamId);
-    const { http2_rapid_reset_ms: delayMs } = this.limits.values;
+    // Twice: the server may have been late to see the request, and be quick to see the reset.
+    const delayMs = 2 * this.limits.values.http2_rapid_reset_ms;
     this.#lateResets.push({ streamId, code, moreMayCome, dueAt: this.clock.now() + delayMs });
     this.#lateTimer ??= this.clock.after(delayMs, () => this.#sendLateResets(), true);
     this.onStreamGone();

@@ -78,7 +78,7 @@ export const http2Limits = {
   http2_rapid_reset_ms: {
     default: 100,
     unit: 'ms',
-    why: 'Life of a stream from which on its reset counts no more: clients give up on what takes too long, and others share their connection. Streams that live so long are few. Our own clients reset half of `http2_peer_resets` at once, and further ones only when they are so old.',
+    why: 'Life of a stream from which on its reset counts no more: clients give up on what takes too long, and others share their connection. Streams that live so long are few. Our own clients reset half of `http2_peer_resets` at once, and further ones only after twice this time.',
     uncounted: 'A setting of `http2_peer_resets`.',
   },
   http2_provoked_resets: {
