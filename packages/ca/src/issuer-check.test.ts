@@ -87,6 +87,29 @@ test('the issuer of the cluster is accepted, also beside a second anchor', () =>
 
 const year = 365 * 86_400_000;
 
+test('an issuer lasts as long as what is above it', () => {
+  const notAfter = clock.wall() + 60_000;
+  const short = writeCertificate({
+    serial: Buffer.from([3]),
+    issuer: anchor.certificate.subject,
+    subject: anchor.certificate.subject,
+    notBefore: clock.wall() - 1000,
+    notAfter,
+    spki: anchor.certificate.spki,
+    extensions: [extension.basicConstraints(true), extension.keyUsage('sign')],
+    signingKey: anchor.key,
+  });
+  for (const [anchorsPem, until] of [
+    [anchor.certificatePem, east.certificate.notAfter],
+    [toPem(short), notAfter],
+    [toPem(short) + anchor.certificatePem, east.certificate.notAfter],
+  ] as const) {
+    const loaded = verifyIssuer(pems({ anchorsPem }), { cluster: 'east', now: clock.wall() });
+    assert.ok('chainPem' in loaded, JSON.stringify(loaded));
+    assert.equal(loaded.notAfter, until);
+  }
+});
+
 test('the issuer stays fit when its anchor was issued anew for the same key, and the former one has expired', () => {
   const { certificate, key } = anchor;
   const renewed = writeCertificate({

@@ -43,6 +43,8 @@ export interface LoadedIssuer extends Authority {
   readonly chainPem: string;
   readonly chainDers: readonly Buffer[];
   readonly anchorsPem: string;
+  /** When the first of it and of what is above it expires, wall-clock milliseconds: then nobody accepts what it signed. */
+  readonly notAfter: number;
 }
 
 interface Context {
@@ -105,18 +107,19 @@ export function verifyIssuer(pems: IssuerPems, context: Context): LoadedIssuer |
   if (key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') {
     return refuse('not-p256', 'the issuer key is not a P-256 key');
   }
-  return (
-    checkAuthority(certificate, context) ??
-    checkDomain(certificate, context) ??
-    checkPath(certificates, anchors, context) ?? {
-      key,
-      certificate,
-      certificatePem: toPem(certificate.der),
-      chainPem: chainDers.map(toPem).join(''),
-      chainDers,
-      anchorsPem: pems.anchorsPem,
-    }
-  );
+  const fault = checkAuthority(certificate, context) ?? checkDomain(certificate, context);
+  if (fault !== undefined) return fault;
+  const path = checkPath(certificates, anchors, context);
+  if ('fault' in path) return path;
+  return {
+    key,
+    certificate,
+    certificatePem: toPem(certificate.der),
+    chainPem: chainDers.map(toPem).join(''),
+    chainDers,
+    anchorsPem: pems.anchorsPem,
+    notAfter: path.notAfter,
+  };
 }
 
 function readKey(pem: string): ReturnType<typeof createPrivateKey> | undefined {
@@ -201,12 +204,14 @@ function checkPath(
   [issuer, ...between]: readonly Certificate[],
   anchors: readonly Certificate[],
   { now }: Context,
-): IssuerFault | undefined {
+): IssuerFault | Pick<LoadedIssuer, 'notAfter'> {
   let current = issuer;
   let authorities = 1;
+  let notAfter = Number.POSITIVE_INFINITY;
   const unused = new Set(between);
   while (current !== undefined) {
     const child: Certificate = current;
+    notAfter = Math.min(notAfter, child.notAfter);
     const signer = signerOf(child, { anchors, others: unused, now });
     if (signer === undefined) {
       const known = anchors.map(({ der }) => fingerprintOf(der)).join(' ');
@@ -223,9 +228,9 @@ function checkPath(
       return refuse('path-length', 'a certificate above the issuer allows no authority so far below it');
     }
     authorities++;
-    if (anchors.includes(signer)) return undefined;
+    if (anchors.includes(signer)) return { notAfter: Math.min(notAfter, signer.notAfter) };
     unused.delete(signer);
     current = signer;
   }
-  return undefined;
+  return { notAfter };
 }

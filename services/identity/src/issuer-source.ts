@@ -33,12 +33,10 @@ export class IssuerSource {
     this.#options = options;
   }
 
-  /** Undefined until a usable issuer was read, and after it has expired. */
+  /** Undefined until a usable issuer was read, and after it or what is above it has expired. */
   get current(): LoadedIssuer | undefined {
     const issuer = this.#current;
-    return issuer !== undefined && issuer.certificate.notAfter > this.#options.clock.wall()
-      ? issuer
-      : undefined;
+    return issuer !== undefined && issuer.notAfter > this.#options.clock.wall() ? issuer : undefined;
   }
 
   /** Why there is no issuer, or why the newest one is not used; empty when all is well. */
@@ -86,7 +84,8 @@ export class IssuerSource {
       return;
     }
     const content = texts.join('\0');
-    if (content === this.#judged) return;
+    const hasExpired = this.#current !== undefined && this.current === undefined;
+    if (content === this.#judged && !hasExpired) return;
     const [certificatePem, keyPem, anchorsPem] = texts;
     const issuer = verifyIssuer(
       { certificatePem, keyPem, anchorsPem },
@@ -103,7 +102,7 @@ export class IssuerSource {
     this.#current = issuer;
     log.info('issuer loaded', {
       fingerprint: fingerprint(issuer.certificatePem),
-      notAfter: new Date(issuer.certificate.notAfter).toISOString(),
+      notAfter: new Date(issuer.notAfter).toISOString(),
     });
     for (const listener of this.#listeners) listener(issuer);
   }

@@ -18,10 +18,10 @@ export function identityMetrics(registry: MetricRegistry, source: IssuerSource):
   const expiry = registry
     .gauge(
       'mesh_identity_issuer_expiration_timestamp_seconds',
-      'When the issuer ends, seconds since the epoch.',
+      'When the issuer ends, or what is above it, seconds since the epoch.',
     )
     .with();
-  registry.onCollect(() => expiry.set((source.current?.certificate.notAfter ?? 0) / 1000));
+  registry.onCollect(() => expiry.set((source.current?.notAfter ?? 0) / 1000));
   return {
     issued: () => issued.add(),
     refused: (reason) => refused.with({ reason }).add(),

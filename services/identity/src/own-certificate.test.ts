@@ -14,12 +14,17 @@ import { keepOwnCertificate } from './own-certificate.ts';
 const year = 365 * 86_400_000;
 
 /** An issuer that was read from files, by a clock of its own. */
-async function issuerOf(context: TestContext): Promise<{ clock: FakeClock; source: IssuerSource }> {
+async function issuerOf(
+  context: TestContext,
+  anchorLifetimeMs = 10 * year,
+): Promise<{ clock: FakeClock; source: IssuerSource }> {
   const clock = new FakeClock(Date.now());
   const directory = mkdtempSync(join(tmpdir(), 'mesh-issuer-'));
   context.after(() => rmSync(directory, { recursive: true }));
-  const anchor = createAnchor({ clock });
-  const issuer = createIssuer({ anchor, cluster: 'east', clock });
+  const anchor = createAnchor({ clock, lifetimeMs: anchorLifetimeMs });
+  // Signed by who does not look at the end of the anchor.
+  const lasting = { ...anchor, certificate: { ...anchor.certificate, notAfter: clock.wall() + 10 * year } };
+  const issuer = createIssuer({ anchor: lasting, cluster: 'east', clock });
   writeFileSync(join(directory, 'tls.crt'), issuer.certificatePem);
   writeFileSync(join(directory, 'tls.key'), issuer.key.export({ type: 'pkcs8', format: 'pem' }));
   writeFileSync(join(directory, 'ca.crt'), anchor.certificatePem);
@@ -67,4 +72,14 @@ test('an issuer that was judged by a clock that went wrong is judged again', asy
     assert.equal(source.fault, '');
     assert.ok(source.current !== undefined);
   }
+});
+
+test('an issuer ends with its anchor, which is said', async (context) => {
+  const { clock, source } = await issuerOf(context, 3_600_000);
+  await source.reload();
+  assert.ok(source.current !== undefined);
+  clock.advance(3_601_000);
+  assert.equal(source.current, undefined);
+  await source.reload();
+  assert.match(source.fault, /^expired: the certificate above the issuer expired at /);
 });
