@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import {
   appendFileSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
@@ -101,6 +103,50 @@ test('a torn last line is cut off; a damaged line before it is refused by name',
   const damaged = new Journal(directory);
   t.after(() => damaged.close());
   assert.throws(() => damaged.load(), { code: 'journal-corrupt' });
+});
+
+test('what a full disk takes only in part is not there, and what comes when there is room again is', (t) => {
+  const directory = directoryOf(t);
+  // A limit on the size of files does to the last write what a full disk does.
+  const script = `
+    import { Journal } from ${JSON.stringify(new URL('./journal.ts', import.meta.url).href)};
+    const journal = new Journal(${JSON.stringify(directory)});
+    journal.load();
+    const entry = (version, text) => ({ version, type: 'ADDED', resource: '/x', key: 'x', object: { text } });
+    let version = 0;
+    try {
+      for (;;) journal.append(entry(version + 1, 'x'.repeat(1400))), version++;
+    } catch {}
+    journal.append(entry(version + 1, 'small'));
+    console.log(version + 1);
+  `;
+  const command = 'ulimit -f 8; exec "$0" --input-type=module -e "$1"';
+  const { stdout, stderr } = spawnSync('sh', ['-c', command, process.execPath, script], { encoding: 'utf8' });
+  assert.match(stdout, /^\d+$/m, stderr);
+  const journal = new Journal(directory);
+  t.after(() => journal.close());
+  const { entries } = journal.load();
+  assert.ok(entries.length > 1);
+  assert.equal(entries.length, Number(stdout));
+  assert.deepEqual(entries.at(-1)?.object, { text: 'small' });
+});
+
+test('a snapshot that cannot be written takes no event from those who watch', (t) => {
+  const directory = directoryOf(t);
+  const limits = new LimitLedger(apiserverLimits, { apiserver_journal_entries: 2 });
+  const faults: unknown[] = [];
+  const onFault = (fault: unknown) => faults.push(fault);
+  const store = new Store({ limits, journal: new Journal(directory), onFault });
+  const seen: string[] = [];
+  store.subscribe(({ object: { metadata } }) => seen.push(metadata.name));
+  mkdirSync(join(directory, 'snapshot.json.next'));
+  for (const name of ['a', 'b', 'c']) assert.equal(store.create('/x', object(name, '')).kind, 'ok');
+  store.close();
+  assert.deepEqual(seen, ['a', 'b', 'c']);
+  assert.equal(faults.length, 1, 'it is tried again after as many entries');
+  const again = new Store({ limits, journal: new Journal(directory) });
+  t.after(() => again.close());
+  assert.equal(again.list('/x').length, 3);
 });
 
 test('lines that a snapshot already holds are skipped', (t) => {

@@ -8,6 +8,7 @@
 import {
   closeSync,
   existsSync,
+  fstatSync,
   fsyncSync,
   ftruncateSync,
   mkdirSync,
@@ -41,11 +42,14 @@ export class Journal {
   readonly #directory: string;
   readonly #file: number;
   #entries = 0;
+  /** Bytes of whole lines in the journal. */
+  #size: number;
 
   constructor(directory: string) {
     this.#directory = directory;
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     this.#file = openSync(join(directory, 'journal.jsonl'), 'a+', 0o600);
+    this.#size = fstatSync(this.#file).size;
   }
 
   /** Lines since the last snapshot. */
@@ -66,6 +70,7 @@ export class Journal {
     const bytes = readFileSync(path);
     const whole = bytes.lastIndexOf(0x0a) + 1;
     if (whole < bytes.length) ftruncateSync(this.#file, whole);
+    this.#size = whole;
     const lines = bytes.subarray(0, whole).toString('utf8').split('\n').slice(0, -1);
     for (const [index, line] of lines.entries()) {
       const entry = this.#parse<JournalEntry>(path, index, line);
@@ -76,22 +81,37 @@ export class Journal {
     return state;
   }
 
+  /** Throws when the line cannot be written whole, as on a full disk; nothing of it is left then. */
   append(entry: JournalEntry): void {
-    writeSync(this.#file, `${JSON.stringify(entry)}\n`);
+    const line = Buffer.from(`${JSON.stringify(entry)}\n`);
+    try {
+      writeWhole(this.#file, line);
+    } catch (thrown) {
+      ftruncateSync(this.#file, this.#size);
+      throw thrown;
+    }
+    this.#size += line.length;
     this.#entries++;
   }
 
-  /** Writes a snapshot of `objects` at `version` and starts the journal anew. */
+  /**
+   * Writes a snapshot of `objects` at `version` and starts the journal anew. When that fails the journal goes on to hold
+   * everything, and the next snapshot is due after as many entries again.
+   */
   compact(version: number, objects: Iterable<{ resource: string; object: KubeObject }>): void {
+    this.#entries = 0;
     const next = join(this.#directory, 'snapshot.json.next');
     const file = openSync(next, 'w', 0o600);
-    writeSync(file, `${JSON.stringify({ version })}\n`);
-    for (const entry of objects) writeSync(file, `${JSON.stringify(entry)}\n`);
-    fsyncSync(file);
-    closeSync(file);
+    try {
+      writeWhole(file, Buffer.from(`${JSON.stringify({ version })}\n`));
+      for (const entry of objects) writeWhole(file, Buffer.from(`${JSON.stringify(entry)}\n`));
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
     renameSync(next, join(this.#directory, 'snapshot.json'));
     ftruncateSync(this.#file, 0);
-    this.#entries = 0;
+    this.#size = 0;
   }
 
   close(): void {
@@ -108,4 +128,9 @@ export class Journal {
       });
     }
   }
+}
+
+/** A disk that is nearly full takes a part and says so, before it refuses the rest. */
+function writeWhole(file: number, bytes: Buffer): void {
+  for (let offset = 0; offset < bytes.length; ) offset += writeSync(file, bytes, offset);
 }

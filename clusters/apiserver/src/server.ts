@@ -7,6 +7,7 @@ import { createServer as createNetServer, type Server as NetServer, type Socket 
 import { join } from 'node:path';
 import type { Clock, Random } from '@mesh/clock/clock';
 import { LimitLedger } from '@mesh/limits/limits';
+import { describeError } from '@mesh/errors/mesh-error';
 import type { Logger } from '@mesh/telemetry/log';
 import { Admission } from './admission.ts';
 import { servingNames, writeCredentials } from './credentials.ts';
@@ -73,7 +74,11 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
     clock,
     servingNames: servingNames(options),
   });
-  const store = new Store({ limits, journal: new Journal(join(directory, 'journal')) });
+  const store = new Store({
+    limits,
+    journal: new Journal(join(directory, 'journal')),
+    onFault: (error) => log.error('a snapshot cannot be written', { error: describeError(error) }),
+  });
   const registry = new ResourceRegistry();
   const unfollow = followDefinitions(store, registry, clock);
   const expiry = expireEvents(store, clock);

@@ -28,9 +28,17 @@ export type WriteResult =
 
 type Listener = (event: StoreEvent) => void;
 
+interface StoreOptions {
+  limits: LimitLedger<ApiserverLimit>;
+  journal?: Journal;
+  /** A snapshot could not be written. */
+  onFault?: (error: unknown) => void;
+}
+
 export class Store {
   readonly #limits: LimitLedger<ApiserverLimit>;
   readonly #journal: Journal | undefined;
+  readonly #onFault: (error: unknown) => void;
   readonly #objects: Map<string, Map<string, KubeObject>> = new Map();
   /** Objects of a kind in order of key, until the next write to that kind. */
   readonly #ordered: Map<string, KubeObject[]> = new Map();
@@ -40,8 +48,9 @@ export class Store {
   /** Highest version whose event is no longer in the window. */
   #compacted = 0;
 
-  constructor({ limits, journal }: { limits: LimitLedger<ApiserverLimit>; journal?: Journal }) {
+  constructor({ limits, journal, onFault = () => {} }: StoreOptions) {
     this.#limits = limits;
+    this.#onFault = onFault;
     this.#journal = journal;
     if (journal === undefined) return;
     const { version, objects, entries } = journal.load();
@@ -158,7 +167,12 @@ export class Store {
       this.#journal !== undefined &&
       this.#journal.entries >= this.#limits.values.apiserver_journal_entries
     ) {
-      this.#journal.compact(this.#version, this.#everything());
+      try {
+        this.#journal.compact(this.#version, this.#everything());
+      } catch (thrown) {
+        // The write itself is done, and whoever watches must hear of it.
+        this.#onFault(thrown);
+      }
     }
     for (const listener of this.#listeners) listener(event);
     return object;
