@@ -57,7 +57,10 @@ export interface PodTemplate {
   };
 }
 
-export type InjectionDecision = { inject: true } | { inject: false; reason: string };
+export type InjectionDecision =
+  | { inject: true }
+  /** `misspelt`: somebody asked for something, and it is not known for what. */
+  | { inject: false; reason: string; misspelt?: true };
 
 /** The pod's own annotation wins over the namespace's; anything but `enabled` is no. */
 export function injectionDecision(
@@ -67,8 +70,7 @@ export function injectionDecision(
   const asked = pod.metadata?.annotations?.[injectAnnotation] ?? namespaceAnnotations[injectAnnotation];
   if (asked === undefined)
     return { inject: false, reason: `neither pod nor namespace has ${injectAnnotation}: enabled` };
-  if (asked !== 'enabled')
-    return { inject: false, reason: `${injectAnnotation} is ${JSON.stringify(asked)}` };
+  if (asked === 'disabled') return { inject: false, reason: `${injectAnnotation} is disabled` };
   if (pod.spec?.hostNetwork === true) {
     return { inject: false, reason: 'the pod uses the host network, whose traffic cannot be redirected' };
   }
@@ -80,6 +82,10 @@ export function injectionDecision(
   }
   if (pod.spec?.initContainers?.some(({ name }) => name === 'mesh-proxy')) {
     return { inject: false, reason: 'the pod already has a sidecar' };
+  }
+  if (asked !== 'enabled') {
+    const reason = `${injectAnnotation} is ${JSON.stringify(asked.slice(0, 64))}, neither enabled nor disabled`;
+    return { inject: false, reason, misspelt: true };
   }
   return { inject: true };
 }

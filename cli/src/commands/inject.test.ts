@@ -107,6 +107,12 @@ test('every kind that makes pods is annotated at its pods, and nothing else is t
   assert.doesNotMatch(out, /mesh.io/);
 });
 
+test('an annotation that meant nothing becomes one that does', async (t) => {
+  const annotations = 'annotations: {mesh.io/inject: "true"}';
+  const { out } = await inject(t, `{kind: Pod, metadata: {name: a, ${annotations}}, spec: {containers: []}}`);
+  assert.match(out, /mesh.io\/inject: enabled/);
+});
+
 test('what says that it wants no sidecar, or can have none, stays as it is', async (t) => {
   const disabled = 'metadata: {name: a, annotations: {mesh.io/inject: disabled}}';
   for (const manifest of [

@@ -36,7 +36,8 @@ function injected(object: KubernetesObject, values: Values): KubernetesObject | 
 
 /** False also where an annotation says `disabled`, on a Namespace as on a pod. */
 function takesSidecar(template: PodTemplate): boolean {
-  return injectionDecision(template, { [injectAnnotation]: 'enabled' }).inject;
+  const decision = injectionDecision(template, { [injectAnnotation]: 'enabled' });
+  return decision.inject || decision.misspelt === true;
 }
 
 interface Workload {

@@ -39,6 +39,26 @@ test('a pod elsewhere is allowed as it is', async () => {
   assert.deepEqual(answer.response, { uid: 'u1', allowed: true });
 });
 
+test('an annotation with a value that means nothing is allowed with a warning the user sees', async () => {
+  const asking = (value: string): unknown => ({
+    request: {
+      uid: 'u1',
+      namespace: 'shop',
+      object: {
+        metadata: { annotations: { 'mesh.io/inject': value } },
+        spec: { containers: [{ name: 'cart' }] },
+      },
+    },
+  });
+  const { answer, outcome } = await review(asking('true'), cluster);
+  assert.equal(outcome, 'warned');
+  assert.match(
+    answer.response.warnings?.[0] ?? '',
+    /mesh.io\/inject is "true", neither enabled nor disabled; the pod/,
+  );
+  assert.deepEqual((await review(asking('disabled'), cluster)).answer.response, { uid: 'u1', allowed: true });
+});
+
 test('an unknown namespace is allowed with a warning the user sees', async () => {
   const { answer, outcome } = await review(request('ghost'), cluster);
   assert.equal(outcome, 'warned');

@@ -59,6 +59,9 @@ export async function review(
     );
   }
   const decision = injectionDecision(pod, annotations);
+  if (!decision.inject && decision.misspelt === true) {
+    return warned(request.uid, `mesh: ${decision.reason}; the pod has no sidecar`);
+  }
   if (!decision.inject) return { answer: answer(request.uid, {}), outcome: 'skipped' };
   const injected = withSidecar(pod, await cluster.values(), annotations);
   const patch = [
