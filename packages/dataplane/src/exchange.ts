@@ -293,6 +293,8 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
     this.#attempt = undefined;
     this.#done = true;
     this.repay();
+    // What goes into a tunnel is no rest: its client has to hear that it arrives nowhere.
+    if (this.#tunnel && !this.#requestEnded) this.#stream.reset('closed');
   }
 
   /** Nothing was sent: the connection could not be made. Costs the endpoint nothing, so no budget is asked. */

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import { connect as connectHttp2, constants } from 'node:http2';
+import type { Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { LimitLedger } from '@mesh/limits/limits';
@@ -235,6 +236,46 @@ void test('the half of a tunnel that is still open is no body that goes on', asy
   clock.advance(6000);
   client.write('but not by us');
   await eventually('the other half carries on', () => received === 'but not by us');
+});
+
+void test('http1: the half of a tunnel that is still open ends when what it leads to is gone', async (t) => {
+  const clock = new FakeClock();
+  let application: Socket | undefined;
+  const { port } = await listen(t, (socket) => {
+    application = socket;
+    socket.once('data', () =>
+      socket.end('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: chat\r\n\r\nall said'),
+    );
+  });
+  const proxy = await rig(t, { clock });
+  proxy.pool.apply([spec(port)], { replace: true });
+  const client = await dialTcp(t, proxy.port);
+  client.allowHalfOpen = true;
+  client.resume();
+  client.write('GET / HTTP/1.1\r\nhost: cart\r\nconnection: upgrade\r\nupgrade: chat\r\n\r\n');
+  await once(client, 'end');
+  application?.resetAndDestroy();
+  await eventually('the client hears of it', () => {
+    clock.advance(500);
+    client.write('to nobody');
+    return client.destroyed;
+  });
+});
+
+void test('http2: the half of a tunnel that is still open ends when what it leads to is gone', async (t) => {
+  const port = await http2App(t, (stream) => {
+    stream.respond({ ':status': 200 });
+    stream.end('all said', () => setImmediate(() => stream.session?.destroy()));
+  });
+  const proxy = await rig(t, { serves: 'http2' });
+  proxy.pool.apply([spec(port)], { replace: true });
+  const session = connectHttp2(`http://127.0.0.1:${proxy.port}`);
+  session.on('error', () => {});
+  t.after(() => session.destroy());
+  const stream = session.request({ ':method': 'CONNECT', ':authority': 'cart:80' });
+  stream.on('error', () => {}).resume();
+  await new Promise((resolve) => stream.on('close', resolve));
+  assert.equal(stream.rstCode, constants.NGHTTP2_CONNECT_ERROR);
 });
 
 void test('an upgrade waits for its answer, not for a body of its client, also where all places are taken', async (t) => {

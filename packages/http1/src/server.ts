@@ -447,7 +447,9 @@ class Http1ServerConnection
     this.#reader.stop();
     this.#pipelined.clear();
     this.output.flush();
-    this.#setPhase('stall', this.#limits.http1_stall_ms);
+    // At the end of a tunnel our FIN may be out already.
+    if (this.#socket.writableFinished) this.#setPhase('linger', this.#limits.http1_linger_ms);
+    else this.#setPhase('stall', this.#limits.http1_stall_ms);
     this.#socket.end();
     this.#updateReading();
   }
