@@ -152,10 +152,11 @@ void test('a stream that is refused every time ends in 502, not in a loop', asyn
     tries++;
     stream.close(7);
   });
-  const { port: proxy, pool, limits } = await rig(t);
+  const { port: proxy, pool, limits, registry } = await rig(t);
   pool.apply([carried(port)], { replace: true });
   const answer = await send(proxy);
   assert.equal(answer.status, 502);
+  assert.match(registry.render(), /mesh_retries_total\{direction="outbound",outcome="no_budget"\} 0/);
   assert.match(String(answer.headers['l5d-proxy-error']), /refused the request/);
   assert.equal(tries, 3);
   assert.equal(limits.hits('refused_tries'), 1);

@@ -325,8 +325,9 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
     }
     const spent = ++this.#refused >= limits.values.refused_tries;
     if (spent) limits.hit('refused_tries');
-    if (!this.#replayable || spent || !budget.withdraw()) {
-      retriesDenied.value++;
+    const repeatable = this.#replayable && !spent;
+    if (!repeatable || !budget.withdraw()) {
+      if (repeatable) retriesDenied.value++;
       if (countBy === 'client') cells.ended(0, noGrpcStatus, 'refused');
       this.#giveUp('endpoint-failed', `${member.key} refused the request`);
       return;
