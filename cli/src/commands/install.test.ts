@@ -8,6 +8,7 @@ import { systemClock as clock } from '@mesh/clock/system';
 import { parseStoredValues } from '@mesh/charts/values';
 import type { KubeClient } from '@mesh/kube/client';
 import { configMaps, deployments, namespaces } from '@mesh/kube/resources';
+import { splitPem } from '@mesh/trust/pem';
 import { type Ran, startClusters } from '../testing/test-clusters.ts';
 import { installCommand } from './install.ts';
 
@@ -120,4 +121,30 @@ test('applying again keeps what was set, and takes no cluster for another one', 
     /is cluster east, not west\n {2}remedy: Name the context of west with --context\./,
   );
   assert.deepEqual(await stored(), ['east', 'deny', 'info', 'registry.example/mesh:1']);
+});
+
+test('applying again takes no anchor from pods that trust it, and none that they do not know', async (t) => {
+  const clusters = await startClusters(t, [{ context: 'east' }]);
+  const client = clusters.client('east');
+  playControllers(t, client);
+  const next = createAnchor({ clock });
+  const both = { ...anchor, certificatePem: anchor.certificatePem + next.certificatePem };
+  const apply = async (under: Authority, signer = under): Promise<Ran> => {
+    const flags = issuerFlags(t, createIssuer({ anchor: signer, cluster: 'east', clock }), { under });
+    return await clusters.run([installCommand], `install --cluster east ${flags} --apply`);
+  };
+  const anchors = async (): Promise<string[]> => {
+    const { data } = await client.get(configMaps, { namespace: 'mesh', name: 'mesh-trust-roots' });
+    return splitPem(data?.['ca-bundle.crt'] ?? '');
+  };
+  const [first, second] = [anchor, next].map(({ certificatePem }) => splitPem(certificatePem)[0] ?? '');
+  assert.equal((await apply(anchor)).code, 0);
+  const foreign = await apply(next);
+  assert.equal(foreign.code, 1);
+  assert.match(foreign.notes, /trusts none of the anchors given[^]*remedy: .*docs\/trust-rotation.md/);
+  assert.deepEqual(await anchors(), [first]);
+  assert.equal((await apply(both, anchor)).code, 0);
+  assert.deepEqual(await anchors(), [first, second]);
+  assert.equal((await apply(next)).code, 0);
+  assert.deepEqual(await anchors(), [second, first]);
 });

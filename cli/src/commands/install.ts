@@ -14,7 +14,7 @@ import type { Clock } from '@mesh/clock/clock';
 import { MeshError } from '@mesh/errors/mesh-error';
 import type { KubeClient } from '@mesh/kube/client';
 import { configMaps } from '@mesh/kube/resources';
-import { fingerprintOf } from '@mesh/trust/pem';
+import { fingerprint, fingerprintOf, splitPem } from '@mesh/trust/pem';
 import { applyAll, waitForDeployments } from '../apply.ts';
 import { connectCluster } from '../cluster-access.ts';
 import { clusterFlags, command, logLevelFlag, outputFlag } from '../command.ts';
@@ -76,7 +76,7 @@ export const installCommand = command({
     }
     const client = connectCluster({ flags, environment, clock });
     try {
-      const values = { ...asked, ...(await keptSettings(client, asked.cluster)), ...settingsOf(flags) };
+      const values = { ...asked, ...(await keptSettings(client, asked)), ...settingsOf(flags) };
       const objects = controlPlane(values, issuer);
       await applyAll(client, objects, { clock });
       output.note(`applied ${objects.length} objects to ${client.server}; waiting until they are ready`);
@@ -91,12 +91,13 @@ export const installCommand = command({
 });
 
 type Settings = Partial<Pick<Values, 'inboundPolicy' | 'logLevel' | 'image'>>;
+type Kept = Settings & Partial<Pick<Values, 'anchors'>>;
 
 /**
  * What the cluster was installed with before, so that an install that only renews the issuer opens nothing that was closed.
- * @throws MeshError install-cluster-name when it is another cluster
+ * @throws MeshError install-cluster-name when it is another cluster, issuer-refused when its pods would not believe the issuer
  */
-async function keptSettings(client: KubeClient, cluster: string): Promise<Settings> {
+async function keptSettings(client: KubeClient, { cluster, anchors }: Values): Promise<Kept> {
   const stored = await client.find(configMaps, { namespace: 'mesh', name: 'mesh-config' });
   if (stored === undefined) return {};
   const before = parseStoredValues(stored.data?.['values'] ?? '');
@@ -113,7 +114,27 @@ async function keptSettings(client: KubeClient, cluster: string): Promise<Settin
   }
   const { inboundPolicy, logLevel, image } = before;
   // An image is that of its version.
-  return { inboundPolicy, logLevel, ...(before.version === version && { image }) };
+  const settings = { inboundPolicy, logLevel, ...(before.version === version && { image }) };
+  return { ...settings, anchors: keptAnchors(before.anchors, { anchors, cluster }) };
+}
+
+/** Both sets of anchors: what pods trust is taken from them step by step, never by an install. */
+function keptAnchors(before: string, { anchors, cluster }: Pick<Values, 'anchors' | 'cluster'>): string {
+  const [held, given] = [splitPem(before), splitPem(anchors)];
+  const missing = held.filter((pem) => !given.includes(pem));
+  // One that holds none could not be believed by anybody.
+  if (held.length > 0 && missing.length === held.length) {
+    throw new MeshError(
+      'issuer-refused',
+      `cluster ${cluster} trusts none of the anchors given: it has ${held.map(fingerprint).join(', ')}, not ${given.map(fingerprint).join(', ')}`,
+      {
+        remedy:
+          'Anchors of a running mesh are replaced as docs/trust-rotation.md says. Where all its pods may be restarted instead: ' +
+          `mesh install --cluster ${cluster} --trust DIR | kubectl apply -f -`,
+      },
+    );
+  }
+  return missing.length === 0 ? anchors : `${anchors.trim()}\n${missing.join('')}`;
 }
 
 interface TrustFlags {
