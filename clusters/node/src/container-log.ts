@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
 import type { Readable } from 'node:stream';
@@ -75,12 +75,20 @@ export class ContainerLog {
 
   #write(entries: string): void {
     if (this.#fd < 0) return;
-    if (this.#size + entries.length > this.#maxBytes && this.#size > 0) {
-      closeSync(this.#fd);
-      renameSync(this.#file, `${this.#file}.1`);
-      this.#fd = openSync(this.#file, 'a', 0o644);
-      this.#size = 0;
+    try {
+      if (this.#size + entries.length > this.#maxBytes && this.#size > 0) this.#rotate();
+      this.#size += writeSync(this.#fd, entries);
+    } catch {
+      // A full disk, or a directory that somebody removed, costs lines of this log, and not the node with all its pods.
     }
-    this.#size += writeSync(this.#fd, entries);
+  }
+
+  #rotate(): void {
+    mkdirSync(dirname(this.#file), { recursive: true, mode: 0o755 });
+    if (existsSync(this.#file)) renameSync(this.#file, `${this.#file}.1`);
+    const fresh = openSync(this.#file, 'a', 0o644);
+    closeSync(this.#fd);
+    this.#fd = fresh;
+    this.#size = 0;
   }
 }

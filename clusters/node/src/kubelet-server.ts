@@ -63,7 +63,8 @@ export class KubeletServer {
   #answer(request: IncomingMessage, response: ServerResponse): void {
     const { socket } = request;
     const caller = socket instanceof TLSSocket ? socket.getPeerCertificate().subject?.CN : undefined;
-    const { pathname, searchParams } = new URL(request.url ?? '/', 'https://kubelet');
+    const url = URL.parse(request.url ?? '/', 'https://kubelet');
+    const { pathname, searchParams: query } = url ?? { pathname: '', searchParams: new URLSearchParams() };
     // Names of Kubernetes need no escapes; what has some is the name of nothing.
     const [, verb = '', namespace, pod, container, ...more] = pathname.split('/');
     if (caller !== apiserverName) {
@@ -80,7 +81,7 @@ export class KubeletServer {
     ) {
       refuse(response, 404, '404 page not found');
     } else {
-      this.#options.serveLog({ namespace, pod, container, query: searchParams }, response).catch((error) => {
+      this.#options.serveLog({ namespace, pod, container, query }, response).catch((error) => {
         this.#options.onError(error);
         if (response.headersSent) response.destroy();
         else refuse(response, 500, String(error));

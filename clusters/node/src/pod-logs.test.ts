@@ -122,6 +122,7 @@ test('only the API server is answered, and only about containers of this node', 
   assert.equal((await get('/containerLogs/default/other/app')).status, 404);
   assert.equal((await get('/containerLogs/default/p/..%2Fapp')).status, 404);
   assert.equal((await get('/containerLogs/default/p')).status, 404);
+  assert.equal((await get('//')).status, 404);
   assert.equal((await get('/exec/default/p/app')).status, 501);
 });
 
