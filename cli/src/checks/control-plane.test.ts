@@ -137,3 +137,19 @@ test('sidecars are judged, not the applications beside them, and a namespace tha
     /^× sidecars are ready\n {4}there is no namespace shpo\n {4}hint: .*kubectl get namespaces/m,
   );
 });
+
+test('an anchor that ends soon is replaced by a rotation, an issuer by an install', async (t) => {
+  const soon = createAnchor({ clock, lifetimeMs: 20 * 86_400_000 });
+  const clusters = await startClusters(t, [{ context: 'east', anchors: soon.certificatePem }]);
+  const issuer = createIssuer({ anchor: soon, cluster: 'east', clock });
+  await putIssuer(clusters.client('east'), issuer, issuer.certificatePem);
+  const { out } = await clusters.run([checkCommand], 'check');
+  assert.match(
+    out,
+    /trust anchor expires in (19|20) days.*\n {4}hint: Replace it as docs\/trust-rotation.md says/,
+  );
+  assert.match(
+    out,
+    /issuer expires in (19|20) days.*\n {4}hint: Sign a new one: mesh install --cluster NAME/,
+  );
+});

@@ -238,7 +238,13 @@ function shouldHaveSidecar(
   return injectionDecision({ metadata, spec } as unknown as PodTemplate, home).inject;
 }
 
-function checkValidity(certificate: X509Certificate, what: string, clock: Clock): void {
+const renewals = {
+  'trust anchor': 'Replace it as docs/trust-rotation.md says.',
+  issuer: `Sign a new one: ${install}`,
+  'webhook certificate': 'The injector renews it; why it has not: kubectl -n mesh logs deploy/mesh-injector',
+} as const;
+
+function checkValidity(certificate: X509Certificate, what: keyof typeof renewals, clock: Clock): void {
   const now = clock.wall();
   if (now < Date.parse(certificate.validFrom)) {
     throw new MeshError(
@@ -247,15 +253,17 @@ function checkValidity(certificate: X509Certificate, what: string, clock: Clock)
     );
   }
   if (now > Date.parse(certificate.validTo)) {
-    throw new MeshError('cli-not-ready', `${what} expired on ${certificate.validTo}`, { remedy: install });
+    throw new MeshError('cli-not-ready', `${what} expired on ${certificate.validTo}`, {
+      remedy: renewals[what],
+    });
   }
 }
 
-function checkLasting(certificate: X509Certificate, what: string, clock: Clock): void {
+function checkLasting(certificate: X509Certificate, what: keyof typeof renewals, clock: Clock): void {
   const days = Math.floor((Date.parse(certificate.validTo) - clock.wall()) / dayMs);
   if (days < soonDays) {
     throw new MeshError('cli-not-ready', `${what} expires in ${days} days, on ${certificate.validTo}`, {
-      remedy: `Sign a new one before: ${install}`,
+      remedy: renewals[what],
     });
   }
 }
