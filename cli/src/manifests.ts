@@ -1,7 +1,7 @@
 /** YAML in and out, as kubectl reads and writes it. */
 import type { KubernetesObject } from '@mesh/charts/objects';
 import { MeshError } from '@mesh/errors/mesh-error';
-import { parseAllDocuments, type ScalarTag, stringify, type Tags } from 'yaml';
+import { type Document, parseAllDocuments, type ScalarTag, stringify, type Tags } from 'yaml';
 
 /**
  * kubectl reads YAML 1.1, where `0400` is octal and `yes` is a boolean, but for times, and takes octal numbers of YAML 1.2 too.
@@ -46,14 +46,33 @@ export function readManifests(source: string, text: string): KubernetesObject[] 
   for (const document of parseAllDocuments(text, reading)) {
     const [failure] = document.errors;
     if (failure !== undefined) throw new MeshError('cli-input', `${source}: ${failure.message}`);
-    const value: unknown = document.toJS();
+    const value = valueOf(document, source);
     if (value === null || value === undefined) continue;
-    if (typeof value !== 'object' || !('kind' in value) || typeof value.kind !== 'string') {
-      throw new MeshError('cli-input', `${source}: a document is no Kubernetes object (it has no kind)`);
-    }
-    const object = value as unknown as KubernetesObject & { items?: KubernetesObject[] };
-    if (object.kind === 'List') objects.push(...(object.items ?? []));
-    else objects.push(object);
+    const object = asObject(value, source);
+    const { items } = object as { items?: unknown };
+    if (object.kind !== 'List') objects.push(object);
+    else if (Array.isArray(items)) objects.push(...items.map((item) => asObject(item, source)));
   }
   return objects;
+}
+
+/** Anchors of long manifests are used often; what doubles with each line is refused. */
+const maxAliasCount = 10_000;
+
+function valueOf(document: Document.Parsed, source: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount });
+  } catch (cause) {
+    throw new MeshError('cli-input', `${source}: ${(cause as Error).message}`);
+  }
+}
+
+function asObject(value: unknown, source: string): KubernetesObject {
+  if (typeof value === 'object' && value !== null && 'kind' in value && typeof value.kind === 'string') {
+    return value as KubernetesObject;
+  }
+  throw new MeshError(
+    'cli-input',
+    `${source}: a document or an item is no Kubernetes object (it has no kind)`,
+  );
 }

@@ -126,3 +126,20 @@ test('what says that it wants no sidecar, or can have none, stays as it is', asy
     assert.doesNotMatch(out, /inject: enabled/);
   }
 });
+
+test('anchors may be used often, and what is no manifest is refused by its name', async (t) => {
+  const uses = Array.from({ length: 200 }, () => '*base').join(', ');
+  const { code } = await inject(t, `{kind: Pod, metadata: {name: a}, base: &base {x: 1}, uses: [${uses}]}`);
+  assert.equal(code, 0);
+  const doubled = Array.from(
+    { length: 20 },
+    (_, index) => `a${index + 1}: &a${index + 1} [*a${index}, *a${index}]`,
+  );
+  const bomb = `kind: Pod\na0: &a0 [x]\n${doubled.join('\n')}\n`;
+  for (const manifest of [bomb, 'kind: List\nitems: [null]\n', 'text', '{kind: 1}']) {
+    const refused = await inject(t, manifest);
+    assert.equal(refused.code, 1);
+    assert.equal(refused.out, '');
+    assert.match(refused.notes.join('\n'), /error: .*manifest.yaml: .*\n {2}remedy: /);
+  }
+});
