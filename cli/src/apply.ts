@@ -83,15 +83,10 @@ export async function waitForDeployments(
 ): Promise<void> {
   const deadline = clock.now() + timeoutMs;
   for (;;) {
-    const missing: string[] = [];
-    for (const ref of wanted) {
-      const found = await client.find(deployments, ref);
-      if (found === undefined || !isRolledOut(found)) {
-        missing.push(
-          `${ref.namespace}/${ref.name} (${found?.status?.readyReplicas ?? 0}/${found?.spec?.replicas ?? '?'} ready)`,
-        );
-      }
-    }
+    const missing = await notReady(client, wanted).catch((thrown: unknown) => {
+      if (!isPassing(thrown)) throw thrown;
+      return [thrown.message];
+    });
     if (missing.length === 0) return;
     if (clock.now() > deadline) {
       throw new MeshError('cli-not-ready', `not ready after ${timeoutMs / 1000} s: ${missing.join(', ')}`, {
@@ -100,6 +95,26 @@ export async function waitForDeployments(
     }
     await sleep(clock, 200);
   }
+}
+
+async function notReady(
+  client: KubeClient,
+  wanted: readonly { namespace: string; name: string }[],
+): Promise<string[]> {
+  const missing: string[] = [];
+  for (const ref of wanted) {
+    const found = await client.find(deployments, ref);
+    if (found !== undefined && isRolledOut(found)) continue;
+    const ready = `${found?.status?.readyReplicas ?? 0}/${found?.spec?.replicas ?? '?'} ready`;
+    missing.push(`${ref.namespace}/${ref.name} (${ready})`);
+  }
+  return missing;
+}
+
+/** Whether an API server that is asked again may answer: it restarts, or has too much to do. */
+function isPassing(thrown: unknown): thrown is MeshError {
+  if (thrown instanceof KubeApiError) return thrown.status === 429 || thrown.status >= 500;
+  return thrown instanceof MeshError && thrown.code === 'kube-unreachable';
 }
 
 export function isRolledOut({ metadata, spec, status }: Deployment): boolean {
