@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { type Authority, createAnchor, createIssuer } from '@mesh/ca/authority';
 import { systemClock as clock } from '@mesh/clock/system';
 import type { KubeClient } from '@mesh/kube/client';
-import { namespaces, pods, secrets, serviceAccounts } from '@mesh/kube/resources';
+import { deployments, namespaces, pods, secrets, serviceAccounts } from '@mesh/kube/resources';
 import type { Pod } from '@mesh/kube/types';
 import { extension, writeCertificate } from '@mesh/trust/certificate-writer';
 import { toPem } from '@mesh/trust/pem';
@@ -151,5 +151,25 @@ test('an anchor that ends soon is replaced by a rotation, an issuer by an instal
   assert.match(
     out,
     /issuer expires in (19|20) days.*\n {4}hint: Sign a new one: mesh install --cluster NAME/,
+  );
+});
+
+test('a part that is scaled to nothing does not run', async (t) => {
+  const clusters = await startClusters(t, [{ context: 'east', anchors: anchor.certificatePem }]);
+  const client = clusters.client('east');
+  const labels = { app: 'injector' };
+  const made = await client.create(deployments, {
+    metadata: { namespace: 'mesh', name: 'mesh-injector' },
+    spec: {
+      replicas: 0,
+      selector: { matchLabels: labels },
+      template: { metadata: { labels }, spec: { containers: [container] } },
+    },
+  });
+  await client.updateStatus(deployments, { ...made, status: { observedGeneration: 1 } });
+  const { out } = await clusters.run([checkCommand], 'check');
+  assert.match(
+    out,
+    /^× mesh-injector is running\n {4}it is scaled to 0 replicas\n {4}hint: kubectl -n mesh scale/m,
   );
 });

@@ -20,6 +20,11 @@ export function deploymentReady(
           remedy: install,
         });
       }
+      if (found.spec?.replicas === 0) {
+        throw new MeshError('cli-not-ready', 'it is scaled to 0 replicas', {
+          remedy: `kubectl -n ${ref.namespace} scale deploy ${ref.name} --replicas=1`,
+        });
+      }
       if (isRolledOut(found)) return;
       const selector = Object.entries(found.spec?.selector.matchLabels ?? {}).map(
         ([key, value]) => `${key}=${value}`,
