@@ -249,3 +249,14 @@ void test('preStop is run once, also over HTTP, and a probe may give less grace'
   await stopped;
   assert.deepEqual(process.signals, ['SIGTERM', 'SIGTERM', 'SIGKILL']);
 });
+
+void test('a hook that cannot even be tried fails alone', async () => {
+  const exec = { command: ['no\0command'] };
+  const { run, processes, events } = begin('Never', { lifecycle: { preStop: { exec } } });
+  await settle();
+  assert.ok(processes[0] !== undefined);
+  processes[0].code = Promise.reject(new TypeError('a string without null bytes was expected'));
+  await run.stop(1000);
+  assert.deepEqual(processes[0].signals, ['SIGTERM']);
+  assert.deepEqual(events, ['FailedPreStopHook']);
+});

@@ -175,8 +175,17 @@ export class ContainerRun {
     await this.#terminate(process, graceSeconds * 1000);
   }
 
-  /** Undefined when the hook succeeded. HTTP hooks fail only without an answer, whatever that says. */
+  /** Undefined when the hook succeeded. Never rejects, whatever a pod's author wrote into it. */
   async #runHook(hook: Hook, process: ContainerProcess, timeoutMs: number): Promise<string | undefined> {
+    try {
+      return await this.#tryHook(hook, process, timeoutMs);
+    } catch (thrown) {
+      return thrown instanceof Error ? thrown.message : String(thrown);
+    }
+  }
+
+  /** HTTP hooks fail only without an answer, whatever that says. */
+  async #tryHook(hook: Hook, process: ContainerProcess, timeoutMs: number): Promise<string | undefined> {
     const { clock, checks } = this.#options;
     if (hook.exec !== undefined) {
       const code = await process.execute(hook.exec.command ?? [], timeoutMs);
