@@ -48,7 +48,8 @@ export class NamespaceRuntime implements ContainerRuntime {
     const launch = join(directory, 'launch');
     writeFileSync(launch, launchScript(start), { mode: 0o400 });
     chownSync(launch, user.uid, user.gid);
-    const workingDirectory = container.workingDir ?? '/';
+    // It is made before the container has its root: no `..` may climb out.
+    const workingDirectory = join('/', container.workingDir ?? '');
     const layout = { root, mounts: start.mounts, etc: start.etc, bundles, node, launch, workingDirectory };
     const fstab = join(directory, 'fstab');
     writeFileSync(fstab, roots.fstab(layout), { mode: 0o600 });

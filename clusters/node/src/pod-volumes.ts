@@ -1,5 +1,5 @@
-import { chmodSync, chownSync, existsSync, mkdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, realpathSync, statSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
 import type { Clock, Timer } from '@mesh/clock/clock';
 import type { Container, Pod } from '@mesh/kube/types';
 import { expandReferences, type ConfigFault } from './environment.ts';
@@ -82,15 +82,34 @@ export class PodVolumes {
       if (inside.startsWith('/') || inside.split('/').includes('..') || !mountPath.startsWith('/')) {
         return { fault: `volumeMount "${name}": subPath must be relative without "..", mountPath absolute` };
       }
+      const target = normalize(mountPath).replace(/\/+$/, '');
+      if (target === '') return { fault: `volumeMount "${name}": mountPath may not be the root` };
+      if (holdsPrograms(target)) {
+        return {
+          fault: `volumeMount "${name}": ${target} holds programs of the node, which make the container`,
+        };
+      }
       const source = join(this.#path(name), inside);
+      // What a container wrote into a volume may be a link to anywhere on the node.
+      if (!staysInside(this.#path(name), source)) {
+        return { fault: `volumeMount "${name}": subPath ${inside} leads out of the volume` };
+      }
       if (volume.emptyDir !== undefined && inside !== '') mkdirSync(source, { recursive: true, mode: 0o777 });
       if (!existsSync(source)) return { fault: `volumeMount "${name}": no ${inside} in the volume` };
       mounts.push({
         source,
-        target: mountPath.replace(/\/+$/, ''),
+        target,
         readOnly: readOnly === true || volume.emptyDir === undefined,
         kind: statSync(source).isDirectory() ? 'directory' : 'file',
       });
+    }
+    for (const outer of mounts) {
+      for (const { target } of mounts) {
+        if (!target.startsWith(`${outer.target}/`)) continue;
+        if (hasLink(outer.source, target.slice(outer.target.length + 1))) {
+          return { fault: `mountPath ${target} leads through a link in the volume at ${outer.target}` };
+        }
+      }
     }
     return mounts;
   }
@@ -162,4 +181,39 @@ export class PodVolumes {
     const delayMs = Math.min(2 ** 31 - 1, Math.max(0, next - this.#options.clock.now()));
     this.#timer = this.#options.clock.after(delayMs, () => this.refreshBehind(), true);
   }
+}
+
+/**
+ * Whether the set-up of a container, which still sees the whole node, runs or loads something from there: a volume in
+ * its place would be run with the rights of the node.
+ */
+function holdsPrograms(target: string): boolean {
+  if (target.startsWith('/usr/share/')) return false;
+  const inside =
+    /^\/(usr|bin|sbin|lib|lib32|lib64|libx32|opt\/mesh|opt\/mesh-bundles|etc\/alternatives|\.host|\.launch)(\/|$)/;
+  return inside.test(target) || target.startsWith('/etc/ld.so.') || target === '/etc' || target === '/opt';
+}
+
+/** Whether `path`, or what exists of it, is in `volume` when all links are followed. */
+function staysInside(volume: string, path: string): boolean {
+  let known = path;
+  while (known !== volume && lstatSync(known, { throwIfNoEntry: false }) === undefined)
+    known = dirname(known);
+  const base = realpathSync(volume);
+  try {
+    const real = realpathSync(known);
+    return real === base || real.startsWith(`${base}/`);
+  } catch {
+    // A link that leads nowhere would be made, wherever it leads.
+    return false;
+  }
+}
+
+/** Whether one of the names that lead from `directory` to `path` below it is a link. */
+function hasLink(directory: string, path: string): boolean {
+  let here = directory;
+  return path.split('/').some((name) => {
+    here = join(here, name);
+    return lstatSync(here, { throwIfNoEntry: false })?.isSymbolicLink() === true;
+  });
 }

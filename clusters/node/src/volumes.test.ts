@@ -1,9 +1,18 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import type { ConfigMap, Pod } from '@mesh/kube/types';
+import type { ConfigMap, Container, Pod } from '@mesh/kube/types';
 import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
 import type { ClusterData } from './environment.ts';
@@ -176,4 +185,50 @@ void test('what a pod must not name is refused', async (t) => {
   );
   const escape = { name: 'c', configMap: { name: 'x', items: [{ key: 'a', path: '../a' }] } };
   assert.match(JSON.stringify(volumeContent(escape, context)), /must be relative/);
+});
+
+void test('no mount leads out of its volume or its container, whatever links a container has left behind', async (t) => {
+  const { maps, podVolumes, path } = setup(t, [
+    { name: 'data', emptyDir: {} },
+    { name: 'cfg', configMap: { name: 'settings' } },
+  ]);
+  maps.set('settings', { data: { a: '1' } });
+  assert.equal(await podVolumes.refresh(), undefined);
+  const outside = directory(t);
+  symlinkSync(outside, join(path, 'data', 'out'));
+  symlinkSync(join(outside, 'missing'), join(path, 'data', 'nowhere'));
+  mkdirSync(join(path, 'data', 'real'));
+  symlinkSync('real', join(path, 'data', 'in'));
+  const mounts = (...volumeMounts: NonNullable<Container['volumeMounts']>) =>
+    podVolumes.mounts({ name: 'app', image: 'none', volumeMounts }, new Map());
+  for (const subPath of ['out', 'out/new', 'nowhere', 'nowhere/new']) {
+    const refused = mounts({ name: 'data', mountPath: '/data', subPath });
+    assert.deepEqual(refused, { fault: `volumeMount "data": subPath ${subPath} leads out of the volume` });
+  }
+  assert.deepEqual(readdirSync(outside), [], 'nothing is made there either');
+  assert.ok(Array.isArray(mounts({ name: 'data', mountPath: '/data', subPath: 'in/new' })));
+  assert.ok(Array.isArray(mounts({ name: 'cfg', mountPath: '/etc/a', subPath: 'a' })));
+  const climbing = mounts({ name: 'data', mountPath: '/../../a//b/' });
+  assert.ok(Array.isArray(climbing));
+  assert.equal(climbing[0]?.target, '/a/b');
+  assert.deepEqual(mounts({ name: 'data', mountPath: '/..' }), {
+    fault: 'volumeMount "data": mountPath may not be the root',
+  });
+  assert.deepEqual(
+    mounts({ name: 'cfg', mountPath: '/data/out/bin' }, { name: 'data', mountPath: '/data' }),
+    {
+      fault: 'mountPath /data/out/bin leads through a link in the volume at /data',
+    },
+  );
+  for (const mountPath of ['/usr/bin', '/bin', '/a/../lib64/', '/etc/ld.so.preload', '/etc', '/.host']) {
+    const refused = mounts({ name: 'data', mountPath });
+    assert.ok(
+      'fault' in refused && refused.fault.endsWith('holds programs of the node, which make the container'),
+    );
+  }
+  for (const mountPath of ['/usr/share/x', '/etc/app', '/libexec', '/dev/shm']) {
+    assert.ok(Array.isArray(mounts({ name: 'data', mountPath })), mountPath);
+  }
+  const nested = mounts({ name: 'cfg', mountPath: '/data/real/cfg' }, { name: 'data', mountPath: '/data' });
+  assert.ok(Array.isArray(nested));
 });
