@@ -271,3 +271,26 @@ test('whatever is cut, refused or forgotten meanwhile, the copy ends equal to th
     { numRuns: 25 },
   );
 });
+
+test('a server that asks to be left alone for days is asked again after a minute', async (t) => {
+  const server = await CollectionServer.start(t);
+  server.failNext.push({ status: 503, headers: { 'retry-after': '3000000' } });
+  const pauses: number[] = [];
+  const clock = {
+    ...systemClock,
+    // The time-out of a request is shorter.
+    after: (delayMs: number, task: () => void, background?: boolean) => {
+      if (delayMs > 30_000 && delayMs !== 150_000) pauses.push(delayMs);
+      return systemClock.after(delayMs === 60_000 ? 1 : delayMs, task, background);
+    },
+  };
+  const client = new KubeClient({ server: server.url, namespace: 'default', clock });
+  const informer = new Informer<ConfigMap>({ client, type: configMaps, clock, random: seededRandom(1) });
+  t.after(async () => {
+    await informer.stop();
+    client.close();
+  });
+  informer.start();
+  await informer.synced;
+  assert.deepEqual(pauses, [60_000]);
+});

@@ -35,6 +35,8 @@ export interface Change<T extends KubeObject> {
 export type ChangeListener<T extends KubeObject> = (key: string, change: Change<T>) => void;
 
 const retry = { baseMs: 250, capMs: 15_000, jitter: 0.3 };
+/** Of a wait that a server asks for: what stands before an API server may ask for days, which no timer can wait either. */
+const longestAskedMs = 60_000;
 /** A watch that was open for so long worked. */
 const steadyMs = 1000;
 
@@ -163,7 +165,8 @@ export class Informer<T extends KubeObject> {
         if (!expired) onError?.(thrown);
         if (!expired || failures > 0) {
           const askedMs = (thrown instanceof KubeApiError ? thrown.retryAfterMs : undefined) ?? 0;
-          await pause(clock, Math.max(askedMs, backoffMs(failures, random, retry)), signal);
+          const pauseMs = Math.max(Math.min(askedMs, longestAskedMs), backoffMs(failures, random, retry));
+          await pause(clock, pauseMs, signal);
         }
         failures++;
       }
