@@ -7,6 +7,7 @@ import type {
   RequestHead,
   ResetReason,
 } from '@mesh/http/message';
+import { neverIndexedIn } from '@mesh/http/never-indexed';
 import { readBeforeClose } from '@mesh/sockets/read-in-place';
 import { removeHeader } from '@mesh/http/headers';
 import type { ConnectionOptions } from './channel.ts';
@@ -123,7 +124,7 @@ export class Http2Client extends Connection implements Http2ClientConnection {
     this.streams.add(stream);
     this.guard.streamOpened();
     const { encoder } = this.writer;
-    encoder.begin();
+    encoder.begin(neverIndexedIn(head.headers));
     encoder.field(':method', stream.isUpgrade ? 'CONNECT' : head.method);
     if (head.method !== 'CONNECT' || stream.isUpgrade) {
       encoder.field(':scheme', head.scheme === '' ? this.#scheme : head.scheme);
@@ -174,6 +175,7 @@ export class Http2Client extends Connection implements Http2ClientConnection {
     const response = status === 'ok' ? parseResponse(fields) : status;
     if (typeof response === 'string') return this.streamFault(stream, errorCode.protocolError);
     const { head, contentLength } = response;
+    this.keepMarks(head.headers);
     if (head.status < 200) {
       if (endStream) return this.streamFault(stream, errorCode.protocolError);
       if (++stream.informed > this.limits.values.http2_informational_count) {

@@ -1,5 +1,6 @@
 import type { Timer } from '@mesh/clock/clock';
 import type { Headers, ResetReason } from '@mesh/http/message';
+import { markNeverIndexed, neverIndexedIn } from '@mesh/http/never-indexed';
 import type { ConnectionOptions } from './channel.ts';
 import type { WindowBudget } from './window-budget.ts';
 import { errorCode, reasonOfCode } from './error-codes.ts';
@@ -320,6 +321,12 @@ export abstract class Connection extends Session implements FrameSink {
   }
 
   /** Trailers on a stream whose peer half is open. */
+  /** What of the list that was just decoded came never-indexed goes on so. */
+  protected keepMarks(headers: Headers): void {
+    const { neverIndexed } = this.#decoder;
+    if (neverIndexed !== undefined) markNeverIndexed(headers, neverIndexed);
+  }
+
   protected onTrailers(
     stream: Http2Stream,
     endStream: boolean,
@@ -330,6 +337,7 @@ export abstract class Connection extends Session implements FrameSink {
     if (status !== 'ok' || !endStream) return this.streamFault(stream, errorCode.protocolError);
     const trailers = parseTrailers(fields);
     if (typeof trailers === 'string') return this.streamFault(stream, errorCode.protocolError);
+    this.keepMarks(trailers);
     return this.finishRemote(stream, trailers);
   }
 
@@ -397,7 +405,7 @@ export abstract class Connection extends Session implements FrameSink {
   sendResponse(stream: Http2Stream, status: number, headers: Headers, end: boolean): void {
     if (this.state !== 'open') return;
     const { writer } = this;
-    writer.encoder.begin();
+    writer.encoder.begin(neverIndexedIn(headers));
     writer.encoder.field(':status', String(status));
     writer.fields(headers);
     writer.block(stream.id, end);
@@ -411,7 +419,7 @@ export abstract class Connection extends Session implements FrameSink {
     if (trailers === null || trailers.length === 0) {
       writer.endStream(stream.id);
     } else {
-      writer.encoder.begin();
+      writer.encoder.begin(neverIndexedIn(trailers));
       writer.fields(trailers);
       writer.block(stream.id, true);
     }

@@ -122,6 +122,7 @@ export class Http2Server extends Connection implements ServerConnection {
       return this.#refuse(streamId, endStream, errorCode.protocolError);
     }
 
+    this.keepMarks(request.head.headers);
     this.worked(requestWork);
     const stream = this.#open(streamId, endStream);
     this.holdHead(stream);

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, request as httpRequest } from 'node:http';
-import { connect as connectHttp2, createServer as createHttp2Server } from 'node:http2';
+import {
+  connect as connectHttp2,
+  createServer as createHttp2Server,
+  type IncomingHttpHeaders,
+  sensitiveHeaders,
+} from 'node:http2';
 import type { Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { eventually } from '@mesh/testkit/eventually';
@@ -108,6 +113,36 @@ void test('a large upload is held back by an application that does not read', as
   const [response] = (await once(sent, 'response')) as [IncomingMessage];
   const [body] = (await once(response, 'data')) as [Buffer];
   assert.equal(body.toString(), String(total));
+});
+
+/** Names of fields that came never-indexed. */
+const marked = (headers: IncomingHttpHeaders): unknown => Reflect.get(headers, sensitiveHeaders);
+
+void test('fields that come never-indexed leave so: heads and trailers, both ways, each time', async (t) => {
+  const app = createHttp2Server();
+  const asked: unknown[] = [];
+  app.on('stream', (stream, headers) => {
+    asked.push([headers['x-key'], marked(headers)]);
+    stream.respond(
+      { 'x-answer': 'b', 'x-plain': 'c', [sensitiveHeaders]: ['x-answer'] },
+      { waitForTrailers: true },
+    );
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'x-sum': 'd', [sensitiveHeaders]: ['x-sum'] }));
+    stream.end('body');
+  });
+  const { caller } = await sidecars(t, await listening(t, app));
+  const session = connectHttp2(`http://127.0.0.1:${caller.ports.outbound}`);
+  t.after(() => session.destroy());
+  for (let round = 0; round < 3; round++) {
+    const stream = session.request({ 'x-key': 'a', 'x-other': 'e', [sensitiveHeaders]: ['x-key'] });
+    const ended = once(stream, 'trailers') as Promise<[IncomingHttpHeaders]>;
+    const [answer] = (await once(stream, 'response')) as [IncomingHttpHeaders];
+    stream.resume();
+    const [trailers] = await ended;
+    assert.deepEqual(asked.pop(), ['a', ['x-key']]);
+    assert.deepEqual([answer['x-answer'], marked(answer)], ['b', ['x-answer']]);
+    assert.deepEqual([trailers['x-sum'], marked(trailers)], ['d', ['x-sum']]);
+  }
 });
 
 void test('both directions of an HTTP/2 stream run at once', async (t) => {

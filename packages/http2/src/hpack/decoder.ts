@@ -1,5 +1,6 @@
 import { isFieldName, isFieldValue } from '../field-text.ts';
 import { huffmanDecode } from './huffman.ts';
+import { sensitive } from './sensitive.ts';
 import { staticCount, staticNames, staticValues } from './static-table.ts';
 
 /**
@@ -48,6 +49,7 @@ export class HpackDecoder {
   #textOk = true;
   #textBytes = 0;
   #listBytes = 0;
+  #neverIndexed: string[] | undefined;
 
   constructor({ headerListBytes, headerCount, decodedFields, tableBytes = 4096 }: DecoderLimits) {
     this.#maxListBytes = headerListBytes;
@@ -73,12 +75,18 @@ export class HpackDecoder {
     return this.#listBytes;
   }
 
+  /** Of the last list: names, beside those that are sensitive anyway, that came never-indexed; undefined for none. */
+  get neverIndexed(): readonly string[] | undefined {
+    return this.#neverIndexed;
+  }
+
   /** Decodes one complete header block and appends name, value, name, value, … to `out`. */
   decode(source: Buffer, start: number, end: number, out: string[]): DecodeStatus {
     this.#source = source;
     this.#at = start;
     this.#end = end;
     this.#listBytes = 0;
+    this.#neverIndexed = undefined;
     let wellFormed = true;
     let room = true;
     let count = 0;
@@ -136,6 +144,7 @@ export class HpackDecoder {
         const marks = (nameOk ? 2 : 0) | (this.#textOk ? 1 : 0);
         if (indexed) this.#insert(name, value, marks, fieldBytes);
         if (marks !== 3) wellFormed = false;
+        if (first >= 0x10 && !indexed && room && !sensitive.has(name)) (this.#neverIndexed ??= []).push(name);
         this.#listBytes += fieldBytes;
       }
       sizeUpdateAllowed = false;

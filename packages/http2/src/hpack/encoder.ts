@@ -1,4 +1,5 @@
 import { huffmanEncode, huffmanLength } from './huffman.ts';
+import { sensitive } from './sensitive.ts';
 import { staticByName, staticCount, type StaticName } from './static-table.ts';
 
 export interface EncoderOptions {
@@ -16,14 +17,6 @@ const candidatesPerName = 4;
 /** Names that are tracked, and how long they may be; a peer that invents more gets plain literals. */
 const trackedNames = 256;
 const trackedNameLength = 64;
-
-/** Never in any table, here or at a later hop (RFC 7541 §7.1.3). */
-const sensitive: ReadonlySet<string> = new Set([
-  'authorization',
-  'proxy-authorization',
-  'cookie',
-  'set-cookie',
-]);
 
 /** What this connection knows of one name. */
 class NameState {
@@ -75,6 +68,8 @@ export class HpackEncoder {
   #announceLeast = -1;
   #announceLast = -1;
   #at = 0;
+  /** Of the block under way: names beside the sensitive ones that their sender wants in no table. */
+  #neverIndexed: readonly string[] | undefined;
 
   constructor({ tableBytes = 4096, huffman = false, eager = false }: EncoderOptions = {}) {
     this.#ceiling = tableBytes;
@@ -97,9 +92,13 @@ export class HpackEncoder {
     this.#evict(size);
   }
 
-  /** Begins a block; then `field`s, then `finish`. Blocks leave in the order they are begun. */
-  begin(): void {
+  /**
+   * Begins a block; then `field`s, then `finish`. Blocks leave in the order they are begun.
+   * @param neverIndexed names that came never-indexed
+   */
+  begin(neverIndexed?: readonly string[]): void {
     this.#at = 0;
+    this.#neverIndexed = neverIndexed;
     if (this.#announceLast < 0) return;
     if (this.#announceLeast < this.#announceLast) this.#integer(0x20, 0x1f, this.#announceLeast);
     this.#integer(0x20, 0x1f, this.#announceLast);
@@ -121,6 +120,10 @@ export class HpackEncoder {
       if (this.#names.size < trackedNames && name.length <= trackedNameLength) {
         this.#names.set(copyOf(name), state);
       }
+    }
+    if (this.#neverIndexed !== undefined && this.#neverIndexed.includes(name)) {
+      this.#literal(0x10, 0x0f, this.#nameIndex(state), name, value);
+      return;
     }
     if (state.newest !== 0 && state.newestValue === value) {
       this.#integer(0x80, 0x7f, staticCount + 1 + this.#inserted - state.newest);
