@@ -70,7 +70,7 @@ describe('a gateway with two workers', { concurrency: true }, () => {
     assert.doesNotMatch(JSON.stringify(west.log), /PRIVATE KEY|keyDer/);
 
     // A peer that is unlinked is out in every worker.
-    const gone = sessions.map((each) => once(each, 'close'));
+    const gone = sessions.map((each) => new Promise((resolve) => each.once('close', resolve)));
     const startedAt = performance.now();
     west.setTable({ peers: [{ cluster: 'north', allow: true }] });
     await Promise.all(gone);
