@@ -138,7 +138,9 @@ export function createServing({
     listen: () => gateway.listen(config.MESH_GATEWAY_PORT),
     ready() {
       if (drain.draining) return { ready: false, reason: 'stopping' };
-      if (credentials.current === undefined) return { ready: false, reason: 'no certificate yet' };
+      const { current } = credentials;
+      if (current === undefined) return { ready: false, reason: 'no certificate yet' };
+      if (current.notAfter <= clock.wall()) return { ready: false, reason: 'the certificate expired' };
       return { ready: gateway.informed, reason: 'destination has not said yet what is exported' };
     },
     get open() {

@@ -253,13 +253,19 @@ export class Proxy {
 
   ready(): Readiness {
     if (this.#environment.inboundDrain.draining) return { ready: false, reason: 'shutting down' };
-    if (this.#environment.credentials.current === undefined) {
-      return { ready: false, reason: this.#identityClient.fault };
-    }
+    const { current } = this.#environment.credentials;
+    if (current === undefined) return { ready: false, reason: this.#identityClient.fault };
     if (!this.#channel.connected && !this.#channel.wasConnected && !this.#lastGood.restored) {
       return { ready: false, reason: `destination: ${this.#channel.fault}` };
     }
-    return { ready: true, reason: '', note: this.#lastGood.note };
+    // Plaintext passes all the same, as the policy says.
+    const expired = current.notAfter <= this.#options.clock.wall();
+    return { ready: true, reason: '', note: expired ? this.#expiredNote() : this.#lastGood.note };
+  }
+
+  #expiredNote(): string {
+    const { fault } = this.#identityClient;
+    return fault === '' ? 'the certificate expired' : `the certificate expired: ${fault}`;
   }
 
   /**

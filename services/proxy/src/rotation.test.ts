@@ -134,3 +134,13 @@ test('certificates of seconds: renewed and connections replaced in time, and no 
   await load.stop();
   assert.deepEqual(load.failed, []);
 });
+
+test('a certificate that could not be renewed in time is told of on the page of readiness', async (t) => {
+  const cluster = await startCluster(t);
+  cluster.identity.rotate({ lifetimeMs: 3000 });
+  const { proxy } = await startProxy(t, cluster);
+  assert.equal(proxy.ready().note, '');
+  cluster.identity.rotate({ answersAfterMs: 60_000 });
+  const told = /^the certificate expired: no certificate: /;
+  await eventually('it is told', () => told.test(proxy.ready().note ?? ''), { timeoutMs: 20_000 });
+});
