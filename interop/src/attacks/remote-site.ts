@@ -27,6 +27,9 @@ export interface RemoteSiteOptions {
   readonly plainPauseMs: number;
 }
 
+/** Whoever asks for metrics more often than `admin_renders` allows gets an old page. */
+const pagePauseMs = 125;
+
 export class RemoteSite implements TlsAttackSite {
   readonly longestPassMs = 60_000;
   readonly scale = 20;
@@ -43,6 +46,7 @@ export class RemoteSite implements TlsAttackSite {
   readonly #secureContext: SecureContext;
   readonly #sockets: Set<Socket> = new Set();
   readonly #ends: Map<string, number> = new Map();
+  #nextPageMs = 0;
   #nextConnectMs = 0;
   #connections = 0;
   #requestsBefore = 0;
@@ -182,6 +186,10 @@ export class RemoteSite implements TlsAttackSite {
   }
 
   async #page(): Promise<string> {
+    const now = this.#clock.now();
+    const dueMs = Math.max(this.#nextPageMs, now);
+    this.#nextPageMs = dueMs + pagePauseMs;
+    if (dueMs > now) await sleep(this.#clock, dueMs - now);
     return (await fetch(this.#order.metrics)).text();
   }
 

@@ -136,13 +136,16 @@ export const http2Attacks: readonly Attack[] = [
         await one.send(frame(HEADERS, 5, 1, Buffer.concat([block(...get), bigCookie])));
         await one.flood(99, (stream) => frame(HEADERS, 5, odd(stream + 1), references));
       }
-      const refused = (): number[] => within.flatMap(({ resets }) => resets);
+      const resets = (): number[] => within.flatMap((one) => one.resets);
       const most = Math.ceil((shared.default + count * own.default) / listBytes);
-      await eventually('the others are refused', () => refused().length >= 100 * count - most);
-      assert.ok(refused().every((code) => code === errorCode.refusedStream));
+      await eventually(
+        'the others are refused',
+        () => resets().filter((code) => code === errorCode.refusedStream).length >= 100 * count - most,
+      );
+      // An application on node:http2 resets more of them, by its own bounds; no stream is without an end or a request.
       await eventually(
         'some requests',
-        async () => (await site.requests()) === 100 * count - refused().length,
+        async () => (await site.requests()) === 100 * count - resets().length,
       );
       await site.holdsAtMost(8 * MiB);
       for (const one of within) one.destroy();
