@@ -138,11 +138,9 @@ export const http2Attacks: readonly Attack[] = [
       }
       const resets = (): number[] => within.flatMap((one) => one.resets);
       const most = Math.ceil((shared.default + count * own.default) / listBytes);
-      await eventually(
-        'the others are refused',
-        () => resets().filter((code) => code === errorCode.refusedStream).length >= 100 * count - most,
-      );
-      // An application on node:http2 resets more of them, by its own bounds; no stream is without an end or a request.
+      // An application on node:http2 resets some of them by its own bounds; no stream is without a reset or a request.
+      await eventually('the others are refused', () => resets().length >= 100 * count - most);
+      assert.ok(resets().includes(errorCode.refusedStream));
       await eventually(
         'some requests',
         async () => (await site.requests()) === 100 * count - resets().length,
