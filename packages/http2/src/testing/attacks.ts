@@ -141,10 +141,7 @@ export const http2Attacks: readonly Attack[] = [
       // An application on node:http2 resets some of them by its own bounds; no stream is without a reset or a request.
       await eventually('the others are refused', () => resets().length >= 100 * count - most);
       assert.ok(resets().includes(errorCode.refusedStream));
-      await eventually(
-        'some requests',
-        async () => (await site.requests()) === 100 * count - resets().length,
-      );
+      await eventually('some requests', async () => (await site.requests()) + resets().length >= 100 * count);
       await site.holdsAtMost(8 * MiB);
       for (const one of within) one.destroy();
     },
