@@ -26,7 +26,7 @@ export const http2Limits = {
     why: 'Decoded header lists of all open streams of a connection together, above which they take of `http2_head_budget_bytes`; a program without that budget refuses more streams unprocessed.',
   },
   http2_head_budget_bytes: {
-    default: 4_194_304,
+    default: 2_097_152,
     unit: 'bytes',
     why: 'Decoded header lists of all connections of a program above their `http2_held_header_bytes`, in equal shares where a gateway has several workers; more streams are refused unprocessed.',
   },
