@@ -178,7 +178,7 @@ export class PodVolumes {
     let next = Number.POSITIVE_INFINITY;
     for (const { renewAt } of this.#tokens.values()) next = Math.min(next, renewAt);
     if (!Number.isFinite(next) || this.#closed) return;
-    const delayMs = Math.min(2 ** 31 - 1, Math.max(0, next - this.#options.clock.now()));
+    const delayMs = Math.max(0, next - this.#options.clock.now());
     this.#timer = this.#options.clock.after(delayMs, () => this.refreshBehind(), true);
   }
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeClock } from '@mesh/testkit/fake-clock';
 import { pause, sleep } from './clock.ts';
+import { systemClock } from './system.ts';
 
 test('a pause that nobody cuts short lasts its time', async () => {
   const clock = new FakeClock();
@@ -22,4 +23,15 @@ test('an abort ends a pause at once, before it and in the middle of it, and a sl
   await assert.rejects(slept, reason);
   assert.equal(await pause(clock, 500, abort.signal), false);
   assert.equal(clock.pending, 0);
+});
+
+test('a timer of the process that is longer than Node can count does not fire at once', async () => {
+  let fired = 0;
+  const timers = [2 ** 31, Number.POSITIVE_INFINITY].flatMap((ms) => [
+    systemClock.after(ms, () => fired++),
+    systemClock.every(ms, () => fired++),
+  ]);
+  await sleep(systemClock, 20);
+  for (const timer of timers) timer.cancel();
+  assert.equal(fired, 0);
 });

@@ -17,10 +17,10 @@ export interface Clock {
   /** Wall-clock milliseconds since the Unix epoch. For certificates, tokens and timestamps that people read. */
   wall(): number;
   /**
-   * Calls `task` once, `delayMs` from now. The timer keeps the process alive unless `background` is true.
+   * Calls `task` once, `delayMs` from now, at most 24 days. The timer keeps the process alive unless `background` is true.
    */
   after(delayMs: number, task: () => void, background?: boolean): Timer;
-  /** Calls `task` every `periodMs`, first one period from now. */
+  /** Calls `task` every `periodMs`, at most 24 days, first one period from now. */
   every(periodMs: number, task: () => void, background?: boolean): Timer;
 }
 

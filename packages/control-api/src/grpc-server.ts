@@ -149,9 +149,6 @@ class Drained implements StreamHandler {
   onDrain(): void {}
 }
 
-/** Node's timers count in 32 bits. */
-const longestTimerMs = 2 ** 31 - 1;
-
 interface Asked<Peer> {
   readonly stream: ServerStream;
   readonly head: RequestHead;
@@ -194,8 +191,7 @@ class Exchange<Peer> implements StreamHandler, GrpcCall<Peer> {
     });
     const timeout = getHeader(head.headers, 'grpc-timeout');
     const timeoutMs = timeout === undefined ? undefined : parseTimeout(timeout);
-    // A deadline in a month is none: connections end sooner, and timers would take it for now.
-    if (timeoutMs !== undefined && timeoutMs <= longestTimerMs) {
+    if (timeoutMs !== undefined) {
       this.#deadline = options.clock.after(timeoutMs, () =>
         this.sink.abandon({ code: grpcCode.deadlineExceeded, message: 'the deadline of the caller passed' }),
       );
