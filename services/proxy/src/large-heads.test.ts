@@ -2,27 +2,20 @@ import assert from 'node:assert/strict';
 import { createServer, request } from 'node:http';
 import { test } from 'node:test';
 import { listening } from '@mesh/testkit/servers';
-import { startCluster, startProxy, workload } from './testing/mesh.ts';
+import { startSidecars } from './testing/mesh.ts';
 
 test('many requests at once with large cookies pass between sidecars', async (context) => {
-  const cluster = await startCluster(context);
   const atOnce = 150;
   const waiting: (() => void)[] = [];
   const app = createServer((_, response) => {
     waiting.push(() => response.end());
     if (waiting.length === atOnce) for (const answer of waiting) answer();
   });
-  const server = await startProxy(context, cluster, {
-    serviceAccount: 'cart',
-    app: await listening(context, app),
-  });
-  const client = await startProxy(context, cluster, { serviceAccount: 'web' });
-  const endpoint = { port: server.ports.inbound, identity: workload('cart', 'east') };
-  cluster.destination.service('10.0.0.1:80', 'cart.shop.svc.cluster.local', [endpoint]);
+  const { caller } = await startSidecars(context, await listening(context, app));
   const headers = { host: 'cart', cookie: `session=${'x'.repeat(8000)}` };
   const ask = (): Promise<void> =>
     new Promise((resolve, reject) => {
-      const options = { host: '127.0.0.1', port: client.ports.outbound, agent: false, headers };
+      const options = { host: '127.0.0.1', port: caller.ports.outbound, agent: false, headers };
       const asked = request(options, (response) => {
         response.resume();
         if (response.statusCode === 200) resolve();

@@ -3,21 +3,14 @@ import { Agent, createServer, request } from 'node:http';
 import { test } from 'node:test';
 import { eventually } from '@mesh/testkit/eventually';
 import { listening } from '@mesh/testkit/servers';
-import { startCluster, startProxy, workload } from './testing/mesh.ts';
+import { startSidecars } from './testing/mesh.ts';
 
 test('over a thousand streams of events to one pod leave room for other requests to it', async (context) => {
-  const cluster = await startCluster(context);
   const app = createServer((asked, response) => {
     if (asked.url === '/events') response.write('data: 1\n\n');
     else response.end('ok');
   });
-  const server = await startProxy(context, cluster, {
-    serviceAccount: 'cart',
-    app: await listening(context, app),
-  });
-  const client = await startProxy(context, cluster, { serviceAccount: 'web' });
-  const endpoint = { port: server.ports.inbound, identity: workload('cart', 'east') };
-  cluster.destination.service('10.0.0.1:80', 'cart.shop.svc.cluster.local', [endpoint]);
+  const { caller } = await startSidecars(context, await listening(context, app));
   const streams = 1100;
   const agent = new Agent({ maxSockets: streams + 1 });
   context.after(() => agent.destroy());
@@ -26,7 +19,7 @@ test('over a thousand streams of events to one pod leave room for other requests
     new Promise((resolve, reject) => {
       const options = {
         host: '127.0.0.1',
-        port: client.ports.outbound,
+        port: caller.ports.outbound,
         path,
         agent,
         headers: { host: 'cart' },

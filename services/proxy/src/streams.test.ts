@@ -8,25 +8,10 @@ import {
   sensitiveHeaders,
 } from 'node:http2';
 import type { Socket } from 'node:net';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import { eventually } from '@mesh/testkit/eventually';
 import { listening } from '@mesh/testkit/servers';
-import { startCluster, startProxy, type TestProxy } from './testing/mesh.ts';
-
-/** A caller's and a server's sidecar before the application on `port`. */
-async function sidecars(
-  t: TestContext,
-  port: number,
-  environment: Record<string, string> = {},
-): Promise<{ caller: TestProxy; server: TestProxy }> {
-  const east = await startCluster(t);
-  const server = await startProxy(t, east, { serviceAccount: 'cart', app: port, environment });
-  const caller = await startProxy(t, east);
-  east.destination.service('10.0.0.1:80', 'cart.shop.svc.cluster.local', [
-    { port: server.ports.inbound, identity: server.identity },
-  ]);
-  return { caller, server };
-}
+import { startSidecars } from './testing/mesh.ts';
 
 void test('a reader that stops holds the application back through both sidecars, then gets everything', async (t) => {
   const total = 64 * 1024 * 1024;
@@ -45,7 +30,7 @@ void test('a reader that stops holds the application back through both sidecars,
     };
     pump();
   });
-  const { caller } = await sidecars(t, await listening(t, app));
+  const { caller } = await startSidecars(t, await listening(t, app));
   const sent = httpRequest({ host: '127.0.0.1', port: caller.ports.outbound, agent: false });
   sent.end();
   const [response] = (await once(sent, 'response')) as [IncomingMessage];
@@ -83,7 +68,7 @@ void test('a large upload is held back by an application that does not read', as
       request.resume();
     };
   });
-  const { caller } = await sidecars(t, await listening(t, app));
+  const { caller } = await startSidecars(t, await listening(t, app));
   const total = 64 * 1024 * 1024;
   let offered = 0;
   const sent = httpRequest({ host: '127.0.0.1', port: caller.ports.outbound, agent: false, method: 'POST' });
@@ -130,7 +115,7 @@ void test('fields that come never-indexed leave so: heads and trailers, both way
     stream.on('wantTrailers', () => stream.sendTrailers({ 'x-sum': 'd', [sensitiveHeaders]: ['x-sum'] }));
     stream.end('body');
   });
-  const { caller } = await sidecars(t, await listening(t, app));
+  const { caller } = await startSidecars(t, await listening(t, app));
   const session = connectHttp2(`http://127.0.0.1:${caller.ports.outbound}`);
   t.after(() => session.destroy());
   for (let round = 0; round < 3; round++) {
@@ -153,7 +138,7 @@ void test('both directions of an HTTP/2 stream run at once', async (t) => {
     stream.on('data', (chunk: Buffer) => stream.write(chunk));
     stream.on('end', () => stream.end());
   });
-  const { caller } = await sidecars(t, await listening(t, app));
+  const { caller } = await startSidecars(t, await listening(t, app));
   const session = connectHttp2(`http://127.0.0.1:${caller.ports.outbound}`);
   t.after(() => session.destroy());
   const stream = session.request({ ':method': 'POST', ':path': '/' }, { endStream: false });
@@ -175,7 +160,7 @@ void test('an upgraded connection is a tunnel', async (t) => {
     socket.on('error', () => {});
     socket.on('data', (chunk: Buffer) => socket.write(chunk.toString().toUpperCase()));
   });
-  const { caller } = await sidecars(t, await listening(t, app));
+  const { caller } = await startSidecars(t, await listening(t, app));
   const sent = httpRequest({
     host: '127.0.0.1',
     port: caller.ports.outbound,
@@ -196,7 +181,7 @@ void test('a sidecar that is told to stop ends what is in progress first', async
   const app = createServer((_, response) => {
     answer = () => response.end('finished');
   });
-  const { caller, server } = await sidecars(t, await listening(t, app), { MESH_SHUTDOWN_GRACE: '10s' });
+  const { caller, server } = await startSidecars(t, await listening(t, app), { MESH_SHUTDOWN_GRACE: '10s' });
   const sent = httpRequest({ host: '127.0.0.1', port: caller.ports.outbound, agent: false });
   sent.end();
   const arrived = once(app, 'request');

@@ -355,6 +355,21 @@ export async function startProxy(
   return running;
 }
 
+/** A caller's and a server's sidecar before the application on `port`. */
+export async function startSidecars(
+  test: TestContext,
+  port: number,
+  environment: Record<string, string> = {},
+): Promise<{ caller: TestProxy; server: TestProxy }> {
+  const east = await startCluster(test);
+  const server = await startProxy(test, east, { serviceAccount: 'cart', app: port, environment });
+  const caller = await startProxy(test, east);
+  east.destination.service('10.0.0.1:80', 'cart.shop.svc.cluster.local', [
+    { port: server.ports.inbound, identity: server.identity },
+  ]);
+  return { caller, server };
+}
+
 export interface AppRequest {
   readonly method: string;
   readonly path: string;
