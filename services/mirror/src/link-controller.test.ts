@@ -2,8 +2,6 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { systemClock, systemRandom } from '@mesh/clock/system';
 import { Export_Mode as Mode } from '@mesh/control-api/gen/mesh/federation/v1/federation_pb';
-import { defaultCodecs } from '@mesh/dataplane/peer';
-import { connectHttp2 } from '@mesh/http2/client';
 import { Informer } from '@mesh/kube/informer';
 import { endpointSlices, namespaces, services } from '@mesh/kube/resources';
 import { multiclusterNamespace } from '@mesh/multicluster/link';
@@ -12,13 +10,13 @@ import { silentLogger } from '@mesh/telemetry/log';
 import { MetricRegistry } from '@mesh/telemetry/metrics';
 import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
-import { dialTls } from '@mesh/trust/dial';
-import { gatewayIdentity, mirrorIdentity } from '@mesh/trust/names';
+import { mirrorIdentity } from '@mesh/trust/names';
 import { sliceServiceIndex } from './export-table.ts';
 import { importIndex } from './importer.ts';
 import { LinkController, type LinkControllerOptions, probeSettings } from './link-controller.ts';
 import {
   condition,
+  dialPeer,
   findService,
   makeLink,
   slicesOf,
@@ -54,18 +52,7 @@ async function setup(t: TestContext) {
       maxExports: 10,
       maxAgeMs: 60_000,
       resolve,
-      connect: async () => {
-        const socket = await dialTls({
-          host: '127.0.0.1',
-          port: peer.relay.port,
-          identity: gatewayIdentity('west'),
-          alpn: ['h2'],
-          credentials,
-          clock: systemClock,
-          timeoutMs: 5000,
-        });
-        return connectHttp2(socket, { clock: systemClock, limits: defaultCodecs().http2Limits });
-      },
+      connect: () => dialPeer(peer, credentials),
       ...options,
     });
     controller.start();

@@ -1,16 +1,12 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { systemClock } from '@mesh/clock/system';
 import { Export_Mode as Mode } from '@mesh/control-api/gen/mesh/federation/v1/federation_pb';
-import { defaultCodecs } from '@mesh/dataplane/peer';
-import { connectHttp2 } from '@mesh/http2/client';
 import { silentLogger } from '@mesh/telemetry/log';
 import { eventually } from '@mesh/testkit/eventually';
 import { FakeClock } from '@mesh/testkit/fake-clock';
-import { dialTls } from '@mesh/trust/dial';
-import { gatewayIdentity, mirrorIdentity } from '@mesh/trust/names';
+import { mirrorIdentity } from '@mesh/trust/names';
 import { PeerSession, type PeerSessionOptions } from './peer-session.ts';
-import { startHostilePeer, TestTrust } from './testing/test-mirror.ts';
+import { dialPeer, startHostilePeer, TestTrust } from './testing/test-mirror.ts';
 
 const ports = [{ name: 'http', port: 80, protocol: 'TCP' }];
 const cart = { namespace: 'shop', name: 'cart', mode: Mode.GATEWAY, ports, readyEndpoints: 1 };
@@ -63,16 +59,7 @@ async function startPeer(t: TestContext) {
   let connects = 0;
   const connect: PeerSessionOptions['connect'] = async (host) => {
     connects++;
-    const socket = await dialTls({
-      host,
-      port: peer.relay.port,
-      identity: gatewayIdentity('west'),
-      alpn: ['h2'],
-      credentials,
-      clock: systemClock,
-      timeoutMs: 5000,
-    });
-    return connectHttp2(socket, { clock: systemClock, limits: defaultCodecs().http2Limits });
+    return dialPeer(peer, credentials, host);
   };
   return { peer, connect, connects: () => connects };
 }

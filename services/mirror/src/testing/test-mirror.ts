@@ -28,6 +28,8 @@ import { grpcService } from '@mesh/control-api/grpc-server';
 import { ControlServer, controlLimits } from '@mesh/dataplane/control-server';
 import { readConfig } from '@mesh/config/environment';
 import { createWorkload } from '@mesh/dataplane/workload';
+import { defaultCodecs } from '@mesh/dataplane/peer';
+import { connectHttp2 as connectOurs, type Http2ClientConnection } from '@mesh/http2/client';
 import { KubeClient } from '@mesh/kube/client';
 import { fromKubeconfig } from '@mesh/kube/config';
 import { customResourceDefinitions, endpointSlices, namespaces, services } from '@mesh/kube/resources';
@@ -384,6 +386,17 @@ export interface HostilePeer {
   tell(value: MessageInitShape<typeof ExportSchema>): void;
   /** Ends the streams; each that follows brings the exports as its snapshot. */
   announce(): void;
+}
+
+/** As a mirror controller with these credentials connects to a peer. */
+export async function dialPeer(
+  { relay: { port } }: Pick<HostilePeer, 'relay'>,
+  credentials: CredentialStore,
+  host = '127.0.0.1',
+): Promise<Http2ClientConnection> {
+  const identity = gatewayIdentity('west');
+  const socket = await dialTls({ host, port, identity, alpn: ['h2'], credentials, clock, timeoutMs: 5000 });
+  return connectOurs(socket, { clock, limits: defaultCodecs().http2Limits });
 }
 
 /** Cluster west as an attacker would run it: a proper certificate, and a federation API that says anything. */
