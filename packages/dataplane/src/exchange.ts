@@ -176,8 +176,7 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
   }
 
   onReset(): void {
-    if (this.#waiting) this.context.pool.withdraw(this);
-    this.#waiting = false;
+    this.#stopWaiting();
     const wasDone = this.#done;
     this.#done = true;
     this.#untilDiscard?.cancel();
@@ -372,8 +371,7 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
   /** The client may no longer do what it asked for: what is under way ends. */
   revoke(answer: SyntheticReason, detail: string): void {
     if (this.#done) return;
-    if (this.#waiting) this.context.pool.withdraw(this);
-    this.#waiting = false;
+    this.#stopWaiting();
     this.#untilDiscard?.cancel();
     if (this.#attempt === undefined) this.countUnsent('proxy', answer);
     else this.#attempt.cancel();
@@ -415,6 +413,11 @@ export class Exchange implements StreamHandler, PoolWaiter, OpenBody {
     if (this.#restored !== '') response.headers.push(origProtoHeader, this.#restored);
     this.#finish();
     this.#stream.respond(response, true);
+  }
+
+  #stopWaiting(): void {
+    if (this.#waiting) this.context.pool.withdraw(this);
+    this.#waiting = false;
   }
 
   /** Ends the client's stream in the middle, with an answer where none has begun. */
