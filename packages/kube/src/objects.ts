@@ -1,4 +1,4 @@
-import type { KubeObject, ObjectMeta, OwnerReference, Stored } from './types.ts';
+import type { Container, KubeObject, ObjectMeta, OwnerReference, Pod, Service, Stored } from './types.ts';
 
 /** Names one object of a known type; `namespace` is absent for cluster-wide ones. */
 export interface ObjectRef {
@@ -37,6 +37,19 @@ export function labelOf(object: { metadata?: ObjectMeta }, label: string): strin
 
 export function annotationOf(object: { metadata?: ObjectMeta }, annotation: string): string | undefined {
   return object.metadata?.annotations?.[annotation];
+}
+
+type ServicePort = NonNullable<NonNullable<Service['spec']>['ports']>[number];
+
+/** The TCP port of a Service with this number, which one of UDP may have as well. */
+export function tcpPortOf({ spec }: Service, port: number): ServicePort | undefined {
+  return spec?.ports?.find((candidate) => candidate.port === port && (candidate.protocol ?? 'TCP') === 'TCP');
+}
+
+/** Containers of a pod that run and serve side by side, native sidecars among them (KEP-753). */
+export function servingContainers(spec: Pod['spec']): Container[] {
+  const sidecars = spec?.initContainers?.filter(({ restartPolicy }) => restartPolicy === 'Always') ?? [];
+  return [...(spec?.containers ?? []), ...sidecars];
 }
 
 /** True once somebody asked to delete it; finalizers may still hold it. */

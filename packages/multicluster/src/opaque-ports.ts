@@ -1,5 +1,5 @@
 /** Which ports of Services are opaque: for the cluster that serves them, and for peers that import them. */
-import { annotationOf } from '@mesh/kube/objects';
+import { annotationOf, tcpPortOf } from '@mesh/kube/objects';
 import type { Namespace, Pod, Service } from '@mesh/kube/types';
 import { portListed } from './port-list.ts';
 import { opaquePortsAnnotation } from './workload-names.ts';
@@ -14,10 +14,7 @@ interface ServicePortQuestion {
 
 /** Whether a port of a Service is opaque: the Service's own annotation, else its namespace's, else the default. */
 export function isOpaqueServicePort({ service, namespace, port, fallback }: ServicePortQuestion): boolean {
-  // One of UDP may have the same number.
-  const name = service.spec?.ports?.find(
-    (candidate) => candidate.port === port && (candidate.protocol ?? 'TCP') === 'TCP',
-  )?.name;
+  const name = tcpPortOf(service, port)?.name;
   return portListed(annotated(service, namespace, opaquePortsAnnotation) ?? fallback, port, name);
 }
 

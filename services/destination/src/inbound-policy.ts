@@ -6,7 +6,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import { durationFromMs, ipFromText } from '@mesh/control-api/convert';
 import { HttpMethod_Registered } from '@mesh/control-api/gen/linkerd/http_types_pb';
 import type { AuthzSchema, HttpRouteSchema, ServerSchema } from '@mesh/control-api/gen/linkerd/inbound_pb';
-import { annotationOf } from '@mesh/kube/objects';
+import { annotationOf, servingContainers } from '@mesh/kube/objects';
 import type { Namespace, Pod } from '@mesh/kube/types';
 import { inboundPolicyAnnotation } from '@mesh/multicluster/workload-names';
 import { isOpaquePodPort } from './ports.ts';
@@ -88,8 +88,7 @@ const grpcHealth: Probed = { method: 'POST', path: '/grpc.health.v1.Health/Check
 function probesOf({ spec }: Pod, port: number): Probed[] {
   const paths = new Set<string>();
   let grpc = false;
-  const sidecars = spec?.initContainers?.filter(({ restartPolicy }) => restartPolicy === 'Always') ?? [];
-  for (const { ports, ...container } of [...(spec?.containers ?? []), ...sidecars]) {
+  for (const { ports, ...container } of servingContainers(spec)) {
     for (const probe of [container.livenessProbe, container.readinessProbe, container.startupProbe]) {
       if (probe?.grpc?.port === port) grpc = true;
       const get = probe?.httpGet;

@@ -7,7 +7,7 @@ import type {
   OpaqueRouteSchema,
   OutboundPolicySchema,
 } from '@mesh/control-api/gen/linkerd/outbound_pb';
-import { namespaceOf } from '@mesh/kube/objects';
+import { namespaceOf, tcpPortOf } from '@mesh/kube/objects';
 import type { Service, Stored } from '@mesh/kube/types';
 import { isOpaqueServicePort } from '@mesh/multicluster/opaque-ports';
 import type { ClusterObjects } from './cluster-objects.ts';
@@ -55,9 +55,7 @@ export function outboundPolicy(
     fallback: settings.opaquePorts,
   });
   if (opaque) return { metadata, protocol: { kind: { case: 'opaque', value: { routes: opaqueRoutes } } } };
-  const appProtocol = service.spec?.ports?.find(
-    (candidate) => candidate.port === port && (candidate.protocol ?? 'TCP') === 'TCP',
-  )?.appProtocol;
+  const appProtocol = tcpPortOf(service, port)?.appProtocol;
   if (appProtocol === 'kubernetes.io/h2c') {
     return { metadata, protocol: { kind: { case: 'http2', value: http } } };
   }

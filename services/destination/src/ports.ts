@@ -1,4 +1,5 @@
 /** Which ports of pods are opaque or pass the proxy by, as annotations say. */
+import { servingContainers } from '@mesh/kube/objects';
 import type { Namespace, Pod } from '@mesh/kube/types';
 import { annotated } from '@mesh/multicluster/opaque-ports';
 import { portListed } from '@mesh/multicluster/port-list';
@@ -38,8 +39,7 @@ export function isSkippedPodPort({ pod, namespace, port }: Omit<PodPortQuestion,
 }
 
 function containerPortName(pod: Pod, port: number): string | undefined {
-  const sidecars = pod.spec?.initContainers?.filter(({ restartPolicy }) => restartPolicy === 'Always') ?? [];
-  for (const container of [...(pod.spec?.containers ?? []), ...sidecars]) {
+  for (const container of servingContainers(pod.spec)) {
     const found = container.ports?.find(
       ({ containerPort, protocol }) => containerPort === port && (protocol ?? 'TCP') === 'TCP',
     );
